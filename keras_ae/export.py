@@ -1,0 +1,32 @@
+"""SavedModels: what an engineer serves, in a process without keras_ae."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+def export_saved_model(model, filepath, verbose=None) -> None:
+    """Writes a trained autoencoder as a SavedModel.
+
+    Endpoints, each a method of what `tf.saved_model.load` returns: `serve(images)` the
+    reconstructions, `encode(images)`, `decode(latents)`, `anomaly_score(images)`, all with a free
+    batch size, and `sample(num_samples, seed)`, two int32 scalars, where the model has a prior.
+    All are deterministic: a VAE's code is its mean.
+    """
+    images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
+    latents = tf.TensorSpec((None, *model.code_shape), tf.float32, name="latents")
+    scalar = tf.TensorSpec((), tf.int32)
+
+    def sample(num_samples, seed):
+        return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0])))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", lambda images: model.reconstruct(images), [images])
+    archive.add_endpoint("encode", lambda images: model.encode(images), [images])
+    archive.add_endpoint("decode", lambda latents: model.decode(latents), [latents])
+    archive.add_endpoint("anomaly_score", lambda images: model.anomaly_score(images), [images])
+    if model.can_sample:
+        archive.add_endpoint("sample", sample, [scalar, scalar])
+    archive.write_out(filepath, verbose=verbose)

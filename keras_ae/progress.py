@@ -1,0 +1,74 @@
+"""The progress line of a training, over a whole grid of runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import keras
+
+LINES_WITHOUT_A_TERMINAL = 6
+
+
+class GridProgress:
+    """Counts epochs over all runs and says what is left.
+
+    On a terminal one line is rewritten; elsewhere a run prints a few lines.
+
+    Args:
+        num_epochs: Of all runs together.
+        enabled: False keeps silent.
+    """
+
+    def __init__(self, num_epochs: int, enabled: bool = True):
+        self.num_epochs = num_epochs
+        self.enabled = enabled
+        self.done = 0
+        self.trained = 0
+        self.seconds = 0.0
+
+    def of_run(self, first_epoch: int) -> keras.callbacks.Callback:
+        """The callback of one run, which begins after `first_epoch` epochs done before."""
+        self.done += first_epoch
+        return RunProgress(self)
+
+    def line(self, epoch: int, epochs: int, logs: dict) -> str:
+        share = self.done / self.num_epochs
+        bar = ("#" * round(20 * share)).ljust(20, ".")
+        left = self.seconds / max(self.trained, 1) * (self.num_epochs - self.done)
+        losses = f"loss {logs['loss']:.2f} = {logs['reconstruction_loss']:.2f} reconstruction"
+        losses += f" + {logs['latent_loss']:.2f} latent"
+        if "val_loss" in logs:
+            losses += f", validation {logs['val_loss']:.2f}"
+        return f"[{bar}] epoch {epoch}/{epochs}  {losses}  {clock(left)} left"
+
+
+class RunProgress(keras.callbacks.Callback):
+    """Feeds one run's epochs to the grid's progress."""
+
+    def __init__(self, grid: GridProgress):
+        super().__init__()
+        self.grid = grid
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        grid, epochs = self.grid, self.params["epochs"]
+        grid.seconds += time.perf_counter() - self.began
+        grid.done += 1
+        grid.trained += 1
+        if not grid.enabled:
+            return
+        line = grid.line(epoch + 1, epochs, {name: float(value) for name, value in logs.items()})
+        if sys.stdout.isatty():
+            end = "\n" if epoch + 1 == epochs else ""
+            print(f"\r\x1b[K{line}", end=end, flush=True)
+        elif epoch + 1 == epochs or (epoch + 1) % -(-epochs // LINES_WITHOUT_A_TERMINAL) == 0:
+            print(line, flush=True)
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,702 @@
+"""The building blocks against closed forms, slow versions and statistics."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from keras_ae import layers
+
+
+def codes(*shape, seed=0, scale=1.0):
+    return np.random.default_rng(seed).normal(0.0, scale, shape).astype("float32")
+
+
+def saved_and_loaded(model, folder):
+    model.save(folder / "model.keras")
+    return keras.models.load_model(folder / "model.keras")
+
+
+def stored_shapes(path):
+    """The shapes of all arrays in the weights file of a .keras archive."""
+    shapes = []
+    with zipfile.ZipFile(path) as archive:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(weights) as file:
+        file.visititems(
+            lambda _, item: shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None
+        )
+    return shapes
+
+
+# ---- Sampling ----
+
+
+def test_sampling_has_the_mean_and_the_variance_of_its_parameters():
+    z_mean, z_log_var = np.array([0.0, 2.0, -3.0]), np.array([0.0, -2.0, 1.0])
+    num = 100_000
+    draws = layers.Sampling(seed=1)(
+        (
+            np.tile(z_mean, (num, 1)).astype("float32"),
+            np.tile(z_log_var, (num, 1)).astype("float32"),
+        )
+    )
+    draws, variance = np.float64(draws), np.exp(z_log_var)
+    assert (np.abs(draws.mean(axis=0) - z_mean) < 4.5 * np.sqrt(variance / num)).all()
+    assert (np.abs(draws.var(axis=0) - variance) < 4.5 * variance * np.sqrt(2 / num)).all()
+    standard = (draws - z_mean) / np.sqrt(variance)
+    assert min(stats.kstest(column, "norm").pvalue for column in standard.T) > 1e-3
+    assert np.abs(np.corrcoef(standard.T) - np.eye(3)).max() < 4.5 / np.sqrt(num)
+
+
+def test_sampling_has_the_gradients_of_the_closed_form():
+    z_mean, z_log_var = tf.constant(codes(2, 9, 4))
+    with tf.GradientTape() as tape:
+        tape.watch([z_mean, z_log_var])
+        z = layers.Sampling(seed=1)((z_mean, z_log_var))
+    mean_gradient, log_var_gradient = tape.gradient(z, [z_mean, z_log_var])
+    np.testing.assert_array_equal(mean_gradient, np.ones((9, 4)))
+    np.testing.assert_allclose(log_var_gradient, 0.5 * (z - z_mean), rtol=1e-4, atol=1e-6)
+
+
+def test_sampling_differs_between_calls_and_between_seeds_but_not_between_runs():
+    parameters = (codes(5, 3), codes(5, 3, seed=1))
+    first, again, other = layers.Sampling(seed=1), layers.Sampling(seed=1), layers.Sampling(seed=2)
+    draws = [first(parameters).numpy() for _ in range(2)]
+    assert (draws[0] != draws[1]).all()
+    assert (draws[0] != other(parameters).numpy()).all()
+    np.testing.assert_array_equal(draws, [again(parameters).numpy() for _ in range(2)])
+
+
+def test_unseeded_sampling_layers_draw_different_noise():
+    parameters = (codes(5, 3), codes(5, 3, seed=1))
+    assert (layers.Sampling()(parameters).numpy() != layers.Sampling()(parameters).numpy()).all()
+
+
+def test_a_loaded_sampling_layer_continues_where_the_saved_one_stopped(tmp_path):
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    model = keras.Model(inputs, layers.Sampling(seed=1)(inputs))
+    parameters = [codes(5, 3), codes(5, 3, seed=1)]
+    first = model(parameters).numpy()
+    loaded = saved_and_loaded(model, tmp_path)
+    following = model(parameters).numpy()
+    assert (first != following).all()
+    np.testing.assert_array_equal(loaded(parameters), following)
+    np.testing.assert_array_equal(loaded(parameters), model(parameters))
+
+
+def test_sampling_compiled_by_xla_draws_the_same_numbers():
+    parameters = (tf.constant(codes(6, 3)), tf.constant(codes(6, 3, seed=1)))
+    eager, compiled = layers.Sampling(seed=1), layers.Sampling(seed=1)
+    function = tf.function(compiled, jit_compile=True)
+    for _ in range(2):
+        np.testing.assert_allclose(function(parameters), eager(parameters), rtol=1e-4, atol=1e-5)
+
+
+def test_sampling_knows_its_output_shape_and_its_config():
+    layer = layers.Sampling(seed=7)
+    assert layer([keras.Input((3,)), keras.Input((3,))]).shape == (None, 3)
+    assert layers.Sampling.from_config(layer.get_config()).seed == 7
+
+
+# ---- GaussianBottleneck ----
+
+
+def mean_kl(parameters):
+    z_mean, z_log_var = np.split(np.float64(parameters), 2, axis=1)
+    return 0.5 * (z_mean**2 + np.exp(z_log_var) - 1.0 - z_log_var).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"training": False}])
+def test_bottleneck_returns_the_mean_outside_training(arguments):
+    parameters = codes(8, 6)
+    z = layers.GaussianBottleneck(seed=1)(parameters, **arguments)
+    np.testing.assert_array_equal(z, parameters[:, :3])
+
+
+def test_bottleneck_samples_in_training():
+    parameters = codes(8, 6)
+    expected = layers.Sampling(seed=1)((parameters[:, :3], parameters[:, 3:]))
+    bottleneck = layers.GaussianBottleneck(seed=1)
+    np.testing.assert_allclose(bottleneck(parameters, training=True), expected, rtol=1e-6)
+    assert (bottleneck(parameters, training=True).numpy() != expected.numpy()).all()
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0])
+def test_bottleneck_adds_beta_times_the_mean_divergence_once_a_call(beta, training):
+    bottleneck = layers.GaussianBottleneck(beta, seed=1)
+    for seed in range(3):
+        parameters = codes(16, 10, seed=seed)
+        bottleneck(parameters, training=training)
+        (loss,) = bottleneck.losses
+        np.testing.assert_allclose(loss, beta * mean_kl(parameters), rtol=1e-5)
+
+
+def test_bottleneck_loss_does_not_depend_on_the_batch_size():
+    bottleneck = layers.GaussianBottleneck()
+    parameters = codes(8, 6)
+    bottleneck(np.tile(parameters, (8, 1)))
+    np.testing.assert_allclose(bottleneck.losses, [mean_kl(parameters)], rtol=1e-5)
+
+
+def test_bottleneck_loss_reaches_the_loss_that_fit_reports():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.GaussianBottleneck(beta=3.0)(inputs))
+    model.compile(optimizer="sgd")
+    parameters = codes(32, 6)
+    assert model.evaluate(parameters, verbose=0) == pytest.approx(3.0 * mean_kl(parameters), 1e-5)
+
+
+def test_bottleneck_gradient_is_that_of_the_divergence():
+    parameters = tf.constant(codes(8, 6))
+    bottleneck = layers.GaussianBottleneck(beta=2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        bottleneck(parameters)
+        (loss,) = bottleneck.losses
+    z_mean, z_log_var = np.split(parameters.numpy(), 2, axis=1)
+    expected = 2.0 / 8 * np.hstack([z_mean, 0.5 * np.expm1(z_log_var)])
+    np.testing.assert_allclose(tape.gradient(loss, parameters), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_bottleneck_refuses_an_odd_width_and_a_negative_beta():
+    with pytest.raises(ValueError, match=r"must be even; received the shape \(4, 7\)"):
+        layers.GaussianBottleneck()(codes(4, 7))
+    for beta in (-0.5, float("nan")):
+        with pytest.raises(ValueError, match=f"beta must be >= 0; received {beta}"):
+            layers.GaussianBottleneck(beta)
+
+
+def test_bottleneck_config_and_output_shape():
+    bottleneck = layers.GaussianBottleneck(beta=0.5, seed=3, name="z")
+    assert bottleneck(keras.Input((6,))).shape == (None, 3)
+    again = layers.GaussianBottleneck.from_config(bottleneck.get_config())
+    assert (again.beta, again.seed, again.name) == (0.5, 3, "z")
+
+
+def test_bottleneck_in_half_precision_keeps_its_loss_in_single_precision():
+    parameters = np.array([[0.0, 12.0]], "float16")  # exp(12) is above the largest float16
+    bottleneck = layers.GaussianBottleneck(seed=1, dtype="mixed_float16")
+    assert bottleneck(parameters, training=True).dtype == tf.float16
+    np.testing.assert_allclose(bottleneck.losses, [mean_kl(parameters)], rtol=1e-5)
+
+
+def test_a_loaded_bottleneck_continues_its_noise(tmp_path):
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.GaussianBottleneck(seed=1)(inputs))
+    parameters = codes(5, 6)
+    first = model(parameters, training=True).numpy()
+    loaded = saved_and_loaded(model, tmp_path)
+    following = model(parameters, training=True).numpy()
+    assert (first != following).all()
+    np.testing.assert_array_equal(loaded(parameters, training=True), following)
+
+
+# ---- GaussianCorruption ----
+
+
+def noise_of(shape, stddev=0.05, seed=1, **arguments):
+    """Standardised noise, from grey images that are far from the clipping bounds."""
+    layer = layers.GaussianCorruption(stddev, seed=seed, **arguments)
+    return (np.float64(layer(np.full(shape, 0.5, "float32"), training=True)) - 0.5) / stddev
+
+
+@pytest.mark.parametrize("arguments", [{}, {"training": False}])
+def test_corruption_passes_images_through_outside_training(arguments):
+    images = codes(4, 5, 5, scale=3.0)  # even those that clipping would change
+    np.testing.assert_array_equal(layers.GaussianCorruption(0.5)(images, **arguments), images)
+
+
+def test_corruption_noise_is_standard_normal():
+    noise = noise_of((400, 28, 28)).ravel()
+    num = noise.size
+    assert abs(noise.mean()) < 4.5 / np.sqrt(num)
+    assert abs(noise.std() - 1.0) < 4.5 / np.sqrt(2 * num)
+    assert abs(stats.skew(noise)) < 4.5 * np.sqrt(6 / num)
+    assert abs(stats.kurtosis(noise)) < 4.5 * np.sqrt(24 / num) + 5e-3  # tails end at 4.4
+    assert stats.kstest(noise, stats.norm.cdf).pvalue > 1e-3
+    assert 3.9 < noise.max() < 4.5
+    assert 3.9 < -noise.min() < 4.5
+
+
+@pytest.mark.parametrize("distance", [1, 2, 28, 784, 39_200])  # 39,200: the halves of one word
+def test_corruption_noise_is_uncorrelated(distance):
+    noise = noise_of((100, 28, 28)).ravel()
+    limit = 4.5 / np.sqrt(noise.size - distance)
+    for function in (np.asarray, np.abs):  # equal magnitudes would show in the second
+        left, right = function(noise[:-distance]), function(noise[distance:])
+        assert abs(np.corrcoef(left, right)[0, 1]) < limit
+
+
+def test_corruption_clips_what_it_adds_to():
+    images = np.tile(np.linspace(0.0, 1.0, 64, dtype="float32"), (200, 1))
+    corrupted = layers.GaussianCorruption(0.5, seed=1)(images, training=True).numpy()
+    unclipped = images + 0.5 * noise_of(images.shape)
+    np.testing.assert_allclose(corrupted, np.clip(unclipped, 0.0, 1.0), atol=1e-5)
+    assert (corrupted == 0.0).any() and (corrupted == 1.0).any()
+
+
+def test_corruption_of_black_images_has_the_mean_of_half_a_normal():
+    black = np.zeros((200, 28, 28), "float32")
+    corrupted = np.float64(layers.GaussianCorruption(0.1, seed=1)(black, training=True))
+    half_normal = np.maximum(stats.norm.ppf((np.arange(10**6) + 0.5) / 10**6), 0.0) * 0.1
+    standard_error = half_normal.std() / np.sqrt(black.size)
+    assert abs(corrupted.mean() - half_normal.mean()) < 4.5 * standard_error
+    assert abs((corrupted == 0.0).mean() - 0.5) < 4.5 * 0.5 / np.sqrt(black.size)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5, 7), (1, 3, 3, 3), (7, 11)])
+def test_corruption_of_an_odd_number_of_pixels(shape):
+    noise = noise_of(shape)
+    assert noise.shape == shape
+    assert len(np.unique(noise)) == noise.size
+    assert np.isfinite(noise).all()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_corruption_in_a_function_of_any_batch_size_is_that_of_eager_mode(jit_compile):
+    layer, eager = layers.GaussianCorruption(0.1, seed=1), layers.GaussianCorruption(0.1, seed=1)
+    function = tf.function(
+        lambda images: layer(images, training=True),
+        input_signature=[tf.TensorSpec((None, 5, 5), tf.float32)],
+        jit_compile=jit_compile,
+    )
+    for num in (1, 8):
+        images = tf.fill((num, 5, 5), 0.5)
+        np.testing.assert_allclose(function(images), eager(images, training=True), atol=1e-5)
+
+
+def test_corruption_differs_between_calls_images_and_seeds_but_not_between_runs():
+    grey = np.full((2, 10, 10), 0.5, "float32")
+    layer = layers.GaussianCorruption(0.1, seed=1)
+    draws = np.stack([layer(grey, training=True) for _ in range(2)])
+    different = draws[0] != draws[1]
+    assert different.mean() > 0.98  # of 65,536 levels a few pixels may coincide
+    assert (draws[0, 0] != draws[0, 1]).mean() > 0.98
+    assert (noise_of(grey.shape, 0.1, seed=2) != noise_of(grey.shape, 0.1, seed=1)).mean() > 0.98
+    again = layers.GaussianCorruption(0.1, seed=1)
+    np.testing.assert_array_equal(draws, [again(grey, training=True) for _ in range(2)])
+
+
+def test_a_loaded_corruption_continues_its_noise(tmp_path):
+    inputs = keras.Input((5, 5))
+    model = keras.Model(inputs, layers.GaussianCorruption(0.1, seed=1)(inputs))
+    grey = np.full((2, 5, 5), 0.5, "float32")
+    first = model(grey, training=True).numpy()
+    loaded = saved_and_loaded(model, tmp_path)
+    following = model(grey, training=True).numpy()
+    assert (first != following).any()
+    np.testing.assert_array_equal(loaded(grey, training=True), following)
+
+
+def test_corruption_refuses_a_negative_stddev():
+    for stddev in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"stddev must be >= 0; received {stddev}"):
+            layers.GaussianCorruption(stddev)
+
+
+def test_corruption_without_noise_is_the_identity():
+    images = np.random.default_rng(0).uniform(size=(3, 4, 4)).astype("float32")
+    np.testing.assert_array_equal(layers.GaussianCorruption(0.0)(images, training=True), images)
+
+
+def test_corruption_in_half_precision():
+    layer = layers.GaussianCorruption(0.05, seed=1, dtype="mixed_float16")
+    corrupted = layer(np.full((20, 28, 28), 0.5, "float32"), training=True)
+    assert corrupted.dtype == tf.float16
+    half = (np.float64(corrupted) - 0.5) / 0.05
+    np.testing.assert_allclose(half, noise_of((20, 28, 28)), atol=0.02)
+
+
+def test_corruption_config_and_output_shape():
+    layer = layers.GaussianCorruption(0.25, seed=3)
+    assert layer(keras.Input((8, 9, 3))).shape == (None, 8, 9, 3)
+    again = layers.GaussianCorruption.from_config(layer.get_config())
+    assert (again.stddev, again.seed) == (0.25, 3)
+
+
+# ---- DenseTranspose ----
+
+
+def tied_autoencoder(use_bias=True):
+    """An encoder and a decoder of dense layers, as in Geron's chapter on tied weights."""
+    keras.utils.set_random_seed(0)
+    dense_1 = keras.layers.Dense(9, activation="relu", name="dense_1")
+    dense_2 = keras.layers.Dense(4, activation="relu", name="dense_2")
+    encoder = keras.Sequential(
+        [keras.Input((3, 5)), keras.layers.Flatten(), dense_1, dense_2], name="encoder"
+    )
+    decoder = keras.Sequential(
+        [
+            layers.DenseTranspose(dense_2, activation="relu", use_bias=use_bias),
+            layers.DenseTranspose(dense_1, activation="sigmoid", use_bias=use_bias),
+            keras.layers.Reshape((3, 5)),
+        ],
+        name="decoder",
+    )
+    return keras.Sequential([encoder, decoder])
+
+
+def trained_tied_autoencoder(images):
+    model = tied_autoencoder()
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss="binary_crossentropy")
+    model.fit(images, images, epochs=2, verbose=0)
+    return model
+
+
+def small_images(num=24):
+    return np.random.default_rng(0).uniform(size=(num, 3, 5)).astype("float32")
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_transpose_is_the_product_with_the_transposed_kernel(use_bias, activation):
+    dense = keras.layers.Dense(4)
+    dense.build((None, 9))
+    layer = layers.DenseTranspose(dense, activation=activation, use_bias=use_bias)
+    inputs = codes(6, 4)
+    layer(inputs)
+    expected = np.float64(inputs) @ np.float64(dense.kernel).T
+    if use_bias:
+        layer.bias.assign(codes(9, seed=2))
+        expected += layer.bias.numpy()
+    if activation == "relu":
+        expected = np.maximum(expected, 0.0)
+    np.testing.assert_allclose(layer(inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_of_the_shared_kernel_is_the_sum_of_both_uses():
+    dense = keras.layers.Dense(4, activation="tanh")
+    dense.build((None, 9))
+    transpose = layers.DenseTranspose(dense)
+    inputs = tf.constant(codes(6, 9))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(transpose(dense(inputs)) - inputs))
+    gradient = tape.gradient(loss, dense.kernel.value)
+
+    down, up = tf.Variable(dense.kernel.numpy()), tf.Variable(dense.kernel.numpy().T)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(tf.tanh(inputs @ down) @ up - inputs))
+    down_gradient, up_gradient = tape.gradient(loss, [down, up])
+    np.testing.assert_allclose(gradient, down_gradient + tf.transpose(up_gradient), rtol=1e-4)
+    assert np.abs(down_gradient).max() > 0.1 and np.abs(up_gradient).max() > 0.1
+
+
+def test_the_shared_kernels_are_weights_once():
+    model = tied_autoencoder()
+    model(small_images())
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    assert sorted(shapes) == sorted([(15, 9), (9,), (9, 4), (4,), (9,), (15,)])
+    assert len(model.trainable_variables) == 6
+    assert model.count_params() == 15 * 9 + 9 + 9 * 4 + 4 + 9 + 15
+
+
+def test_tied_autoencoder_trains_and_stays_tied():
+    images = small_images()
+    model = tied_autoencoder()
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss="mse")
+    before = [weight.numpy() for weight in model.weights]
+    losses = model.fit(images, images, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert all((old != new.numpy()).any() for old, new in zip(before, model.weights, strict=True))
+    encoder, decoder = model.layers
+    kernel_1, kernel_2 = (layer.kernel.numpy() for layer in encoder.layers[1:])
+    inputs = codes(3, 4)
+    hidden = np.maximum(inputs @ kernel_2.T + decoder.layers[0].bias.numpy(), 0.0)
+    logits = hidden @ kernel_1.T + decoder.layers[1].bias.numpy()
+    expected = 1.0 / (1.0 + np.exp(-np.float64(logits)))
+    np.testing.assert_allclose(decoder(inputs).numpy().reshape(3, 15), expected, rtol=1e-4)
+
+
+def test_a_loaded_tied_autoencoder_predicts_the_same_and_is_still_tied(tmp_path):
+    images = small_images()
+    model = trained_tied_autoencoder(images)
+    loaded = saved_and_loaded(model, tmp_path)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+    encoder, decoder = loaded.layers
+    for transpose, dense in zip(decoder.layers, encoder.layers[:0:-1], strict=False):
+        assert transpose.dense is dense
+    assert len(loaded.trainable_variables) == 6
+
+    loaded.fit(images, images, verbose=0)
+    model.fit(images, images, verbose=0)
+    kernel = encoder.get_layer("dense_2").kernel.numpy()
+    transpose = decoder.layers[0]
+    expected = np.maximum(codes(3, 4) @ kernel.T + transpose.bias.numpy(), 0.0)
+    np.testing.assert_allclose(transpose(codes(3, 4)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-4
+    )
+
+
+def test_the_shared_kernels_are_stored_once(tmp_path):
+    model = tied_autoencoder()
+    model(small_images())
+    model.save(tmp_path / "tied.keras")
+    shapes = stored_shapes(tmp_path / "tied.keras")
+    assert sorted(shapes) == sorted([(15, 9), (9,), (9, 4), (4,), (9,), (15,)])
+
+
+def test_weights_files_keep_the_tie(tmp_path):
+    images = small_images()
+    model = trained_tied_autoencoder(images)
+    model.save_weights(tmp_path / "tied.weights.h5")
+    other = tied_autoencoder()
+    other(images)
+    other.load_weights(tmp_path / "tied.weights.h5")
+    np.testing.assert_array_equal(
+        other.predict(images, verbose=0), model.predict(images, verbose=0)
+    )
+
+
+def test_transpose_refuses_a_dense_layer_that_is_not_built():
+    layer = layers.DenseTranspose(keras.layers.Dense(4, name="code"))
+    with pytest.raises(ValueError, match="'code' has no kernel to share yet"):
+        layer(codes(2, 4))
+
+
+@pytest.mark.parametrize("dense", [keras.layers.Flatten(), "dense", None])
+def test_transpose_refuses_what_is_not_a_dense_layer(dense):
+    with pytest.raises(ValueError, match="dense must be a keras.layers.Dense; received"):
+        layers.DenseTranspose(dense)
+
+
+def test_transpose_refuses_a_wrong_width():
+    dense = keras.layers.Dense(4)
+    dense.build((None, 9))
+    with pytest.raises(ValueError, match=r"must have 4 features.* received the shape \(2, 9\)"):
+        layers.DenseTranspose(dense)(codes(2, 9))
+
+
+def test_transpose_in_half_precision():
+    dense = keras.layers.Dense(4, dtype="mixed_float16")
+    dense.build((None, 9))
+    layer = layers.DenseTranspose(dense, dtype="mixed_float16")
+    outputs = layer(codes(6, 4))
+    assert outputs.dtype == tf.float16
+    assert layer.bias.dtype == "float32"
+    np.testing.assert_allclose(outputs, codes(6, 4) @ dense.kernel.numpy().T, atol=5e-3)
+
+
+def test_transpose_knows_its_output_shape():
+    dense = keras.layers.Dense(4)
+    dense.build((None, 9))
+    assert layers.DenseTranspose(dense)(keras.Input((7, 4))).shape == (None, 7, 9)
+
+
+# ---- VectorQuantizer ----
+
+
+def quantizer_with(codebooks, **arguments):
+    codebooks = np.asarray(codebooks, "float32")
+    quantizer = layers.VectorQuantizer(codebooks.shape[1], **arguments)
+    quantizer.build((None, codebooks.shape[0]))
+    quantizer.embeddings.assign(codebooks)
+    return quantizer
+
+
+def assert_nearest(quantizer, inputs):
+    """No scalar of a coordinate's codebook is nearer than the chosen one; ties may go either way.
+
+    Where one scalar is nearest by more than rounding, it is the one chosen.
+    """
+    codebooks = np.float64(quantizer.embeddings)
+    indices = quantizer.indices(inputs).numpy()
+    assert indices.dtype == np.int32 and indices.shape == inputs.shape
+    assert indices.min() >= 0 and indices.max() < codebooks.shape[1]
+    distances = np.abs(np.float64(inputs)[:, :, None] - codebooks)
+    chosen = np.take_along_axis(distances, indices[:, :, None], axis=2)[:, :, 0]
+    rounding = 1e-6 * np.abs(codebooks).max()
+    np.testing.assert_allclose(chosen, distances.min(axis=2), rtol=0, atol=rounding)
+    ordered = np.sort(distances, axis=2)
+    clear = ordered[:, :, 1] - ordered[:, :, 0] > 2 * rounding
+    np.testing.assert_array_equal(indices[clear], distances.argmin(axis=2)[clear])
+    return clear.mean()
+
+
+@pytest.mark.parametrize("num_embeddings", [2, 3, 4, 5, 7, 8, 9, 512])
+def test_indices_are_those_of_a_slow_nearest_search(num_embeddings):
+    codebooks = codes(6, num_embeddings, seed=num_embeddings)
+    inputs = codes(300, 6, seed=1, scale=2.0)  # many beyond both ends
+    assert assert_nearest(quantizer_with(codebooks), inputs) > 0.99
+    ends = np.array([[-100.0] * 6, [100.0] * 6], "float32")
+    np.testing.assert_array_equal(
+        quantizer_with(codebooks).indices(ends),
+        [codebooks.argmin(axis=1), codebooks.argmax(axis=1)],
+    )
+
+
+@pytest.mark.parametrize("num_embeddings", [2, 3, 5, 8, 512])
+def test_every_scalar_of_a_codebook_is_its_own_nearest(num_embeddings):
+    order = np.random.default_rng(0).permutation(num_embeddings)  # unsorted
+    codebooks = np.stack([order, order[::-1]]) * 0.25 - 10.0
+    quantizer = quantizer_with(codebooks)
+    expected = np.tile(np.arange(num_embeddings)[:, None], (1, 2))
+    np.testing.assert_array_equal(quantizer.indices(codebooks.T.astype("float32")), expected)
+
+
+@pytest.mark.parametrize("num_embeddings", [2, 3, 5, 8, 512])
+def test_duplicated_scalars_do_not_mislead_the_search(num_embeddings):
+    codebooks = np.round(codes(4, num_embeddings), 1)
+    codebooks[0] = 0.5  # all the same
+    codebooks[1, : num_embeddings // 2] = codebooks[1, -1]
+    assert_nearest(quantizer_with(codebooks), codes(300, 4, seed=1))
+
+
+@pytest.mark.parametrize("num_embeddings", [5, 512])
+def test_search_at_the_initial_scale_and_after_training_moved_the_codebooks(num_embeddings):
+    quantizer = layers.VectorQuantizer(num_embeddings, seed=1)
+    quantizer.build((None, 3))
+    limit = 1.0 / num_embeddings
+    initial = quantizer.embeddings.numpy()
+    assert (np.abs(initial) <= limit).all() and np.abs(initial).max() > 0.5 * limit
+    assert_nearest(quantizer, codes(200, 3, scale=limit))
+    optimizer = keras.optimizers.SGD(0.3)
+    inputs = codes(200, 3, seed=1)
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            quantizer(inputs, training=True)
+            (loss,) = quantizer.losses
+        optimizer.apply([tape.gradient(loss, quantizer.embeddings.value)], [quantizer.embeddings])
+    assert np.abs(quantizer.embeddings.numpy()).max() > 2 * limit
+    assert_nearest(quantizer, inputs)
+
+
+def test_lookup_gives_the_scalars_behind_the_indices():
+    codebooks = codes(4, 7)
+    indices = np.random.default_rng(0).integers(0, 7, (50, 4)).astype("int32")
+    expected = np.stack([codebooks[dim, indices[:, dim]] for dim in range(4)], axis=1)
+    np.testing.assert_array_equal(quantizer_with(codebooks).lookup(indices), expected)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"training": False}])
+def test_outside_training_the_output_is_exactly_in_the_codebook(arguments):
+    codebooks, inputs = codes(4, 7), codes(50, 4, seed=1)
+    outputs = quantizer_with(codebooks)(inputs, **arguments).numpy()
+    assert all(np.isin(outputs[:, dim], codebooks[dim]).all() for dim in range(4))
+    nearest = np.abs(inputs[:, :, None] - codebooks).argmin(axis=2)
+    np.testing.assert_array_equal(outputs, codebooks[np.arange(4), nearest])
+
+
+def test_in_training_the_output_is_the_same_up_to_rounding():
+    quantizer, inputs = quantizer_with(codes(4, 7)), codes(50, 4, seed=1)
+    np.testing.assert_allclose(quantizer(inputs, training=True), quantizer(inputs), atol=1e-6)
+
+
+def test_gradients_pass_straight_through_and_leave_the_codebook_alone():
+    quantizer, inputs = quantizer_with(codes(4, 7)), tf.constant(codes(50, 4, seed=1))
+    downstream = tf.constant(codes(50, 4, seed=2))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        reconstruction = tf.reduce_sum(downstream * quantizer(inputs, training=True))
+    input_gradient, codebook_gradient = tape.gradient(
+        reconstruction, [inputs, quantizer.embeddings.value]
+    )
+    np.testing.assert_array_equal(input_gradient, downstream)
+    assert codebook_gradient is None
+
+
+def quantized_by_hand(codebooks, inputs):
+    codebooks, inputs = np.float64(codebooks), np.float64(inputs)
+    nearest = np.abs(inputs[:, :, None] - codebooks).argmin(axis=2)
+    return nearest, codebooks[np.arange(len(codebooks)), nearest]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("commitment_cost", [0.0, 0.25, 1.0])
+def test_quantization_loss_is_the_squared_error_summed_over_the_code(commitment_cost, training):
+    codebooks = codes(4, 7)
+    quantizer = quantizer_with(codebooks, commitment_cost=commitment_cost)
+    for tile in (1, 8):
+        inputs = np.tile(codes(8, 4, seed=1), (tile, 1))
+        quantizer(inputs, training=training)
+        (loss,) = quantizer.losses
+        _, quantized = quantized_by_hand(codebooks, inputs)
+        error = ((inputs - quantized) ** 2).sum(axis=1).mean()
+        np.testing.assert_allclose(loss, (1.0 + commitment_cost) * error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gradients_of_the_loss_are_those_of_its_two_terms(jit_compile):
+    codebooks, inputs = codes(4, 7), codes(50, 4, seed=1)
+    quantizer = quantizer_with(codebooks, commitment_cost=0.25)
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = quantizer(inputs, training=True)
+            (loss,) = quantizer.losses
+        found = tape.gradient(loss, [inputs, quantizer.embeddings.value])
+        return outputs, loss, *map(tf.convert_to_tensor, found)
+
+    outputs, loss, input_gradient, codebook_gradient = gradients(tf.constant(inputs))
+    nearest, quantized = quantized_by_hand(codebooks, inputs)
+    expected = np.zeros(codebooks.shape)
+    for image in range(50):
+        for dim in range(4):
+            difference = quantized[image, dim] - inputs[image, dim]
+            expected[dim, nearest[image, dim]] += 2.0 * difference / 50
+    np.testing.assert_allclose(codebook_gradient, expected, rtol=1e-4, atol=1e-6)
+    commitment = 0.25 * 2.0 * (inputs - quantized) / 50
+    np.testing.assert_allclose(input_gradient, commitment, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(outputs, quantized, atol=1e-6)
+    np.testing.assert_allclose(loss, 1.25 * ((inputs - quantized) ** 2).sum() / 50, rtol=1e-5)
+
+
+def test_indices_compiled_by_xla_are_the_same():
+    quantizer, inputs = quantizer_with(codes(6, 512)), codes(200, 6, seed=1)
+    compiled = tf.function(quantizer.indices, jit_compile=True)
+    np.testing.assert_array_equal(compiled(tf.constant(inputs)), quantizer.indices(inputs))
+
+
+def test_quantizer_refuses_bad_arguments_and_inputs():
+    for num_embeddings in (1, 0, -3):
+        with pytest.raises(
+            ValueError, match=f"num_embeddings must be a whole number >= 2; rec.* {num_embeddings}"
+        ):
+            layers.VectorQuantizer(num_embeddings)
+    for cost in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"commitment_cost must be >= 0; received {cost}"):
+            layers.VectorQuantizer(4, commitment_cost=cost)
+    with pytest.raises(ValueError, match=r"\(batch, latent_dim\); received \(2, 3, 4\)"):
+        layers.VectorQuantizer(4)(codes(2, 3, 4))
+
+
+def test_quantizer_config_and_output_shape():
+    quantizer = layers.VectorQuantizer(5, commitment_cost=0.25, seed=3)
+    assert quantizer(keras.Input((6,))).shape == (None, 6)
+    again = layers.VectorQuantizer.from_config(quantizer.get_config())
+    assert (again.num_embeddings, again.commitment_cost, again.seed) == (5, 0.25, 3)
+    again.build((None, 6))
+    np.testing.assert_array_equal(again.embeddings, quantizer.embeddings)  # the same seed
+
+
+def test_a_loaded_quantizer_has_the_same_codebooks(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.VectorQuantizer(7)(inputs))
+    model.layers[-1].embeddings.assign(codes(4, 7))
+    loaded = saved_and_loaded(model, tmp_path)
+    np.testing.assert_array_equal(loaded(codes(9, 4)), model(codes(9, 4)))
+
+
+def test_quantizer_in_half_precision_computes_in_single_precision():
+    quantizer = quantizer_with(codes(4, 512), dtype="mixed_float16")
+    inputs = codes(50, 4, seed=1, scale=200.0).astype("float16")  # whose squares overflow float16
+    outputs = quantizer(inputs, training=True)
+    assert outputs.dtype == tf.float16
+    nearest, quantized = quantized_by_hand(quantizer.embeddings, inputs)
+    expected = 2.0 * ((inputs - quantized) ** 2).sum(axis=1).mean()
+    np.testing.assert_allclose(quantizer.losses, [expected], rtol=1e-5)
+    np.testing.assert_array_equal(quantizer.indices(inputs), nearest)
+    near = codes(50, 4, seed=1).astype("float16")
+    _, quantized = quantized_by_hand(quantizer.embeddings, near)
+    np.testing.assert_array_equal(quantizer(near), quantized.astype("float16"))

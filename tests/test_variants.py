@@ -1,0 +1,389 @@
+"""The contract that every variant keeps, and what makes each of them itself."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_ae
+from keras_ae import VARIANTS
+from keras_ae.networks import bake_off_hidden_units
+
+SHAPE = (6, 5)
+NAMES = list(VARIANTS)
+
+
+@pytest.fixture(autouse=True)
+def clean_session():
+    """A hundred models in one process are a hundred traced graphs."""
+    yield
+    keras.backend.clear_session()
+
+
+def pictures(num=96, shape=SHAPE, seed=0):
+    """Images with structure to learn: a few random prototypes, dimmed and blended."""
+    random = np.random.default_rng(seed)
+    prototypes = random.random((4, *shape)) > 0.5
+    weights = random.dirichlet(np.full(4, 0.3), size=num)
+    return np.tensordot(weights, prototypes, axes=1).astype("float32").clip(0, 1)
+
+
+def small(name, shape=SHAPE, **arguments):
+    """The variant on a small net, compiled."""
+    if name != "shallow":
+        arguments = {"hidden_units": (12, 8), **arguments}
+    keras.utils.set_random_seed(3)
+    model = VARIANTS[name](image_shape=shape, **{"latent_dim": 4, "seed": 3, **arguments})
+    model.compile(jit_compile=False)  # XLA has its own tests; compiling is what takes time here
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fit_reports_three_losses_that_add_up_and_fall(name):
+    images = pictures()
+    history = small(name).fit(
+        images, batch_size=16, epochs=12, validation_data=images[:32], verbose=0
+    )
+    for prefix in ("", "val_"):
+        loss = np.array(history.history[f"{prefix}loss"])
+        reconstruction = np.array(history.history[f"{prefix}reconstruction_loss"])
+        latent = np.array(history.history[f"{prefix}latent_loss"])
+        np.testing.assert_allclose(loss, reconstruction + latent, rtol=1e-5)
+        assert (latent >= 0).all()
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluate_gives_the_per_image_bce_of_the_reconstructions(name):
+    images = pictures()
+    model = small(name)
+    model.fit(images, epochs=2, verbose=0)
+    reported = model.evaluate(images, verbose=0, return_dict=True)["reconstruction_loss"]
+    rebuilt = model.predict(images, verbose=0).astype("float64")
+    bce = -(images * np.log(rebuilt) + (1 - images) * np.log(1 - rebuilt)).sum(axis=(1, 2))
+    assert reported == pytest.approx(bce.mean(), rel=1e-4)
+    np.testing.assert_allclose(model.anomaly_score(images), bce, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_do_not_depend_on_the_batch_size(name):
+    images = pictures(8)
+    model = small(name)
+    small_batch = model.test_on_batch(images, return_dict=True)
+    large_batch = model.test_on_batch(np.tile(images, (8, 1, 1)), return_dict=True)
+    for loss in ("loss", "reconstruction_loss", "latent_loss"):
+        assert small_batch[loss] == pytest.approx(large_batch[loss], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_trainable_parameter_receives_a_gradient(name):
+    model = small(name, activation="tanh")
+    images = tf.constant(pictures(64))
+    with tf.GradientTape() as tape:
+        per_image, latent_loss, _ = model.batch_losses(images, images, training=True)
+        loss = tf.reduce_mean(per_image) + latent_loss
+    for weight, gradient in zip(
+        model.trainable_variables,
+        tape.gradient(loss, model.trainable_variables),
+        strict=True,
+    ):
+        assert gradient is not None, weight.path
+        assert np.any(tf.convert_to_tensor(gradient).numpy() != 0), weight.path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_of_a_batch_do_not_leak_into_each_other(name):
+    images = pictures(8)
+    model = small(name)
+    model.fit(pictures(), epochs=1, verbose=0)
+    together = model.reconstruct(images)
+    changed = images.copy()
+    changed[1:] = 1 - changed[1:]
+    np.testing.assert_allclose(model.reconstruct(changed)[0], together[0], atol=1e-6)
+    np.testing.assert_allclose(model.reconstruct(images[:1])[0], together[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_have_the_shapes_and_ranges_of_the_protocol(name):
+    images = pictures(10)
+    model = small(name)
+    codes = model.encode(images)
+    assert codes.shape == (10, 4)
+    np.testing.assert_array_equal(codes, model.encode(images))
+    np.testing.assert_allclose(model.decode(codes), model.reconstruct(images), atol=1e-6)
+    path = model.interpolate(images[0], images[1], num_steps=5)
+    np.testing.assert_allclose(path[[0, -1]], model.reconstruct(images[:2]), atol=1e-6)
+    for answer in (path, model.reconstruct(images)):
+        assert answer.shape[1:] == SHAPE
+        assert answer.min() >= 0 and answer.max() <= 1
+    assert model.anomaly_score(images).shape == (10,)
+    if model.can_sample:
+        assert model.sample(3, seed=1).shape == (3, *SHAPE)
+        np.testing.assert_array_equal(model.sample(3, seed=1), model.sample(3, seed=1))
+        assert np.any(model.sample(3, seed=1) != model.sample(3, seed=2))
+    else:
+        with pytest.raises(ValueError, match="vae.*vq_vae"):
+            model.sample(3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_round_trip_with_other_than_default_arguments(name):
+    other = {
+        "shallow": {"activation": "tanh"},
+        "deep": {"tied": True},
+        "stacked": {"objective": "codes"},
+        "sparse": {"sparsity": 0.1, "beta": 3.0},
+        "denoising": {"noise_stddev": 0.2},
+        "vae": {"beta": 4.0},
+        "beta_vae_strict": {"beta": 5.0},
+        "beta_vae_loose": {"beta": 0.1},
+        "vq_vae": {"num_embeddings": 7, "commitment_cost": 0.25},
+    }[name]
+    if name != "shallow":
+        other |= {"hidden_units": (9,), "activation": "selu", "batch_normalization": False}
+    model = VARIANTS[name](image_shape=(4, 4, 3), latent_dim=3, seed=8, **other)
+    config = model.get_config()
+    for argument, value in other.items():
+        assert config[argument] == value
+    twin = type(model).from_config(config)
+    assert twin.get_config() == config
+    assert [tuple(w.shape) for w in twin.weights] == [tuple(w.shape) for w in model.weights]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_save_and_load_keep_answers_optimizer_and_config(name, tmp_path):
+    images = pictures()
+    model = small(name)
+    model.fit(images, batch_size=16, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(loaded.reconstruct(images), model.reconstruct(images))
+    expected = model.evaluate(images, verbose=0, return_dict=True)
+    assert loaded.evaluate(images, verbose=0, return_dict=True) == expected
+    for before, after in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+    # Noise states are saved too: both go on alike.
+    model.fit(images, batch_size=16, epochs=1, verbose=0)
+    loaded.fit(images, batch_size=16, epochs=1, verbose=0)
+    for before, after in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Every variant, exported, with what the Keras model answers."""
+    root = tmp_path_factory.mktemp("exported")
+    images = pictures(6)
+    for name in NAMES:
+        model = small(name)
+        model.fit(pictures(), epochs=1, verbose=0)
+        model.export(root / name, verbose=False)
+        answers = {
+            "serve": model.predict(images, verbose=0),
+            "encode": model.encode(images),
+            "decode": model.decode(model.encode(images)),
+            "anomaly_score": model.anomaly_score(images),
+        }
+        if model.can_sample:
+            answers["sample"] = model.sample(5, seed=9)
+        np.savez(root / f"{name}.npz", images=images, **answers)
+    return root
+
+
+def test_saved_models_answer_alike_in_a_process_without_keras_ae(exported):
+    program = """
+import sys
+sys.modules["keras_ae"] = None
+sys.modules["keras"] = None
+import numpy as np
+import tensorflow as tf
+for name in sys.argv[2:]:
+    model = tf.saved_model.load(f"{sys.argv[1]}/{name}")
+    expected = np.load(f"{sys.argv[1]}/{name}.npz")
+    images = expected["images"]
+    got = {
+        "serve": model.serve(images),
+        "encode": model.encode(images),
+        "decode": model.decode(expected["encode"]),
+        "anomaly_score": model.anomaly_score(images),
+    }
+    if "sample" in expected:
+        got["sample"] = model.sample(tf.constant(5), tf.constant(9))
+    for endpoint, answer in got.items():
+        np.testing.assert_allclose(answer, expected[endpoint], rtol=1e-4, atol=1e-5, err_msg=name)
+        again = model.serve(images)
+    np.testing.assert_array_equal(again, got["serve"])
+    assert model.signatures["serving_default"] is not None
+print("alike")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(exported), *NAMES], capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "alike", result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colour_images_and_selu_without_normalisation(name):
+    images = pictures(40, (4, 5, 3))
+    arguments = {"activation": "selu"}
+    if name != "shallow":
+        arguments["batch_normalization"] = False
+    model = small(name, (4, 5, 3), **arguments)
+    model.fit(images, epochs=3, verbose=0)
+    assert model.reconstruct(images).shape == images.shape
+    assert np.isfinite(model.evaluate(images, verbose=0, return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("name", ["deep", "vae", "vq_vae"])
+def test_mixed_precision_trains_with_finite_losses(name):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        history = small(name).fit(pictures(), batch_size=16, epochs=4, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_presets_have_the_published_sizes():
+    assert bake_off_hidden_units(20) == (341, 113)
+    assert bake_off_hidden_units(2) == (146, 20)
+    model = keras_ae.Deep()
+    kernels = [tuple(w.shape) for w in model.weights if w.path.endswith("kernel")]
+    assert kernels == [(784, 341), (341, 113), (113, 20), (20, 113), (113, 341), (341, 784)]
+    assert VARIANTS["beta_vae_strict"]().beta == 2.0
+    assert VARIANTS["beta_vae_loose"]().beta == 0.5
+    assert VARIANTS["vq_vae"]().bottleneck.embeddings.shape == (20, 512)
+    assert VARIANTS["sparse"]().bottleneck.activity_regularizer.target == 0.25
+    assert VARIANTS["denoising"]().noise_stddev == 0.5
+
+
+def test_compile_without_arguments_is_adam_at_1e_3():
+    model = keras_ae.Deep(SHAPE)
+    model.compile()
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+# ---- what makes a variant itself ----
+
+
+def test_tied_weights_halve_the_dense_kernels_and_are_stored_once(tmp_path):
+    plain, tied = keras_ae.Deep(SHAPE, 4), keras_ae.Deep(SHAPE, 4, tied=True)
+
+    def kernel_parameters(model):
+        return sum(w.shape[0] * w.shape[1] for w in model.weights if len(w.shape) == 2)
+
+    assert 2 * kernel_parameters(tied) == kernel_parameters(plain)
+    tied.compile()
+    tied.fit(pictures(), epochs=2, verbose=0)
+    tied.save(tmp_path / "tied.keras")
+    loaded = keras.models.load_model(tmp_path / "tied.keras")
+    loaded.fit(pictures(), epochs=1, verbose=0)
+    down = loaded.encoder.get_layer("code").kernel
+    assert any(layer.dense.kernel is down for layer in transposes(loaded.decoder))
+
+
+def transposes(network):
+    return [
+        layer for layer in network._flatten_layers() if isinstance(layer, keras_ae.DenseTranspose)
+    ]
+
+
+@pytest.mark.parametrize("name", ["vae", "stacked"])
+def test_nets_that_cannot_be_tied_say_so(name):
+    with pytest.raises(ValueError, match="cannot be tied"):
+        VARIANTS[name](tied=True)
+
+
+def test_denoising_targets_are_clean_and_inference_adds_no_noise():
+    images = pictures(32)
+    model = small("denoising", noise_stddev=0.5)
+    np.testing.assert_array_equal(model.encode(images), model.encode(images))
+    seen = []
+    original = model.batch_losses
+    model.batch_losses = lambda inputs, targets, training: (
+        seen.append((inputs, targets)) or original(inputs, targets, training)
+    )
+    model.compile(run_eagerly=True)
+    model.fit(images, batch_size=32, epochs=1, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(seen[0][1], images)
+    corrupted = model.encoder.get_layer("corruption")(images, training=True)
+    assert np.std(corrupted - images) > 0.2
+
+
+def test_vae_samples_in_training_only():
+    images = tf.constant(pictures(16))
+    model = small("vae")
+    means = model.encoder(images)[:, :4]
+    np.testing.assert_array_equal(model.encode(images), means)
+    drawn = [model(images, training=True, details=True)["latents"] for _ in range(2)]
+    assert np.any(drawn[0] != drawn[1])
+
+
+def test_vae_sample_latents_are_standard_normal():
+    latents = small("vae").sample_latents(20_000, [5, 0]).numpy()
+    np.testing.assert_allclose(latents.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(latents.T), np.eye(4), atol=0.04)
+
+
+def test_vq_codes_are_scalars_of_the_codebooks_and_usage_is_logged():
+    images = pictures()
+    model = small("vq_vae", num_embeddings=16)
+    history = model.fit(images, epochs=2, validation_data=images, verbose=0).history
+    codebooks = model.bottleneck.embeddings.numpy()
+    for dimension, codes in enumerate(model.encode(images).T):
+        assert np.isin(codes, codebooks[dimension]).all()
+    for name in ("perplexity", "val_perplexity"):
+        assert 1 <= history[name][-1] <= 16
+    # The metric counts what the codes show.
+    usage = np.mean([len(np.unique(codes)) / 16 for codes in model.encode(images).T])
+    logged = model.evaluate(images, verbose=0, return_dict=True)["codebook_usage"]
+    assert logged == pytest.approx(usage)
+
+
+class Watcher(keras.callbacks.Callback):
+    """Keeps the weights and the optimizer after every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages, self.weights, self.optimizers = [], [], []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.stages.append(self.model.stage)
+        self.weights.append({w.path: np.asarray(w) for w in self.model.weights})
+        self.optimizers.append(self.model.optimizer)
+
+
+@pytest.mark.parametrize("objective", ["pixels", "codes"])
+def test_stacked_trains_one_pair_a_stage_and_freezes_the_others(objective):
+    model = small("stacked", objective=objective)
+    before = {w.path: np.asarray(w) for w in model.weights}
+    watcher = Watcher()
+    model.fit(pictures(), batch_size=16, epochs=7, callbacks=[watcher], verbose=0)
+    assert watcher.stages == [0, 0, 0, 1, 1, 2, 2]
+    assert len(set(map(id, watcher.optimizers))) == 3
+    for stage, epoch in enumerate((2, 4, 6)):
+        after = watcher.weights[epoch]
+        moved = {path for path in after if np.any(after[path] != before[path])}
+        assert moved == {w.path for layer in model.pairs()[stage] for w in layer.weights}
+        before = after
+    assert model.stage is None and all(layer.trainable for layer in model.layers)
+
+
+def test_stacked_stage_losses_end_in_the_whole_net():
+    images = pictures()
+    model = small("stacked")
+    history = model.fit(images, batch_size=16, epochs=6, validation_data=images, verbose=0).history
+    whole = model.evaluate(images, batch_size=16, verbose=0, return_dict=True)
+    assert whole["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)
+
+
+def test_stacked_works_on_a_tf_dataset():
+    data = tf.data.Dataset.from_tensor_slices(pictures()).batch(16)
+    history = small("stacked").fit(data, epochs=6, verbose=0).history
+    assert len(history["loss"]) == 6

@@ -1,0 +1,359 @@
+"""Trains autoencoder variants, one run directory each.
+
+    python train.py --variant sparse
+    python train.py --variant deep vae --latent-dim 2 --held-out-class 1
+    python train.py --bake-off
+
+The same command again goes on where it was interrupted, or says that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+
+PROGRAM = "train.py"
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        if options.list:
+            return list_variants()
+        return train(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from the last finished epoch.")
+        return 130
+    except (ValueError, OSError) as error:
+        return refuse(error)
+
+
+# ---- the command line ----
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Trains autoencoder variants, one run directory each.",
+        epilog="The defaults are the bake-off's. --list shows the variants.",
+    )
+    add = parser.add_argument
+    add("--variant", nargs="+", metavar="NAME", help="variants to train, or 'all'")
+    add(
+        "--bake-off",
+        action="store_true",
+        help="every variant twice: as it is, and in 2 dimensions without class 1",
+    )
+    add("--list", action="store_true", help="show the variants and their sizes")
+    add("--dataset", help="mnist, fashion_mnist, kmnist, quickdraw, digits, or a path to your own")
+    add("--classes", nargs="+", metavar="CLASS", help="classes of quickdraw")
+    add("--data-dir", help="where data sets are prepared or to be found")
+    add("--latent-dim", type=at_least(1, int), default=20)
+    add("--held-out-class", metavar="CLASS", help="train without this class")
+    add("--epochs", type=at_least(1, int), default=60)
+    add("--batch-size", type=at_least(1, int), default=256)
+    add("--learning-rate", type=above_zero, default=1e-3)
+    add("--seed", type=at_least(0, int), default=42)
+    add("--output-dir", default="runs", help="run directories go below it (default: runs)")
+    add("--export", action="store_true", help="also write a SavedModel")
+    add("--jit", choices=("auto", "on", "off"), default="auto", help="XLA compilation")
+    add("--overwrite", action="store_true", help="train anew over a run that is there")
+    add("--quiet", action="store_true", help="say only what went wrong")
+    add("--tensorboard", action="store_true", help="write logs for TensorBoard (an extra)")
+    options = parser.parse_args(argv)
+    if not (options.list or options.bake_off or options.variant):
+        parser.error("say what to train: --variant NAME, --variant all or --bake-off")
+    if options.bake_off and options.variant:
+        parser.error("--bake-off trains every variant; leave --variant out")
+    known = list(variant_table())
+    names = known if options.bake_off or options.variant == ["all"] else options.variant or []
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            parser.error(f"unknown variant {name!r}: {hint}there are {', '.join(known)}")
+    options.variant = list(dict.fromkeys(names))
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        parser.error("--tensorboard needs an extra: pip install 'keras_ae[tensorboard]'")
+    problem = unwritable(Path(options.output_dir))
+    if problem and not options.list:
+        parser.error(f"--output-dir {options.output_dir}: {problem}")
+    return options
+
+
+def at_least(minimum: int, kind):
+    def number(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or value < minimum:
+            raise argparse.ArgumentTypeError(f"needs a whole number >= {minimum}; received {text}")
+        return value
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a number above 0; received {text}")
+    return value
+
+
+def variant_table() -> dict:
+    """The table of contents, read from its file: importing the package would load TensorFlow."""
+    package = Path(importlib.util.find_spec("keras_ae").origin).parent
+    spec = importlib.util.spec_from_file_location("_variants", package / "variants/__init__.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.VARIANTS
+
+
+def unwritable(directory: Path) -> str | None:
+    """Why nothing can be written below `directory`, or None. Creates nothing."""
+    for place in (directory, *directory.absolute().parents):
+        if place.exists():
+            if not place.is_dir():
+                return f"{place} is not a folder"
+            return None if os.access(place, os.W_OK) else f"{place} cannot be written to"
+    return None
+
+
+def refuse(error: Exception) -> int:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    print(f"{PROGRAM}: error: {' '.join(lines)}", file=sys.stderr)
+    return 2
+
+
+def list_variants() -> int:
+    from keras_ae.variants import VARIANTS
+
+    print(f"{'variant':<17}{'parameters':>11}  what it is")
+    for name, preset in VARIANTS.items():
+        print(f"{name:<17}{preset().count_params():>11,}  {preset.summary}")
+    return 0
+
+
+# ---- the runs ----
+
+
+def train(options: argparse.Namespace) -> int:
+    say = (lambda *_: None) if options.quiet else lambda text: print(text, flush=True)
+
+    import keras
+    import tensorflow as tf
+
+    import keras_ae
+    from keras_ae import data
+    from keras_ae.progress import GridProgress
+    from keras_ae.runs import Run
+
+    tf.get_logger().setLevel("ERROR")
+    say(f"keras_ae {keras_ae.__version__} on {device_words(tf)}, jit {options.jit}")
+    image_set, notice = chosen_data(data, options)
+    if notice:
+        print(f"\n*** {notice} ***\n", flush=True)
+    plan = planned_runs(options, image_set)
+    # Every request is checked, built and compared with what is there before anything is written.
+    jobs = []
+    for variant, latent_dim, held_out in plan:
+        split = data.split(image_set, seed=options.seed, held_out_class=held_out)
+        if len(split.train) < options.batch_size:
+            raise ValueError(
+                f"--batch-size {options.batch_size} is more than the {len(split.train)} training "
+                f"images of {image_set.name}: choose a smaller one."
+            )
+        run = Run(run_directory(options, image_set, variant, latent_dim, held_out))
+        config = resolved(options, image_set, split, variant, latent_dim, held_out)
+        if run.started and not options.overwrite:
+            run.start(config)
+        jobs.append((run, config, split))
+    say(describe(image_set, jobs[0][2]))
+    open_jobs = [job for job in jobs if options.overwrite or not job[0].finished]
+    progress = GridProgress(len(open_jobs) * options.epochs, enabled=not options.quiet)
+    for number, (run, config, split) in enumerate(jobs, start=1):
+        title = f"[{number}/{len(jobs)}] {run.directory}"
+        if run.finished and not options.overwrite:
+            say(f"{title}: finished before, {summary(run.results)}")
+            model = run.load_model() if options.export else None
+        else:
+            keras.utils.set_random_seed(options.seed)
+            model = build(config, options)
+            say(f"{title}: {model.count_params():,} parameters")
+            train_run(run, config, model, split, options, progress)
+            say(f"test: {summary(run.results)}")
+        if options.export:
+            say(f"exported to {run.export(model)}")
+        keras.backend.clear_session()
+    say(f"next: python -c \"import keras_ae, keras; keras.models.load_model('{run.directory}/"
+        "model.keras').summary()\"")  # fmt: skip
+    return 0
+
+
+def train_run(run, config: dict, model, split, options, progress) -> None:
+    """Fits one model, from wherever its run directory stands, to its results."""
+    import keras
+
+    from keras_ae.runs import KeepRun
+
+    if options.overwrite:
+        run.clear()
+    run.start(config)
+    first_epoch = run.restore(model, options.epochs)
+    keep = KeepRun(run)
+    callbacks = [keep, progress.of_run(first_epoch)]
+    if options.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
+    if first_epoch < options.epochs:
+        model.fit(
+            split.train.images,
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            initial_epoch=first_epoch,
+            validation_data=split.validation.images,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    seen = split.test.images
+    if config["request"]["held_out_class"] is not None:
+        seen = seen[split.test.labels != config["data"]["held_out_index"]]
+    losses = model.evaluate(seen, verbose=0, return_dict=True)
+    seconds = sorted(row["seconds"] for row in keep.rows)
+    results = {name: float(value) for name, value in losses.items()}
+    results["num_images"] = len(seen)
+    results["seconds_per_epoch"] = seconds[len(seconds) // 2]
+    run.finish(model, results)
+
+
+def build(config: dict, options):
+    import keras
+
+    from keras_ae.variants import VARIANTS
+
+    model = VARIANTS[config["request"]["variant"]](
+        image_shape=config["data"]["image_shape"],
+        latent_dim=config["request"]["latent_dim"],
+        seed=options.seed,
+    )
+    model.compile(
+        keras.optimizers.Adam(options.learning_rate),
+        jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
+    )
+    config["model"] = model.get_config()
+    return model
+
+
+def planned_runs(options, image_set) -> list[tuple]:
+    """The grid: (variant, latent_dim, held-out class as its name or None)."""
+    from keras_ae import data
+
+    def name_of(held_out):
+        if held_out is None:
+            return None
+        return image_set.class_names[data.held_out_index(image_set, held_out)]
+
+    if not options.bake_off:
+        held_out = name_of(options.held_out_class)
+        return [(variant, options.latent_dim, held_out) for variant in options.variant]
+    held_out = name_of("1" if options.held_out_class is None else options.held_out_class)
+    full = [(variant, options.latent_dim, None) for variant in options.variant]
+    return full + [(variant, 2, held_out) for variant in options.variant]
+
+
+def chosen_data(data, options):
+    """The data set asked for, or the default with a notice where it is not MNIST."""
+    if options.dataset is None:
+        return data.load_default(data_dir=options.data_dir)
+    return data.load(options.dataset, classes=options.classes, data_dir=options.data_dir), None
+
+
+def run_directory(options, image_set, variant, latent_dim, held_out) -> Path:
+    from keras_ae.runs import run_name
+
+    name = run_name(variant, latent_dim, held_out, options.seed)
+    return Path(options.output_dir) / Path(image_set.name).name / name
+
+
+def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
+    """Everything that makes a run: `request` decides its numbers, the rest is for the record."""
+    import keras
+    import numpy
+    import tensorflow
+
+    import keras_ae
+    from keras_ae import data
+
+    return {
+        "request": {
+            "variant": variant,
+            "latent_dim": latent_dim,
+            "dataset": image_set.name,
+            "fingerprint": image_set.fingerprint,
+            "held_out_class": held_out,
+            "epochs": options.epochs,
+            "batch_size": options.batch_size,
+            "learning_rate": options.learning_rate,
+            "seed": options.seed,
+            "jit": options.jit,
+        },
+        "data": {
+            "image_shape": list(image_set.image_shape),
+            "class_names": list(image_set.class_names),
+            "held_out_index": None
+            if held_out is None
+            else data.held_out_index(image_set, held_out),
+            "num_train": len(split.train),
+            "num_validation": len(split.validation),
+            "num_test": len(split.test),
+        },
+        "versions": {
+            "keras_ae": keras_ae.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tensorflow.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+        "device": device_words(tensorflow),
+    }
+
+
+# ---- words ----
+
+
+def device_words(tf) -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return ", ".join(
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in gpus
+        )
+    return f"CPU ({os.cpu_count()} cores)"
+
+
+def describe(image_set, split) -> str:
+    shape = " x ".join(map(str, image_set.image_shape))
+    return (
+        f"{image_set.name}: {len(split.train):,} training, {len(split.validation):,} validation "
+        f"and {len(split.test):,} test images of {shape}"
+    )
+
+
+def summary(results: dict) -> str:
+    return (
+        f"{results['reconstruction_loss']:.2f} nats an image (BCE), latent loss "
+        f"{results['latent_loss']:.2f}; {results['seconds_per_epoch']:.2f} s an epoch"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
