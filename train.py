@@ -10,11 +10,14 @@ The same command again goes on where it was interrupted, or says that there is n
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import difflib
 import importlib.util
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 
 PROGRAM = "train.py"
@@ -22,8 +25,9 @@ PROGRAM = "train.py"
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        with native_logs_hidden():
+            import tensorflow  # noqa: F401
         if options.list:
             return list_variants()
         return train(options)
@@ -54,6 +58,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--dataset", help="mnist, fashion_mnist, kmnist, quickdraw, digits, or a path to your own")
     add("--classes", nargs="+", metavar="CLASS", help="classes of quickdraw")
     add("--data-dir", help="where data sets are prepared or to be found")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="further arguments of the variants, such as beta=4 hidden_units=256,64",
+    )
     add("--latent-dim", type=at_least(1, int), default=20)
     add("--held-out-class", metavar="CLASS", help="train without this class")
     add("--epochs", type=at_least(1, int), default=60)
@@ -79,6 +90,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             hint = f"did you mean {near[0]}? " if near else ""
             parser.error(f"unknown variant {name!r}: {hint}there are {', '.join(known)}")
     options.variant = list(dict.fromkeys(names))
+    try:
+        options.set = dict(assignment(text) for text in options.set)
+    except ValueError as error:
+        parser.error(str(error))
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         parser.error("--tensorboard needs an extra: pip install 'keras_ae[tensorboard]'")
     problem = unwritable(Path(options.output_dir))
@@ -108,6 +123,20 @@ def above_zero(text: str) -> float:
     if not 0.0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"needs a number above 0; received {text}")
     return value
+
+
+def assignment(text: str) -> tuple:
+    """`name=value` as a name and a Python value; what is no literal is a string."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals and value):
+        raise ValueError(f"--set needs NAME=VALUE; received {text!r}")
+    if name in ("latent_dim", "seed", "image_shape"):
+        raise ValueError(f"--set {text}: {name} has a flag of its own or follows from the data")
+    try:
+        value = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        return name, list(value) if isinstance(value, tuple) else value
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def variant_table() -> dict:
@@ -144,6 +173,32 @@ def list_variants() -> int:
     return 0
 
 
+@contextlib.contextmanager
+def native_logs_hidden():
+    """Keeps TensorFlow's start-up lines off the terminal, unless the import fails.
+
+    It prints them before it reads its own log level. A TF_CPP_MIN_LOG_LEVEL that the user has set
+    shows everything.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as lines:
+        os.dup2(lines.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            lines.seek(0)
+            os.write(kept, lines.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 # ---- the runs ----
 
 
@@ -175,6 +230,7 @@ def train(options: argparse.Namespace) -> int:
             )
         run = Run(run_directory(options, image_set, variant, latent_dim, held_out))
         config = resolved(options, image_set, split, variant, latent_dim, held_out)
+        config["model"] = build(config, options).get_config()
         if run.started and not options.overwrite:
             run.start(config)
         jobs.append((run, config, split))
@@ -240,16 +296,21 @@ def build(config: dict, options):
 
     from keras_ae.variants import VARIANTS
 
-    model = VARIANTS[config["request"]["variant"]](
-        image_shape=config["data"]["image_shape"],
-        latent_dim=config["request"]["latent_dim"],
-        seed=options.seed,
-    )
+    request = config["request"]
+    try:
+        model = VARIANTS[request["variant"]](
+            image_shape=config["data"]["image_shape"],
+            latent_dim=request["latent_dim"],
+            seed=options.seed,
+            **request["arguments"],
+        )
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in request["arguments"].items())
+        raise ValueError(f"{request['variant']} cannot be built with {given}: {error}") from error
     model.compile(
         keras.optimizers.Adam(options.learning_rate),
         jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
     )
-    config["model"] = model.get_config()
     return model
 
 
@@ -277,10 +338,16 @@ def chosen_data(data, options):
     return data.load(options.dataset, classes=options.classes, data_dir=options.data_dir), None
 
 
+def data_source(options, image_set) -> str:
+    """What `keras_ae.data.load` takes to find the data again: a name or an absolute path."""
+    dataset = options.dataset or image_set.name
+    return os.path.abspath(dataset) if os.path.exists(dataset) else dataset
+
+
 def run_directory(options, image_set, variant, latent_dim, held_out) -> Path:
     from keras_ae.runs import run_name
 
-    name = run_name(variant, latent_dim, held_out, options.seed)
+    name = run_name(variant, latent_dim, held_out, options.seed, options.set)
     return Path(options.output_dir) / Path(image_set.name).name / name
 
 
@@ -297,6 +364,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
         "request": {
             "variant": variant,
             "latent_dim": latent_dim,
+            "arguments": options.set,
             "dataset": image_set.name,
             "fingerprint": image_set.fingerprint,
             "held_out_class": held_out,
@@ -307,6 +375,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
             "jit": options.jit,
         },
         "data": {
+            "source": data_source(options, image_set),
             "image_shape": list(image_set.image_shape),
             "class_names": list(image_set.class_names),
             "held_out_index": None

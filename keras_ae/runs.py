@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,15 @@ class RunError(ValueError):
     """A run directory that cannot be used, in one line."""
 
 
-def run_name(variant: str, latent_dim: int, held_out: str | None, seed: int) -> str:
-    """The directory of a run: `vae-20d-seed42`, `vae-2d-without-1-seed42`."""
-    without = "" if held_out is None else f"-without-{held_out}"
-    return f"{variant}-{latent_dim}d{without}-seed{seed}".replace("/", "_").replace(" ", "_")
+def run_name(
+    variant: str, latent_dim: int, held_out: str | None, seed: int, arguments: dict | None = None
+) -> str:
+    """The directory of a run: `vae-20d-seed42`, `vae-2d-without-1-beta-4-seed42`."""
+    parts = [variant, f"{latent_dim}d"]
+    if held_out is not None:
+        parts.append(f"without-{held_out}")
+    parts += [f"{name}-{value}" for name, value in (arguments or {}).items()]
+    return re.sub(r"[^\w.-]+", "_", "-".join([*parts, f"seed{seed}"]))
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:

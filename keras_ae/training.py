@@ -43,6 +43,7 @@ class MemoryFeed:
         def tensor(array):
             return None if array is None else tf.convert_to_tensor(array, tf.float32)
 
+        targets = None if targets is images else targets
         self.data = (tensor(images), tensor(targets), tensor(sample_weight))
         self.num_images = int(self.data[0].shape[0])
         self.batch_size = batch_size
@@ -212,7 +213,7 @@ class EpochTrainer(keras.Model):
                 `(images, targets)` or `(images, targets, weights)`.
             y: Target images, of the shape of `x`; None for `x` itself.
             batch_size: Default 256, or all images where there are fewer.
-            shuffle: A new order each epoch, keyed by (seed, epoch).
+            shuffle: A new order each epoch, keyed by (seed, epoch); of arrays only.
             sample_weight: Weight of each image's reconstruction loss, `(N,)`. Latent losses are
                 statistics of a batch and are not weighted, as with any loss a layer adds.
 
@@ -229,7 +230,7 @@ class EpochTrainer(keras.Model):
         if not is_array(x):
             return super().fit(
                 x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
-                validation_data=self._checked_validation(validation_data), shuffle=shuffle,
+                validation_data=self._checked_validation(validation_data), shuffle=False,
                 sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
             )  # fmt: skip
         x, y, sample_weight = self._checked(x, y, sample_weight)
@@ -333,12 +334,15 @@ class EpochTrainer(keras.Model):
     # ---- arguments ----
 
     def _checked(self, x, y, sample_weight):
-        same = y is x
+        # Keras drops a sample_weight that comes without targets.
+        same = y is x or (y is None and sample_weight is not None)
         x = check_images(x, self.image_shape)
-        if y is not None:
-            y = None if same else check_images(y, self.image_shape, name="targets")
-        if y is not None and len(y) != len(x):
-            raise ValueError(f"Received {len(x)} images but {len(y)} targets.")
+        if same:
+            y = x
+        elif y is not None:
+            y = check_images(y, self.image_shape, name="targets")
+            if len(y) != len(x):
+                raise ValueError(f"Received {len(x)} images but {len(y)} targets.")
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, dtype=np.float32)
             if sample_weight.shape != (len(x),):

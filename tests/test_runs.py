@@ -318,6 +318,24 @@ def test_a_damaged_state_is_refused_in_one_line(run, damage):
     assert "resume.npz" in one_line(raised) and "--overwrite" in one_line(raised)
 
 
+class Trap:
+    """Unpickling it leaves a mark."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def test_a_state_is_never_unpickled(run, tmp_path):
+    run.start(CONFIG)
+    np.savez(run.directory / "resume.npz", history=np.array([Trap(tmp_path / "mark")], object))
+    with pytest.raises(RunError):
+        run.restore(small(), 3)
+    assert not (tmp_path / "mark").exists()
+
+
 # ---- what the state holds ----
 
 

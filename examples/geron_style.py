@@ -1,0 +1,59 @@
+"""A sparse autoencoder in the style of A. Geron's chapter, built from the layers alone.
+
+    python examples/geron_style.py
+
+Only the building blocks come from keras_ae; the model is an ordinary `keras.Model`, so the loss is
+Keras's own, here scaled to nats per image.
+"""
+
+import keras
+import numpy as np
+
+from keras_ae import DenseTranspose, KLDivergenceRegularizer
+from keras_ae.data import load, split
+
+
+def build(code_units: int = 100) -> keras.Model:
+    """784 -> 100 -> `code_units` sigmoid units and back, the decoder's kernels tied to the encoder's."""
+    dense_1 = keras.layers.Dense(100, activation="selu", kernel_initializer="lecun_normal")
+    dense_2 = keras.layers.Dense(
+        code_units,
+        activation="sigmoid",
+        activity_regularizer=KLDivergenceRegularizer(weight=1.0, target=0.1),
+    )
+    encoder = keras.Sequential(
+        [keras.layers.Input((28, 28)), keras.layers.Flatten(), dense_1, dense_2]
+    )
+    decoder = keras.Sequential(
+        [
+            keras.layers.Input((code_units,)),
+            DenseTranspose(dense_2, activation="selu"),
+            DenseTranspose(dense_1, activation="sigmoid"),
+            keras.layers.Reshape((28, 28)),
+        ]
+    )
+    return keras.Sequential([encoder, decoder])
+
+
+def nats_per_image(images, reconstructions):
+    """Keras averages the BCE over the last axis; an image's loss is the sum over its pixels."""
+    bce = keras.losses.binary_crossentropy(images, reconstructions)
+    return keras.ops.sum(bce, axis=1) * images.shape[-1]
+
+
+def main(epochs: int = 10, dataset: str = "digits") -> dict[str, float]:
+    keras.utils.set_random_seed(42)
+    images = split(load(dataset))
+    X_train, X_valid = images.train.images, images.validation.images
+    model = build()
+    model.compile(optimizer="nadam", loss=nats_per_image)
+    model.fit(X_train, X_train, epochs=epochs, validation_data=(X_valid, X_valid), verbose=2)
+    encoder = model.layers[0]
+    activity = float(np.mean(encoder.predict(X_valid, verbose=0)))
+    loss = model.evaluate(X_valid, X_valid, verbose=0)
+    print(f"validation loss {loss:.1f} nats an image, mean activation of the code {activity:.2f}")
+    return {"loss": loss, "activity": activity}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The example scripts do what they say."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_geron_style_model_learns_and_its_code_gets_sparse():
+    module = example("geron_style")
+    short, longer = module.main(epochs=1), module.main(epochs=12)
+    assert longer["loss"] < 0.8 * short["loss"]
+    assert abs(longer["activity"] - 0.1) < 0.1 < short["activity"]
+
+
+def test_own_images_are_trained_and_served(tmp_path):
+    answers = example("your_own_images").main(str(tmp_path / "vae"), epochs=3)
+    assert answers["codes"].shape == (5, 6)
+    assert answers["samples"].shape == (5, 16, 16, 3)
+    assert np.isfinite(answers["scores"]).all() and (answers["scores"] > 0).all()

@@ -1,0 +1,255 @@
+"""The fast path of fit gives what the plain path gives, in the same order."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ae import VARIANTS, Deep
+from keras_ae.training import MemoryFeed, epoch_order, needs_every_batch
+
+SHAPE = (6, 5)
+
+
+def pictures(num=200, seed=0):
+    random = np.random.default_rng(seed)
+    prototypes = random.random((4, *SHAPE)) > 0.5
+    weights = random.dirichlet(np.full(4, 0.3), size=num)
+    # Some noise: a constant pixel has a gradient of rounding errors only, which Adam blows up.
+    noise = 0.1 * random.random((num, *SHAPE))
+    return (np.tensordot(weights, 0.9 * prototypes, axes=1) + noise).astype("float32")
+
+
+def built(name="deep", seed=5, **compile_arguments):
+    keras.utils.set_random_seed(seed)
+    arguments = {} if name == "shallow" else {"hidden_units": (12, 8)}
+    model = VARIANTS[name](image_shape=SHAPE, latent_dim=3, seed=seed, **arguments)
+    model.compile(**compile_arguments)
+    return model
+
+
+def slow_loop(model, images, batch_size, epochs):
+    """The obvious version: one eager train_step after another."""
+    losses = []
+    for epoch in range(epochs):
+        order = epoch_order(len(images), model.shuffle_seed, epoch).numpy()
+        model.reset_metrics()
+        for start in range(0, len(images), batch_size):
+            model.train_step((tf.constant(images[order[start : start + batch_size]]),))
+        losses.append(float(model.get_metrics_result()["loss"]))
+    return losses
+
+
+@pytest.mark.parametrize("name", ["deep", "sparse", "denoising", "vae", "vq_vae"])
+def test_compiled_epochs_train_like_one_eager_step_after_another(name):
+    images = pictures()
+    fast, slow = built(name), built(name)
+    history = fast.fit(images, batch_size=64, epochs=3, verbose=0).history
+    losses = slow_loop(slow, images, 64, 3)
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    for ours, theirs in zip(fast.weights, slow.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=2e-3, err_msg=ours.path)
+
+
+def test_batch_callbacks_get_every_batch_and_change_nothing():
+    class Batches(keras.callbacks.Callback):
+        seen = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            type(self).seen += 1
+            assert logs["loss"] > 0
+
+    images = pictures()
+    plain, watched = built(), built()
+    expected = plain.fit(images, batch_size=64, epochs=2, verbose=0).history
+    got = watched.fit(images, batch_size=64, epochs=2, callbacks=[Batches()], verbose=0).history
+    assert Batches.seen == 2 * 4
+    assert got == expected
+    assert watched.steps_per_execution == 1
+
+
+def test_which_callbacks_need_every_batch():
+    class OnBatch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            pass
+
+    assert needs_every_batch(OnBatch())
+    assert needs_every_batch(
+        keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    )
+    assert needs_every_batch(keras.callbacks.ModelCheckpoint("m.keras", save_freq=3))
+    assert not needs_every_batch(keras.callbacks.ModelCheckpoint("m.keras"))
+    assert not needs_every_batch(keras.callbacks.EarlyStopping())
+    assert not needs_every_batch(keras.callbacks.TerminateOnNaN())
+    assert not needs_every_batch(keras.callbacks.CSVLogger("log.csv"))
+
+
+def test_an_epoch_is_a_permutation_keyed_by_seed_and_epoch():
+    orders = {
+        (seed, epoch): epoch_order(1000, seed, epoch).numpy() for seed in (1, 2) for epoch in (0, 1)
+    }
+    for order in orders.values():
+        np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    kept = list(orders.values())
+    for first in range(4):
+        for second in range(first):
+            assert np.mean(kept[first] == kept[second]) < 0.05
+    np.testing.assert_array_equal(orders[1, 0], epoch_order(1000, 1, 0).numpy())
+
+
+def test_two_epochs_of_a_fit_differ_and_can_be_replayed():
+    feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
+    feed.begin(0)
+    first = feed.batches.numpy()
+    feed.begin(1)
+    assert np.any(feed.batches.numpy() != first)
+    feed.begin(0)
+    np.testing.assert_array_equal(feed.batches.numpy(), first)
+    assert feed.batches.shape == (3, 64) and feed.last_batch.shape == (8,)
+
+
+def test_a_fit_in_two_parts_equals_one_bit_for_bit():
+    images = pictures()
+    whole, parts = built("vae"), built("vae")
+    whole.fit(images, batch_size=64, epochs=4, verbose=0)
+    parts.fit(images, batch_size=64, epochs=2, verbose=0)
+    parts.fit(images, batch_size=64, epochs=4, initial_epoch=2, verbose=0)
+    for ours, theirs in zip(whole.weights, parts.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_an_evaluation_before_fit_does_not_shorten_the_validation():
+    # Keras bakes steps_per_execution into the traced evaluation: a stale one sees one batch only.
+    images, validation = pictures(), pictures(90, seed=1)
+    model = built()
+    model.evaluate(validation, batch_size=16, verbose=0)
+    history = model.fit(
+        images, validation_data=validation, validation_batch_size=16, epochs=1, verbose=0
+    ).history
+    after = model.evaluate(validation, batch_size=16, verbose=0, return_dict=True)
+    assert history["val_loss"][0] == pytest.approx(after["loss"], rel=1e-5)
+    assert model.predict(validation, verbose=0).shape == validation.shape
+
+
+def test_fit_takes_images_pairs_and_datasets():
+    images = pictures()
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(64)
+    pairs = tf.data.Dataset.from_tensor_slices((images, images)).batch(64)
+    losses = []
+    for arguments in ((images, None, 64), (images, images, 64), (dataset,), (pairs,)):
+        history = built().fit(*arguments, shuffle=False, epochs=2, verbose=0).history
+        losses.append(history["loss"])
+    for other in losses[1:]:
+        np.testing.assert_allclose(other, losses[0], rtol=1e-4)
+
+
+def test_targets_other_than_the_inputs_are_used():
+    images = pictures()
+    model = built()
+    model.fit(images, 1 - images, batch_size=64, epochs=60, verbose=0)
+    inverted = model.evaluate(images, 1 - images, verbose=0, return_dict=True)["loss"]
+    assert inverted < 0.8 * model.evaluate(images, verbose=0, return_dict=True)["loss"]
+
+
+def test_sample_weight_weighs_the_reconstruction_loss():
+    images = pictures(64)
+    weight = np.linspace(0, 2, 64).astype("float32")
+    model = built(jit_compile=False)
+    weighted = model.evaluate(images, sample_weight=weight, verbose=0, return_dict=True)
+    per_image = model.anomaly_score(images)
+    assert weighted["reconstruction_loss"] == pytest.approx(np.mean(weight * per_image), rel=1e-4)
+    ones, none = built(), built()
+    first = ones.fit(images, sample_weight=np.ones(64), epochs=2, verbose=0).history["loss"]
+    second = none.fit(images, epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_validation_split_takes_the_tail_as_keras_does():
+    images = pictures(100)
+    images[80:] = 0
+    history = built().fit(images, validation_split=0.2, epochs=1, verbose=0).history
+    model = built()
+    explicit = model.fit(images[:80], validation_data=images[80:], epochs=1, verbose=0).history
+    np.testing.assert_allclose(history["val_loss"], explicit["val_loss"], rtol=1e-5)
+
+
+def test_ordinary_callbacks_work(tmp_path):
+    images = pictures()
+    stop = keras.callbacks.EarlyStopping(patience=0, min_delta=1e9, monitor="val_loss")
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
+    model = built()
+    history = model.fit(
+        images, validation_data=images, epochs=9, callbacks=[stop, checkpoint], verbose=0
+    )
+    assert len(history.history["loss"]) == 2
+    assert keras.models.load_model(tmp_path / "best.keras").get_config() == model.get_config()
+
+
+def test_eager_mode_and_further_metrics():
+    images = pictures(64)
+    model = built(run_eagerly=True, metrics=["mae"])
+    history = model.fit(images, epochs=1, verbose=0).history
+    expected = np.abs(model.predict(images, verbose=0) - images).mean()
+    assert model.evaluate(images, verbose=0, return_dict=True)["mae"] == pytest.approx(
+        expected, rel=1e-4
+    )
+    assert "mae" in history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x": pictures() * 255}, "Divide them by 255"),
+        ({"x": np.full((9, *SHAPE), np.nan)}, "NaN"),
+        ({"x": pictures()[..., None]}, r"\(200, 6, 5, 1\)"),
+        ({"x": pictures()[:0]}, "at least one image"),
+        ({"x": pictures(), "batch_size": 201}, "batch_size=201 with 200 images"),
+        ({"x": pictures(), "y": np.arange(200)}, "targets must have the shape"),
+        ({"x": pictures(), "y": pictures(100)}, "200 images but 100 targets"),
+        ({"x": pictures(), "sample_weight": np.ones(3)}, "sample_weight must have the shape"),
+        ({"x": pictures(), "class_weight": {0: 1.0}}, "class_weight"),
+        ({"x": pictures(), "validation_data": pictures() - 1}, "pixels from -0.99"),
+    ],
+)
+def test_unusable_arguments_get_one_clear_line(arguments, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        built(jit_compile=False).fit(**arguments, verbose=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_as_targets_of_a_dataset_are_refused():
+    data = tf.data.Dataset.from_tensor_slices((pictures(), np.arange(200))).batch(50)
+    with pytest.raises(ValueError, match="Labels are not targets"):
+        built().fit(data, verbose=0)
+
+
+def test_a_loss_given_to_compile_is_refused():
+    with pytest.raises(ValueError, match="brings its own loss; received loss='mse'"):
+        Deep(SHAPE).compile(loss="mse")
+
+
+def test_two_replicas_train_like_one():
+    # Gradients are summed over replicas: a step that does not scale its loss is twice too large.
+    program = """
+import numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras, keras_ae
+images = np.random.default_rng(0).random((128, 6, 5), dtype="float32")
+def losses(strategy):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = keras_ae.VQVAE((6, 5), 3, hidden_units=(8,), batch_normalization=False, seed=1)
+        model.compile(keras.optimizers.SGD(0.05))
+    history = model.fit(images, batch_size=64, epochs=3, shuffle=False, verbose=0).history
+    return history["loss"], history["perplexity"]
+two = losses(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+one = losses(tf.distribute.get_strategy())
+np.testing.assert_allclose(two, one, rtol=1e-4)
+print("alike")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.strip().endswith("alike"), result.stderr[-3000:]
