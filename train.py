@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
             return list_variants()
         return train(options)
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from the last finished epoch.")
+        way = "without --overwrite " if options.overwrite else ""
+        words = f"the same command {way}goes on from the last finished epoch"
+        print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         return refuse(error)
@@ -83,7 +85,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.bake_off and options.variant:
         parser.error("--bake-off trains every variant; leave --variant out")
     known = list(variant_table())
-    names = known if options.bake_off or options.variant == ["all"] else options.variant or []
+    names = known if options.bake_off or "all" in (options.variant or []) else options.variant or []
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -217,12 +219,14 @@ def train(options: argparse.Namespace) -> int:
     say(f"keras_ae {keras_ae.__version__} on {device_words(tf)}, jit {options.jit}")
     image_set, notice = chosen_data(data, options)
     if notice:
-        print(f"\n*** {notice} ***\n", flush=True)
+        print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
     plan = planned_runs(options, image_set)
     # Every request is checked, built and compared with what is there before anything is written.
-    jobs = []
+    jobs, splits = [], {}
     for variant, latent_dim, held_out in plan:
-        split = data.split(image_set, seed=options.seed, held_out_class=held_out)
+        if held_out not in splits:
+            splits[held_out] = data.split(image_set, seed=options.seed, held_out_class=held_out)
+        split = splits[held_out]
         if len(split.train) < options.batch_size:
             raise ValueError(
                 f"--batch-size {options.batch_size} is more than the {len(split.train)} training "
@@ -241,14 +245,14 @@ def train(options: argparse.Namespace) -> int:
         title = f"[{number}/{len(jobs)}] {run.directory}"
         if run.finished and not options.overwrite:
             say(f"{title}: finished before, {summary(run.results)}")
-            model = run.load_model() if options.export else None
+            model = run.load_model() if options.export and not run.exported else None
         else:
             keras.utils.set_random_seed(options.seed)
             model = build(config, options)
             say(f"{title}: {model.count_params():,} parameters")
             train_run(run, config, model, split, options, progress)
             say(f"test: {summary(run.results)}")
-        if options.export:
+        if options.export and not run.exported:
             say(f"exported to {run.export(model)}")
         keras.backend.clear_session()
     say(f"next: python -c \"import keras_ae, keras; keras.models.load_model('{run.directory}/"
@@ -270,16 +274,15 @@ def train_run(run, config: dict, model, split, options, progress) -> None:
     callbacks = [keep, progress.of_run(first_epoch)]
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
-    if first_epoch < options.epochs:
-        model.fit(
-            split.train.images,
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            initial_epoch=first_epoch,
-            validation_data=split.validation.images,
-            callbacks=callbacks,
-            verbose=0,
-        )
+    model.fit(
+        split.train.images,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        initial_epoch=first_epoch,
+        validation_data=split.validation.images,
+        callbacks=callbacks,
+        verbose=0,
+    )
     seen = split.test.images
     if config["request"]["held_out_class"] is not None:
         seen = seen[split.test.labels != config["data"]["held_out_index"]]

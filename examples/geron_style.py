@@ -14,7 +14,7 @@ from keras_ae.data import load, split
 
 
 def build(code_units: int = 100) -> keras.Model:
-    """784 -> 100 -> `code_units` sigmoid units and back, the decoder's kernels tied to the encoder's."""
+    """784 -> 100 -> `code_units` sigmoid units and back, with tied kernels."""
     dense_1 = keras.layers.Dense(100, activation="selu", kernel_initializer="lecun_normal")
     dense_2 = keras.layers.Dense(
         code_units,

@@ -17,6 +17,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,11 @@ def run_name(
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` on a temporary name of the same suffix, then renames it to `path`."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """Calls `write` on a temporary name of the same suffix, then renames it to `path`.
+
+    The name is always the same, so what a kill leaves behind is written over the next time.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -84,7 +88,11 @@ class Run:
         """One dict an epoch, as in `history.csv`."""
         with open(self._path("history.csv"), newline="") as lines:
             return [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)
+                {
+                    name: int(value) if name == "epoch" else float(value)
+                    for name, value in row.items()
+                }
+                for row in csv.DictReader(lines)
             ]
 
     def load_model(self) -> keras.Model:
@@ -122,8 +130,9 @@ class Run:
 
     def clear(self) -> None:
         """Deletes the files of a run, the one that marks it as finished first."""
-        for name in ("test.json", "config.json", "history.csv", "resume.npz", "model.keras"):
+        for name in ("test.json", "resume.npz", "model.keras", "history.csv", "config.json"):
             self._path(name).unlink(missing_ok=True)
+        shutil.rmtree(self._path("saved_model"), ignore_errors=True)
 
     def restore(self, model: keras.Model, epochs: int) -> int:
         """Brings a fresh, compiled model to the last finished epoch; returns how many there are.
@@ -157,7 +166,7 @@ class Run:
 
     def keep(self, model: keras.Model, rows: list[dict]) -> None:
         """Saves the state after an epoch; `rows` is the history so far."""
-        arrays = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
+        arrays = {name: variable.numpy() for name, variable in state_variables(model).items()}
         arrays["history"] = np.array(json.dumps(rows))
         # Only this file counts when going on; the CSV is rewritten from it.
         write_beside(self._path("resume.npz"), lambda path: np.savez(path, **arrays))
@@ -168,10 +177,17 @@ class Run:
         write_beside(self._path("model.keras"), model.save)
         self._write_json("test.json", results)
 
+    @property
+    def exported(self) -> bool:
+        return self._path("saved_model").exists()
+
     def export(self, model: keras.Model) -> Path:
         """Writes `saved_model/`; returns its path."""
         path = self._path("saved_model")
-        model.export(path, verbose=False)
+        temporary = path.with_name(f".{path.name}.partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        model.export(temporary, verbose=False)
+        os.replace(temporary, path)
         return path
 
     # ---- files ----
@@ -220,11 +236,9 @@ class KeepRun(keras.callbacks.Callback):
 
 def state_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """All that training changes: weights, noise states, the optimizer's variables."""
-    metrics = {id(variable) for variable in model.metrics_variables}
-    own = [variable for variable in model.variables if id(variable) not in metrics]
-    groups = {"model": own, "optimizer": model.optimizer.variables}
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {
-        f"{group}/{number:03d}/{variable.path}": variable
+        f"{group}/{number:03d}": variable
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }

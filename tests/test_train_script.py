@@ -174,6 +174,7 @@ def test_the_config_records_everything_resolved(trained):
         "learning_rate": 1e-3,
         "seed": 42,
         "jit": "auto",
+        "arguments": {},
     }
     assert config["model"]["beta"] == 1.0
     assert config["model"]["hidden_units"] == [341, 113]
@@ -467,6 +468,17 @@ def test_an_interrupted_run_ends_as_one_that_never_was(
     assert "finished before" not in capsys.readouterr().out
     assert {path.name for path in run.iterdir()} == FILES
     assert_same_run(run, reference)
+
+
+def test_a_run_of_an_interrupted_grid_can_be_gone_on_with_alone(
+    uninterrupted, tiny, tmp_path, monkeypatch
+):
+    reference = uninterrupted("deep")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "history.csv", 4, after=True)
+        assert call(*command(tiny, tmp_path, "shallow", "deep")) == 130
+    assert call(*command(tiny, tmp_path, "deep")) == 0
+    assert_same_run(run_of(tmp_path, "deep"), reference)
 
 
 def test_a_damaged_state_is_refused(tiny, tmp_path, monkeypatch, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -66,6 +68,12 @@ class Stacked(DenseAutoencoder):
         **kwargs,
     ) -> keras.callbacks.History:
         """As `Autoencoder.fit`; `epochs` are shared among the stages."""
+        if epochs < self.num_stages:
+            warnings.warn(
+                f"{epochs} epochs leave some of the {self.num_stages} pairs of layers untrained; "
+                f"give at least {self.num_stages}.",
+                stacklevel=2,
+            )
         greedy = GreedyStages(epochs)
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(greedy)
