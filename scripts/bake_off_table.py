@@ -57,7 +57,7 @@ def rows(runs: list[Run]) -> list[str]:
     ]
     test = None
     for name in VARIANTS:
-        for run in runs:
+        for run in sorted(runs, key=lambda run: len(run.directory.name)):
             request = run.config["request"]
             if request["variant"] != name:
                 continue
