@@ -31,11 +31,17 @@ def main(argv: list[str] | None = None) -> int:
         if options.list:
             return list_variants()
         return train(options)
+    except ModuleNotFoundError as error:
+        words = f"{error}: this Python lacks what the program needs; use the environment's, such as"
+        return refuse(ValueError(f"{words} .venv/bin/python {PROGRAM}"))
     except KeyboardInterrupt:
         way = "without --overwrite " if options.overwrite else ""
         words = f"the same command {way}goes on from the last finished epoch"
         print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
         return 130
+    except ArithmeticError as error:
+        refuse(error)
+        return 1
     except (ValueError, OSError) as error:
         return refuse(error)
 
@@ -43,14 +49,21 @@ def main(argv: list[str] | None = None) -> int:
 # ---- the command line ----
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; --help has the rest."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} (--help shows the options)\n")
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="Trains autoencoder variants, one run directory each.",
         epilog="The defaults are the bake-off's. --list shows the variants.",
     )
     add = parser.add_argument
-    add("--variant", nargs="+", metavar="NAME", help="variants to train, or 'all'")
+    add("--variant", nargs="+", action="extend", metavar="NAME", help="variants to train, or 'all'")
     add(
         "--bake-off",
         action="store_true",
@@ -58,21 +71,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--list", action="store_true", help="show the variants and their sizes")
     add("--dataset", help="mnist, fashion_mnist, kmnist, quickdraw, digits, or a path to your own")
-    add("--classes", nargs="+", metavar="CLASS", help="classes of quickdraw")
+    add("--classes", nargs="+", action="extend", metavar="CLASS", help="classes of quickdraw")
     add("--data-dir", help="where data sets are prepared or to be found")
     add(
         "--set",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="further arguments of the variants, such as beta=4 hidden_units=256,64",
     )
-    add("--latent-dim", type=at_least(1, int), default=20)
+    add("--latent-dim", type=at_least(1), default=20)
     add("--held-out-class", metavar="CLASS", help="train without this class")
-    add("--epochs", type=at_least(1, int), default=60)
-    add("--batch-size", type=at_least(1, int), default=256)
+    add("--epochs", type=at_least(1), default=60)
+    add("--batch-size", type=at_least(1), help="default: 256, or all images if fewer")
     add("--learning-rate", type=above_zero, default=1e-3)
-    add("--seed", type=at_least(0, int), default=42)
+    add("--seed", type=at_least(0), default=42)
     add("--output-dir", default="runs", help="run directories go below it (default: runs)")
     add("--export", action="store_true", help="also write a SavedModel")
     add("--jit", choices=("auto", "on", "off"), default="auto", help="XLA compilation")
@@ -93,9 +107,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"unknown variant {name!r}: {hint}there are {', '.join(known)}")
     options.variant = list(dict.fromkeys(names))
     try:
-        options.set = dict(assignment(text) for text in options.set)
+        given = [assignment(text) for text in options.set]
     except ValueError as error:
         parser.error(str(error))
+    options.set = dict(sorted(given, key=lambda pair: pair[0]))
+    if len(options.set) < len(given):
+        parser.error(f"--set names an argument twice: {' '.join(name for name, _ in given)}")
+    if options.classes and options.dataset is None:
+        parser.error("--classes chooses from a data set: say which with --dataset")
+    if options.data_dir and not os.path.isdir(options.data_dir):
+        parser.error(f"--data-dir {options.data_dir}: there is no such folder")
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         parser.error("--tensorboard needs an extra: pip install 'keras_ae[tensorboard]'")
     problem = unwritable(Path(options.output_dir))
@@ -104,14 +125,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def at_least(minimum: int, kind):
-    def number(text: str):
+def at_least(minimum: int, maximum: int = 2**31 - 1):
+    def number(text: str) -> int:
         try:
-            value = kind(text)
+            value = int(text)
         except ValueError:
-            value = None
-        if value is None or value < minimum:
-            raise argparse.ArgumentTypeError(f"needs a whole number >= {minimum}; received {text}")
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(
+                f"needs a whole number from {minimum} to {maximum}; received {text}"
+            )
         return value
 
     return number
@@ -227,10 +250,10 @@ def train(options: argparse.Namespace) -> int:
         if held_out not in splits:
             splits[held_out] = data.split(image_set, seed=options.seed, held_out_class=held_out)
         split = splits[held_out]
-        if len(split.train) < options.batch_size:
+        if len(split.train) < (options.batch_size or 1):
             raise ValueError(
                 f"--batch-size {options.batch_size} is more than the {len(split.train)} training "
-                f"images of {image_set.name}: choose a smaller one."
+                f"images of {image_set.name}: give at most {len(split.train)}, or leave it out."
             )
         run = Run(run_directory(options, image_set, variant, latent_dim, held_out))
         config = resolved(options, image_set, split, variant, latent_dim, held_out)
@@ -239,44 +262,47 @@ def train(options: argparse.Namespace) -> int:
             run.start(config)
         jobs.append((run, config, split))
     say(describe(image_set, jobs[0][2]))
-    open_jobs = [job for job in jobs if options.overwrite or not job[0].finished]
+    if options.overwrite:  # all at once: after an interruption there is one way to go on
+        for run, _, _ in jobs:
+            run.clear()
+    open_jobs = [run for run, _, _ in jobs if not run.finished]
     progress = GridProgress(len(open_jobs) * options.epochs, enabled=not options.quiet)
     for number, (run, config, split) in enumerate(jobs, start=1):
         title = f"[{number}/{len(jobs)}] {run.directory}"
-        if run.finished and not options.overwrite:
+        if run.finished:
             say(f"{title}: finished before, {summary(run.results)}")
             model = run.load_model() if options.export and not run.exported else None
         else:
             keras.utils.set_random_seed(options.seed)
             model = build(config, options)
             say(f"{title}: {model.count_params():,} parameters")
-            train_run(run, config, model, split, options, progress)
+            train_run(run, config, model, split, options, progress, say)
             say(f"test: {summary(run.results)}")
         if options.export and not run.exported:
             say(f"exported to {run.export(model)}")
         keras.backend.clear_session()
-    say(f"next: python -c \"import keras_ae, keras; keras.models.load_model('{run.directory}/"
-        "model.keras').summary()\"")  # fmt: skip
+    load = f"keras.models.load_model('{run.directory}/model.keras')"
+    say(f'next: {sys.executable} -c "import keras_ae, keras; {load}.summary()"')
     return 0
 
 
-def train_run(run, config: dict, model, split, options, progress) -> None:
+def train_run(run, config: dict, model, split, options, progress, say) -> None:
     """Fits one model, from wherever its run directory stands, to its results."""
     import keras
 
     from keras_ae.runs import KeepRun
 
-    if options.overwrite:
-        run.clear()
     run.start(config)
     first_epoch = run.restore(model, options.epochs)
+    if first_epoch:
+        say(f"going on after epoch {first_epoch}")
     keep = KeepRun(run)
     callbacks = [keep, progress.of_run(first_epoch)]
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
     model.fit(
         split.train.images,
-        batch_size=options.batch_size,
+        batch_size=config["request"]["batch_size"],
         epochs=options.epochs,
         initial_epoch=first_epoch,
         validation_data=split.validation.images,
@@ -308,13 +334,27 @@ def build(config: dict, options):
             **request["arguments"],
         )
     except (TypeError, ValueError) as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in request["arguments"].items())
-        raise ValueError(f"{request['variant']} cannot be built with {given}: {error}") from error
+        raise ValueError(unbuildable(request, error)) from error
     model.compile(
         keras.optimizers.Adam(options.learning_rate),
         jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
     )
     return model
+
+
+def unbuildable(request: dict, error: Exception) -> str:
+    """Why a variant does not take the arguments of --set."""
+    from keras_ae.variants import VARIANTS
+
+    known = set(VARIANTS[request["variant"]]().get_config())
+    known -= {"name", "trainable", "dtype", "image_shape", "latent_dim", "seed"}
+    for name in request["arguments"]:
+        if name not in known:
+            return (
+                f"{request['variant']} has no argument {name!r}; it has {', '.join(sorted(known))}"
+            )
+    given = ", ".join(f"{name}={value!r}" for name, value in request["arguments"].items())
+    return f"{request['variant']} cannot be built with {given}: {str(error).splitlines()[0]}"
 
 
 def planned_runs(options, image_set) -> list[tuple]:
@@ -343,7 +383,11 @@ def chosen_data(data, options):
 
 def data_source(options, image_set) -> str:
     """What `keras_ae.data.load` takes to find the data again: a name or an absolute path."""
+    from keras_ae import data
+
     dataset = options.dataset or image_set.name
+    if dataset in data.DATASETS:
+        return dataset
     return os.path.abspath(dataset) if os.path.exists(dataset) else dataset
 
 
@@ -351,7 +395,8 @@ def run_directory(options, image_set, variant, latent_dim, held_out) -> Path:
     from keras_ae.runs import run_name
 
     name = run_name(variant, latent_dim, held_out, options.seed, options.set)
-    return Path(options.output_dir) / Path(image_set.name).name / name
+    folder = "-".join([Path(image_set.name).name, *(options.classes or [])])
+    return Path(options.output_dir) / folder.replace(" ", "_") / name
 
 
 def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
@@ -372,13 +417,14 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
             "fingerprint": image_set.fingerprint,
             "held_out_class": held_out,
             "epochs": options.epochs,
-            "batch_size": options.batch_size,
+            "batch_size": options.batch_size or min(256, len(split.train)),
             "learning_rate": options.learning_rate,
             "seed": options.seed,
             "jit": options.jit,
         },
         "data": {
             "source": data_source(options, image_set),
+            "data_dir": options.data_dir and os.path.abspath(options.data_dir),
             "image_shape": list(image_set.image_shape),
             "class_names": list(image_set.class_names),
             "held_out_index": None

@@ -35,6 +35,7 @@ def build(code_units: int = 100) -> keras.Model:
     return keras.Sequential([encoder, decoder])
 
 
+@keras.saving.register_keras_serializable()
 def nats_per_image(images, reconstructions):
     """Keras averages the BCE over the last axis; an image's loss is the sum over its pixels."""
     bce = keras.losses.binary_crossentropy(images, reconstructions)

@@ -1,7 +1,9 @@
-"""What may enter a model: one clear line for each kind of unusable image array."""
+"""What may enter a model: one clear line for each kind of unusable argument or image array."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,3 +65,52 @@ def check_images(
             + advice
         )
     return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def check_size(name: str, value) -> int:
+    """`value` as an int, or a ValueError unless it is a whole number >= 1."""
+    try:
+        whole = not isinstance(value, bool) and int(value) == value and value >= 1
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{name} must be a whole number >= 1; received {value!r}.")
+    return int(value)
+
+
+def check_sizes(name: str, values, lengths: Sequence[int] | None = None) -> tuple[int, ...]:
+    """`values` as a tuple of sizes, or a ValueError; `lengths` are the lengths it may have."""
+    form = "whole numbers >= 1 in a tuple or list"
+    try:
+        sizes = tuple(check_size(name, value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be {form}; received {values!r}.") from None
+    if lengths is not None and len(sizes) not in lengths:
+        words = " or ".join(map(str, lengths))
+        raise ValueError(f"{name} must be {words} {form}; received {values!r}.")
+    return sizes
+
+
+def check_number(name: str, value, minimum: float = 0.0, maximum: float = math.inf) -> float:
+    """`value` as a finite float in [minimum, maximum], or a ValueError."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not (minimum <= number <= maximum and math.isfinite(number)):
+        upper = "" if maximum == math.inf else f" and <= {maximum:g}"
+        raise ValueError(f"{name} must be a number >= {minimum:g}{upper}; received {value!r}.")
+    return number
+
+
+def check_flag(name: str, value) -> bool:
+    """`value` itself, or a ValueError unless it is True or False: "no" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; received {value!r}.")
+    return bool(value)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, without what TensorFlow and urllib wrap around it."""
+    text = re.sub(r"^\{\{.*?\}\}\s*|^<urlopen error |>$", "", str(error).strip())
+    return text.splitlines()[0][:200] if text else type(error).__name__

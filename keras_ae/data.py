@@ -31,12 +31,12 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from keras_ae.checks import one_line
 from keras_ae.image_files import (
     Contents,
     DataError,
     class_files,
     existing_path,
-    one_line,
     read_class_arrays,
     read_path,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import struct
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_ae.checks import check_images
+from keras_ae.checks import check_images, one_line
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _IDX_IMAGES_MAGIC = 2051
@@ -36,12 +35,6 @@ class Contents(NamedTuple):
     class_names: tuple[str, ...] = ()
     test_images: np.ndarray | None = None
     test_labels: np.ndarray | None = None
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message, without what TensorFlow and urllib wrap around it."""
-    text = re.sub(r"^\{\{.*?\}\}\s*|^<urlopen error |>$", "", str(error).strip())
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def existing_path(text: str | os.PathLike) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_number
 from keras_ae.losses import bernoulli_kl
 
 
@@ -33,8 +34,7 @@ class KLDivergenceRegularizer(keras.regularizers.Regularizer):
     """
 
     def __init__(self, weight: float = 1.0, target: float = 0.25):
-        if not weight >= 0.0:
-            raise ValueError(f"weight must be >= 0; received {weight!r}.")
+        weight = check_number("weight", weight)
         if not 0.0 < target < 1.0:
             raise ValueError(f"target must lie between 0 and 1, exclusive; received {target!r}.")
         self.weight = float(weight)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -25,9 +26,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_ae.checks import one_line
+
 
 class RunError(ValueError):
     """A run directory that cannot be used, in one line."""
+
+
+class Diverged(ArithmeticError):
+    """A training whose loss is no longer a finite number."""
 
 
 def run_name(
@@ -105,7 +112,7 @@ class Run:
         try:
             return keras.models.load_model(path)
         except Exception as error:
-            raise RunError(f"{path} cannot be loaded ({first_line(error)}).") from error
+            raise RunError(f"{path} cannot be loaded ({one_line(error)}).") from error
 
     # ---- training ----
 
@@ -123,6 +130,11 @@ class Run:
         before, now = self.config.get("request", {}), config["request"]
         for name in now:
             if before.get(name) != now[name]:
+                if name == "fingerprint":
+                    raise RunError(
+                        f"{self.directory} holds a run on other images of the same name. Use "
+                        "another --output-dir, or --overwrite to replace it."
+                    )
                 raise RunError(
                     f"{self.directory} holds a run with {name} {before.get(name)!r}; this one asks "
                     f"for {now[name]!r}. Use another --output-dir, or --overwrite to replace it."
@@ -132,7 +144,8 @@ class Run:
         """Deletes the files of a run, the one that marks it as finished first."""
         for name in ("test.json", "resume.npz", "model.keras", "history.csv", "config.json"):
             self._path(name).unlink(missing_ok=True)
-        shutil.rmtree(self._path("saved_model"), ignore_errors=True)
+        for name in ("saved_model", ".saved_model.partial", "tensorboard"):
+            shutil.rmtree(self._path(name), ignore_errors=True)
 
     def restore(self, model: keras.Model, epochs: int) -> int:
         """Brings a fresh, compiled model to the last finished epoch; returns how many there are.
@@ -149,7 +162,7 @@ class Run:
             rows = json.loads(str(arrays.pop("history")))
         except Exception as error:
             raise RunError(
-                f"{path} cannot be read ({first_line(error)}). Use --overwrite to train anew."
+                f"{path} cannot be read ({one_line(error)}). Use --overwrite to train anew."
             ) from error
         model.resume_at(len(rows), epochs)
         variables = state_variables(model)
@@ -201,7 +214,7 @@ class Run:
             return json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise RunError(
-                f"{path} cannot be read ({first_line(error)}). Use --overwrite to train anew."
+                f"{path} cannot be read ({one_line(error)}). Use --overwrite to train anew."
             ) from error
 
     def _write_json(self, name: str, content: dict) -> None:
@@ -230,6 +243,12 @@ class KeepRun(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self.began
         values = {name: float(value) for name, value in (logs or {}).items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{name} became {value} in epoch {epoch + 1}; {self.run.directory} keeps the "
+                    "state before it. Try a lower --learning-rate with --overwrite."
+                )
         self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, "seconds": seconds, **values}]
         self.run.keep(self.model, self.rows)
 
@@ -242,8 +261,3 @@ def state_variables(model: keras.Model) -> dict[str, keras.Variable]:
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

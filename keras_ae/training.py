@@ -118,6 +118,7 @@ class EpochTrainer(keras.Model):
         self.seed = seed
         self.shuffle_seed = random.randrange(2**31) if seed is None else seed
         self._feed = None
+        self.reset_functions()
 
     # ---- compile ----
 
@@ -213,7 +214,8 @@ class EpochTrainer(keras.Model):
                 `(images, targets)` or `(images, targets, weights)`.
             y: Target images, of the shape of `x`; None for `x` itself.
             batch_size: Default 256, or all images where there are fewer.
-            shuffle: A new order each epoch, keyed by (seed, epoch); of arrays only.
+            shuffle: A new order each epoch, keyed by (seed, epoch); of arrays only. A `fit` that
+                begins at epoch 0 again repeats the orders: go on with `initial_epoch`.
             sample_weight: Weight of each image's reconstruction loss, `(N,)`. Latent losses are
                 statistics of a batch and are not weighted, as with any loss a layer adds.
 
@@ -226,8 +228,10 @@ class EpochTrainer(keras.Model):
                 "class_weight needs class labels, and an autoencoder is fitted to images; use "
                 f"sample_weight instead. Received class_weight={class_weight!r}."
             )
+        self._assert_compile_called("fit")
         arguments = dict(epochs=epochs, verbose=verbose, initial_epoch=initial_epoch, **kwargs)
         if not is_array(x):
+            self._check_first_batch(x)
             return super().fit(
                 x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
                 validation_data=self._checked_validation(validation_data), shuffle=False,
@@ -290,6 +294,8 @@ class EpochTrainer(keras.Model):
         if is_array(x) and "_use_cached_eval_dataset" not in kwargs:
             x, y, sample_weight = self._checked(x, y, sample_weight)
             batch_size = batch_size or BATCH_SIZE
+        elif not is_array(x) and "_use_cached_eval_dataset" not in kwargs:
+            self._check_first_batch(x)
         return super().evaluate(x, y, batch_size, sample_weight=sample_weight, **kwargs)
 
     def make_train_function(self, force: bool = False):
@@ -345,9 +351,9 @@ class EpochTrainer(keras.Model):
                 raise ValueError(f"Received {len(x)} images but {len(y)} targets.")
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, dtype=np.float32)
-            if sample_weight.shape != (len(x),):
+            if sample_weight.shape != (len(x),) or not np.isfinite(sample_weight).all():
                 raise ValueError(
-                    f"sample_weight must have the shape ({len(x)},), a weight for each image; "
+                    f"sample_weight must have the shape ({len(x)},), a finite weight an image; "
                     f"received {sample_weight.shape}."
                 )
         return x, y, sample_weight
@@ -356,7 +362,25 @@ class EpochTrainer(keras.Model):
         if data is None:
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        return self._checked(x, y, sample_weight) if is_array(x) else data
+        if is_array(x):
+            return self._checked(x, y, sample_weight)
+        self._check_first_batch(x)
+        return data
+
+    def _check_first_batch(self, x) -> None:
+        """Looks at a dataset's first batch: 0..255 would train without an error, to nonsense."""
+        if x is None:
+            raise ValueError("There are no images to work on; received x=None.")
+        if isinstance(x, tf.data.Dataset):
+            for batch in x.take(1):
+                images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                check_images(images.numpy(), self.image_shape, name="The dataset's images")
+                if targets is not None and targets.shape != images.shape:
+                    raise ValueError(
+                        f"A dataset's targets must be images of the shape {tuple(images.shape)}; "
+                        f"received {tuple(targets.shape)}. Labels are not targets: map the dataset "
+                        "to its images alone."
+                    )
 
 
 def checked_batch_size(batch_size: int | None, num_images: int) -> int:

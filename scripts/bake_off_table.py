@@ -2,7 +2,7 @@
 
     python scripts/bake_off_table.py runs/mnist --write README.md
 
-Reads the run directories below RUNS that were trained on all classes, at 20 dimensions. With
+Reads the runs below RUNS on MNIST with all classes, at 20 dimensions. With
 `--write` it replaces what stands between the table's two comment lines in that file.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -55,35 +54,32 @@ def rows(runs: list[Run]) -> list[str]:
         "| variant | published | BCE | sampled code | latent loss | s an epoch |",
         "|---|---|---|---|---|---|",
     ]
-    test = None
+    test = data.split(data.load("mnist")).test.images
     for name in VARIANTS:
         for run in sorted(runs, key=lambda run: len(run.directory.name)):
-            request = run.config["request"]
+            request, results = run.config["request"], run.results
             if request["variant"] != name:
                 continue
-            if test is None:
-                test = data.load(run.config["data"]["source"]).test_images / np.float32(255)
-            results = run.results
             sampled = sampled_bce(run.load_model(), test, request["seed"])
             noisy = abs(sampled - results["reconstruction_loss"]) > 1e-3
-            seconds = statistics.median(row["seconds"] for row in run.history)
-            options = run.config["request"].get("arguments") or {}
-            words = "".join(f", {key} {value}" for key, value in options.items())
+            words = "".join(f", {key} {value}" for key, value in request["arguments"].items())
             lines.append(
-                f"| {name}{words} | {PUBLISHED[name]:.1f} | {results['reconstruction_loss']:.2f} | "
-                f"{f'{sampled:.2f}' if noisy else '–'} | {results['latent_loss']:.2f} | "
-                f"{seconds:.2f} |"
+                f"| {name}{words} | {PUBLISHED.get(name, '–')} | "
+                f"{results['reconstruction_loss']:.2f} | {f'{sampled:.2f}' if noisy else '–'} | "
+                f"{results['latent_loss']:.2f} | {results['seconds_per_epoch']:.2f} |"
             )
-    config = runs[0].config
+    return lines
+
+
+def caption(config: dict) -> str:
+    """How the runs were made, in a sentence."""
     versions, request = config["versions"], config["request"]
-    lines += [
-        "",
+    return (
         f"MNIST test set, nats an image; {request['epochs']} epochs, batch "
         f"{request['batch_size']}, Adam {request['learning_rate']:g}, seed {request['seed']}; "
         f"keras_ae {versions['keras_ae']}, Keras {versions['keras']}, TensorFlow "
-        f"{versions['tensorflow']}, {config['device']}, {platform.machine()}.",
-    ]
-    return lines
+        f"{versions['tensorflow']}, {config['device']}, {platform.machine()}."
+    )
 
 
 def main() -> None:
@@ -95,12 +91,18 @@ def main() -> None:
     found = [
         run
         for run in found
-        if run.config["request"]["latent_dim"] == 20
+        if run.config["request"]["dataset"] == "mnist"
+        and run.config["request"]["latent_dim"] == 20
         and run.config["request"]["held_out_class"] is None
     ]
     if not found:
-        parser.error(f"no finished 20-d runs below {options.runs}: python train.py --variant all")
-    table = "\n".join(rows(found))
+        parser.error(
+            f"no finished 20-d runs on MNIST below {options.runs}: python train.py --variant all"
+        )
+    captions = {caption(run.config) for run in found}
+    if len(captions) > 1:
+        parser.error("the runs were not made alike: " + " | ".join(sorted(captions)))
+    table = "\n".join([*rows(found), "", *captions])
     print(table)
     if options.write:
         text = options.write.read_text()

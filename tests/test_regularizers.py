@@ -139,7 +139,7 @@ def test_a_saved_model_keeps_the_penalty(tmp_path):
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan")])
 def test_bad_weight_is_named(weight):
-    with pytest.raises(ValueError, match=f"weight must be >= 0; received {weight}"):
+    with pytest.raises(ValueError, match=f"weight must be a number >= 0; received {weight}"):
         KLDivergenceRegularizer(weight=weight)
 
 

@@ -267,7 +267,7 @@ def test_other_images_of_the_same_name_are_refused(trained, tmp_path, capsys):
     _, output_dir = trained
     other = tmp_path / "tiny.npz"
     np.savez(other, images=np.zeros((NUM_IMAGES, 8, 8), "float32"))
-    assert "fingerprint" in refused(capsys, *command(other, output_dir, "deep", epochs=2))
+    assert "other images" in refused(capsys, *command(other, output_dir, "deep", epochs=2))
 
 
 def test_the_whole_grid_is_checked_before_anything_is_written(trained, capsys):
@@ -308,7 +308,7 @@ def test_it_says_what_it_runs_on_and_with_what_and_what_to_type_next(tiny, tmp_p
     result = read_json(run / "test.json")["reconstruction_loss"]
     assert f"test: {result:.2f} nats" in printed
     *_, last = printed.strip().splitlines()
-    assert last.startswith('next: python -c "')
+    assert last.startswith(f'next: {sys.executable} -c "')
     exec(last.removeprefix('next: python -c "').removesuffix('"'), {})  # noqa: S102
     assert "Total params" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_number
 from keras_ae.layers.sampling import Sampling
 from keras_ae.losses import gaussian_kl
 
@@ -27,9 +28,7 @@ class GaussianBottleneck(keras.layers.Layer):
 
     def __init__(self, beta: float = 1.0, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        if not beta >= 0.0:
-            raise ValueError(f"beta must be >= 0; received {beta!r}.")
-        self.beta = float(beta)
+        self.beta = check_number("beta", beta)
         self.seed = seed
         self.sampling = Sampling(seed, dtype=self.dtype_policy, name="sampling")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_number
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
 
@@ -26,9 +27,7 @@ class GaussianCorruption(NoisyLayer):
 
     def __init__(self, stddev: float = 0.5, seed: int | None = None, **kwargs):
         super().__init__(seed, **kwargs)
-        if not stddev >= 0.0:
-            raise ValueError(f"stddev must be >= 0; received {stddev!r}.")
-        self.stddev = float(stddev)
+        self.stddev = check_number("stddev", stddev)
 
     def call(self, inputs, training=False):
         if not training or self.stddev == 0.0:

@@ -23,8 +23,11 @@ class Sampling(NoisyLayer):
 
     def call(self, inputs):
         z_mean, z_log_var = inputs
+        dtype = z_mean.dtype
+        # In float16 the exponential of a large log-variance overflows.
+        z_mean, z_log_var = tf.cast(z_mean, tf.float32), tf.cast(z_log_var, tf.float32)
         noise = standard_normal(tf.shape(z_mean), self.next_seed(), bits=23)
-        return z_mean + tf.exp(0.5 * z_log_var) * tf.cast(noise, z_mean.dtype)
+        return tf.cast(z_mean + tf.exp(0.5 * z_log_var) * noise, dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

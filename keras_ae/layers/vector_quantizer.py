@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_number, check_size
+
 
 @keras.saving.register_keras_serializable(package="keras_ae")
 class VectorQuantizer(keras.layers.Layer):
@@ -34,14 +36,10 @@ class VectorQuantizer(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if int(num_embeddings) != num_embeddings or num_embeddings < 2:
-            raise ValueError(
-                f"num_embeddings must be a whole number >= 2; received {num_embeddings!r}."
-            )
-        if not commitment_cost >= 0.0:
-            raise ValueError(f"commitment_cost must be >= 0; received {commitment_cost!r}.")
+        if check_size("num_embeddings", num_embeddings) < 2:
+            raise ValueError(f"num_embeddings must be >= 2; received {num_embeddings!r}.")
         self.num_embeddings = int(num_embeddings)
-        self.commitment_cost = float(commitment_cost)
+        self.commitment_cost = check_number("commitment_cost", commitment_cost)
         self.seed = seed
 
     def build(self, input_shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -9,12 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_images
+from keras_ae.checks import check_images, check_size, check_sizes
 from keras_ae.export import export_saved_model
 from keras_ae.losses import per_image_bce
 from keras_ae.training import EpochTrainer
 
 IMAGES_PER_CALL = 2000
+Images = np.ndarray | tf.Tensor
 
 
 class Autoencoder(EpochTrainer):
@@ -43,11 +45,21 @@ class Autoencoder(EpochTrainer):
         self, image_shape=(28, 28), latent_dim: int = 20, seed: int | None = None, **kwargs
     ):
         super().__init__(seed=seed, **kwargs)
-        self.image_shape = checked_image_shape(image_shape)
-        self.latent_dim = checked_size("latent_dim", latent_dim)
+        self.image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
+        self.latent_dim = check_size("latent_dim", latent_dim)
         self.bottleneck = keras.layers.Identity(name="bottleneck")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.latent_tracker = keras.metrics.Mean(name="latent_loss")
+
+    @contextlib.contextmanager
+    def own_precision(self):
+        """Layers made inside compute in the model's precision, also when it is loaded later."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.dtype_policy)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def finish(self) -> None:
         """Builds every weight, so that saving never depends on what was called before."""
@@ -111,26 +123,26 @@ class Autoencoder(EpochTrainer):
 
     # ---- what a trained model answers ----
 
-    def encode(self, images):
+    def encode(self, images: Images) -> Images:
         """The deterministic latents of images in [0, 1]: `(N, latent_dim)`.
 
         Here and below an array is answered with an array, in portions; a tensor with a tensor.
         """
         return self._answer(self._encode, images)
 
-    def decode(self, latents):
+    def decode(self, latents: Images) -> Images:
         """Images in [0, 1], `(N, *image_shape)`, of latents `(N, latent_dim)`."""
         return self._answer(lambda z: tf.sigmoid(self.decoder(z)), latents, self.code_shape)
 
-    def reconstruct(self, images):
+    def reconstruct(self, images: Images) -> Images:
         """`decode(encode(images))`."""
         return self._answer(self.__call__, images)
 
-    def anomaly_score(self, images):
+    def anomaly_score(self, images: Images) -> Images:
         """The BCE of each image's reconstruction in nats, `(N,)`: higher is more anomalous."""
         return self._answer(lambda x: per_image_bce(x, self(x, details=True)["logits"]), images)
 
-    def interpolate(self, start, end, num_steps: int = 10):
+    def interpolate(self, start: np.ndarray, end: np.ndarray, num_steps: int = 10) -> np.ndarray:
         """Images along the straight line between the codes of two images.
 
         The line is drawn between what the encoder gives before the bottleneck operation (Gaussian
@@ -143,10 +155,15 @@ class Autoencoder(EpochTrainer):
         Returns:
             `(num_steps, *image_shape)`, in [0, 1].
         """
-        if num_steps < 2:
+        if check_size("num_steps", num_steps) < 2:
             raise ValueError(f"num_steps must be >= 2, both ends included; received {num_steps}.")
-        ends = check_images(np.stack([start, end]), self.image_shape)
-        encoded = self.encoder(ends, training=False)
+        ends = np.concatenate(
+            [
+                check_images(np.asarray(image)[None], self.image_shape, name=name)
+                for name, image in (("start", start), ("end", end))
+            ]
+        )
+        encoded = tf.cast(self.encoder(ends, training=False), tf.float32)
         shape = (-1,) + (1,) * (encoded.shape.rank - 1)
         fraction = tf.reshape(tf.linspace(0.0, 1.0, num_steps), shape)
         path = encoded[:1] + fraction * (encoded[1:] - encoded[:1])
@@ -170,7 +187,7 @@ class Autoencoder(EpochTrainer):
                 f"{type(self).__name__} has no prior to sample from; those that have one are "
                 f"{', '.join(able)}."
             )
-        checked_size("num_samples", num_samples)
+        check_size("num_samples", num_samples)
         seed = random.randrange(2**31) if seed is None else seed
         return self.decode(self.sample_latents(num_samples, [seed % 2**31, 0]).numpy())
 
@@ -184,6 +201,8 @@ class Autoencoder(EpochTrainer):
         samples. Other formats are Keras's own."""
         if format != "tf_saved_model":
             return super().export(filepath, format=format, verbose=verbose, **kwargs)
+        if kwargs:
+            raise ValueError(f"A SavedModel is exported without {', '.join(kwargs)}.")
         return export_saved_model(self, filepath, verbose=verbose)
 
     @property
@@ -212,6 +231,7 @@ class Autoencoder(EpochTrainer):
 
 def unpack(data):
     images, targets, weight = keras.utils.unpack_x_y_sample_weight(data)
+    images = tf.cast(images, tf.float32)
     return images, images if targets is None else targets, weight
 
 
@@ -220,19 +240,3 @@ def weighted_mean(per_image, weight):
     if weight is not None:
         per_image = per_image * tf.cast(weight, per_image.dtype)
     return tf.reduce_mean(per_image)
-
-
-def checked_size(name: str, value) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1; received {value!r}.")
-    return int(value)
-
-
-def checked_image_shape(image_shape) -> tuple[int, ...]:
-    shape = tuple(image_shape)
-    if len(shape) not in (2, 3):
-        raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels); received "
-            f"{image_shape!r}."
-        )
-    return tuple(checked_size("Each entry of image_shape", size) for size in shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from keras_ae.checks import check_number
 from keras_ae.layers import GaussianCorruption
 from keras_ae.variants.dense import DenseAutoencoder
 
@@ -29,6 +30,7 @@ class Denoising(DenseAutoencoder):
         seed: int | None = None,
         **network,
     ):
+        check_number("noise_stddev", noise_stddev)
         corruption = GaussianCorruption(noise_stddev, seed=seed, name="corruption")
         super().__init__(image_shape, latent_dim, corruption=corruption, seed=seed, **network)
         self.noise_stddev = noise_stddev

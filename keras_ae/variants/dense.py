@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from keras_ae.checks import check_flag, check_sizes
 from keras_ae.networks import bake_off_hidden_units, dense_decoder, dense_encoder
-from keras_ae.variants.base import Autoencoder, checked_size
+from keras_ae.variants.base import Autoencoder
 
 
 class DenseAutoencoder(Autoencoder):
@@ -44,12 +45,10 @@ class DenseAutoencoder(Autoencoder):
         super().__init__(image_shape, latent_dim, seed, **kwargs)
         if hidden_units is None:
             hidden_units = bake_off_hidden_units(self.latent_dim)
-        self.hidden_units = tuple(
-            checked_size("Each entry of hidden_units", units) for units in hidden_units
-        )
+        self.hidden_units = check_sizes("hidden_units", hidden_units)
         self.activation = activation
-        self.batch_normalization = batch_normalization
-        self.tied = tied
+        self.batch_normalization = check_flag("batch_normalization", batch_normalization)
+        self.tied = check_flag("tied", tied)
         code_units = code_units or self.latent_dim
         if tied and code_units != self.latent_dim:
             raise ValueError(
@@ -57,22 +56,19 @@ class DenseAutoencoder(Autoencoder):
                 f"its decoder starts with {self.latent_dim}."
             )
         style = {"activation": activation, "batch_normalization": batch_normalization}
-        self.encoder = dense_encoder(
-            self.image_shape,
-            self.hidden_units,
-            code_units,
-            corruption=corruption,
-            **style,
-        )
+        with self.own_precision():
+            self.encoder = dense_encoder(
+                self.image_shape, self.hidden_units, code_units, corruption=corruption, **style
+            )
+            self.decoder = dense_decoder(
+                self.latent_dim,
+                self.hidden_units,
+                self.image_shape,
+                tied_to=self.encoder if tied else None,
+                **style,
+            )
         if bottleneck is not None:
             self.bottleneck = bottleneck
-        self.decoder = dense_decoder(
-            self.latent_dim,
-            self.hidden_units,
-            self.image_shape,
-            tied_to=self.encoder if tied else None,
-            **style,
-        )
         self.finish()
 
     def get_config(self) -> dict:

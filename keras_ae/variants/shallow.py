@@ -22,10 +22,11 @@ class Shallow(Autoencoder):
     ):
         super().__init__(image_shape, latent_dim, seed, **kwargs)
         self.activation = activation
-        self.encoder = dense_encoder(
-            self.image_shape, (), self.latent_dim, code_activation=activation
-        )
-        self.decoder = dense_decoder(self.latent_dim, (), self.image_shape)
+        with self.own_precision():
+            self.encoder = dense_encoder(
+                self.image_shape, (), self.latent_dim, code_activation=activation
+            )
+            self.decoder = dense_decoder(self.latent_dim, (), self.image_shape)
         self.finish()
 
     def get_config(self) -> dict:

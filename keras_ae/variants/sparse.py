@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from keras_ae.checks import check_number
 from keras_ae.regularizers import KLDivergenceRegularizer
 from keras_ae.variants.dense import DenseAutoencoder
 
@@ -30,6 +31,11 @@ class Sparse(DenseAutoencoder):
         beta: float = 1.0,
         **network,
     ):
+        if not 0.0 < check_number("sparsity", sparsity, 0.0, 1.0) < 1.0:
+            raise ValueError(
+                f"sparsity must lie between 0 and 1, exclusive; received {sparsity!r}."
+            )
+        check_number("beta", beta)
         bottleneck = keras.layers.Activation(
             "sigmoid",
             activity_regularizer=KLDivergenceRegularizer(beta, sparsity),

@@ -68,12 +68,6 @@ class Stacked(DenseAutoencoder):
         **kwargs,
     ) -> keras.callbacks.History:
         """As `Autoencoder.fit`; `epochs` are shared among the stages."""
-        if epochs < self.num_stages:
-            warnings.warn(
-                f"{epochs} epochs leave some of the {self.num_stages} pairs of layers untrained; "
-                f"give at least {self.num_stages}.",
-                stacklevel=2,
-            )
         greedy = GreedyStages(epochs)
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(greedy)
@@ -139,7 +133,7 @@ class Stacked(DenseAutoencoder):
 
 
 class GreedyStages(keras.callbacks.Callback):
-    """Moves a stacked model to the stage of each epoch."""
+    """Moves a stacked model to the stage of each epoch; warns when not all were reached."""
 
     def __init__(self, epochs: int):
         super().__init__()
@@ -153,3 +147,13 @@ class GreedyStages(keras.callbacks.Callback):
             # Keras made these before the epoch began and does not make them again.
             model.make_train_function()
             model.make_test_function()
+
+    def on_train_end(self, logs=None):
+        model = self.model
+        if model.stage is not None and model.stage < model.num_stages - 1:
+            warnings.warn(
+                f"Training stopped in stage {model.stage + 1} of {model.num_stages}: the pairs of "
+                "layers further in are untrained. Losses of two stages are not comparable, which "
+                "early stopping takes for a loss that no longer falls.",
+                stacklevel=2,
+            )

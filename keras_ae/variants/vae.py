@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_size
 from keras_ae.layers import GaussianBottleneck
 from keras_ae.variants.dense import DenseAutoencoder
 
@@ -36,7 +37,7 @@ class VAE(DenseAutoencoder):
             image_shape,
             latent_dim,
             bottleneck=GaussianBottleneck(beta, seed, dtype="float32", name="bottleneck"),
-            code_units=2 * latent_dim,
+            code_units=2 * check_size("latent_dim", latent_dim),
             seed=seed,
             **network,
         )

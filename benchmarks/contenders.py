@@ -1,0 +1,243 @@
+"""What is timed: each function prepares a training and returns one that runs an epoch of it.
+
+All train the 20-d deep net (784-341-113-20 and back) with Adam 1e-3 and batch 256 on the same
+images, unless its name says otherwise. A contender runs in a process of its own (`worker.py`), so
+that PyTorch and TensorFlow do not share threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+BATCH_SIZE = 256
+HIDDEN_UNITS = (341, 113)
+
+
+def images(num_images: int = 55_000) -> np.ndarray:
+    """The images that `prepare_images` has put aside, repeated to `num_images`."""
+    stored = np.load(os.environ["BENCHMARK_IMAGES"])
+    return stored[np.resize(np.arange(len(stored)), num_images)]
+
+
+def prepare_images(path: str) -> str:
+    """Writes MNIST's training images to `path`, or noise as sparse where MNIST is not prepared.
+
+    Contenders read them from there, so that a PyTorch process need not load TensorFlow. Returns
+    what they are, in words.
+    """
+    from keras_ae import data
+
+    try:
+        chosen, words = data.split(data.load("mnist")).train.images, "MNIST's training images"
+    except ValueError:
+        random = np.random.default_rng(0)
+        chosen = random.random((55_000, 28, 28), dtype=np.float32)
+        chosen *= random.random(chosen.shape) < 0.19
+        words = "noise as sparse as MNIST"
+    np.save(path, chosen)
+    os.environ["BENCHMARK_IMAGES"] = path
+    return words
+
+
+# ---- keras_ae ----
+
+
+def variant(name: str, **options) -> Callable[[], None]:
+    """A user's own lines: build, compile, fit on an array."""
+    import keras
+
+    from keras_ae.variants import VARIANTS
+
+    keras.utils.set_random_seed(0)
+    compile_options = {
+        key: options.pop(key) for key in ("jit_compile", "run_eagerly") if key in options
+    }
+    batch_size = options.pop("batch_size", BATCH_SIZE)
+    x = images(options.pop("num_images", 55_000))
+    validation = options.pop("validation", False)
+    model = VARIANTS[name](seed=0, **options)
+    model.compile(**compile_options)
+    epoch = 0
+    arguments = {}
+    if validation:
+        arguments["validation_data"] = x[:5000]
+        arguments["callbacks"] = [keras.callbacks.EarlyStopping(patience=10**6)]
+
+    def run() -> None:
+        nonlocal epoch
+        # `stacked` divides the epochs of one fit among its stages: it is not timed here.
+        model.fit(
+            x, batch_size=batch_size, initial_epoch=epoch, epochs=epoch + 1, verbose=0, **arguments
+        )
+        epoch += 1
+
+    return run
+
+
+def train_script(name: str = "deep") -> Callable[[], None]:
+    """What `train.py` does in an epoch: fit, validation, the resume state, the history file."""
+    import tempfile
+
+    import keras
+
+    from keras_ae.runs import KeepRun, Run
+    from keras_ae.variants import VARIANTS
+
+    keras.utils.set_random_seed(0)
+    x = images()
+    model = VARIANTS[name](seed=0)
+    model.compile()
+    run_directory = Run(tempfile.mkdtemp())
+    run_directory.start({"request": {}})
+    keep = KeepRun(run_directory)
+    epoch = 0
+
+    def run() -> None:
+        nonlocal epoch
+        model.fit(
+            x,
+            batch_size=BATCH_SIZE,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=x[:5000],
+            callbacks=[keep],
+            verbose=0,
+        )
+        epoch += 1
+
+    return run
+
+
+# ---- what it is compared with ----
+
+
+def plain_keras(validation: bool = False) -> Callable[[], None]:
+    """The same net from stock Keras layers, `model.fit(x, x)`."""
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+
+    def block(units: int) -> list:
+        return [
+            layers.Dense(units, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+        ]
+
+    outer, inner = HIDDEN_UNITS
+    model = keras.Sequential(
+        [layers.Input((28, 28)), layers.Flatten(), *block(outer), *block(inner), layers.Dense(20)]
+        + [*block(inner), *block(outer), layers.Dense(784), layers.Reshape((28, 28))]
+    )
+
+    def nats(targets, logits):
+        bce = keras.ops.binary_crossentropy(targets, logits, from_logits=True)
+        return keras.ops.sum(bce, axis=(1, 2))
+
+    model.compile(keras.optimizers.Adam(1e-3), loss=nats)
+    x = images()
+    arguments = {"validation_data": (x[:5000], x[:5000])} if validation else {}
+
+    def run() -> None:
+        model.fit(x, x, batch_size=BATCH_SIZE, epochs=1, verbose=0, **arguments)
+
+    return run
+
+
+def torch_net(num_pixels: int):
+    import torch
+    from torch import nn
+
+    def block(inputs: int, units: int) -> list:
+        return [nn.Linear(inputs, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()]
+
+    outer, inner = HIDDEN_UNITS
+    net = nn.Sequential(
+        *block(num_pixels, outer), *block(outer, inner), nn.Linear(inner, 20),
+        *block(20, inner), *block(inner, outer), nn.Linear(outer, num_pixels),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+
+    def step(batch) -> None:
+        loss = nn.functional.binary_cross_entropy_with_logits(net(batch), batch, reduction="none")
+        optimizer.zero_grad()
+        loss.sum(1).mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def torch_loop() -> Callable[[], None]:
+    """A bare PyTorch loop over a tensor in memory."""
+    import torch
+
+    x = torch.from_numpy(images().reshape(-1, 784))
+    step = torch_net(784)
+
+    def run() -> None:
+        order = torch.randperm(len(x))
+        for start in range(0, len(x), BATCH_SIZE):
+            step(x[order[start : start + BATCH_SIZE]])
+
+    return run
+
+
+def reference_pipeline() -> Callable[[], None]:
+    """The same loop fed as the reference does: images decoded and padded one at a time.
+
+    Its torchvision transforms, `Pad(2)` and `ToTensor`, are redone with Pillow; its DataLoader
+    has a worker a core. The trainer's own overhead is left out.
+    """
+    import torch
+    from PIL import Image, ImageOps
+
+    stored = (images() * 255).astype(np.uint8)
+
+    class Padded(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(stored)
+
+        def __getitem__(self, index: int):
+            padded = ImageOps.expand(Image.fromarray(stored[index]), 2)
+            return torch.from_numpy(np.array(padded)).float().div(255).unsqueeze(0)
+
+    loader = torch.utils.data.DataLoader(
+        Padded(), batch_size=BATCH_SIZE, shuffle=True, num_workers=os.cpu_count()
+    )
+    step = torch_net(1024)
+
+    def run() -> None:
+        for batch in loader:
+            step(batch.flatten(1))
+
+    return run
+
+
+def matrix_product(size: int = 2048, repeats: int = 40) -> Callable[[], None]:
+    """TensorFlow's product of two large float32 matrices, `repeats` times."""
+    import tensorflow as tf
+
+    matrix = tf.random.normal((size, size))
+    product = tf.function(lambda a: tf.matmul(a, a))
+
+    def run() -> None:
+        for _ in range(repeats):
+            result = product(matrix)
+        result.numpy()
+
+    run.floating_point_operations = 2.0 * size**3 * repeats
+    return run
+
+
+CONTENDERS: dict[str, Callable[..., Callable[[], None]]] = {
+    "variant": variant,
+    "train_script": train_script,
+    "plain_keras": plain_keras,
+    "torch_loop": torch_loop,
+    "reference_pipeline": reference_pipeline,
+    "matrix_product": matrix_product,
+}

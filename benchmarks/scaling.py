@@ -1,0 +1,103 @@
+"""Cost against the number of images, the width and the batch, and memory against the epochs.
+
+    python -m benchmarks.scaling             (or: make bench)
+
+Each point is a process of its own; the median of three epochs after the first. Writes its part of
+`benchmarks/results.md` and `benchmarks/scaling.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contenders import prepare_images
+from benchmarks.report import machine, put_section, table
+from benchmarks.worker import Worker
+
+NUM_IMAGES = (5_000, 15_000, 50_000, 150_000, 500_000)
+WIDTHS = (64, 256, 1024, 4096)
+BATCH_SIZES = (32, 128, 512, 2048, 8192)
+EPOCHS = 200
+
+
+def seconds_an_epoch(repeats: int = 3, **options) -> float:
+    worker = Worker({"contender": "variant", "name": "deep", **options})
+    seconds = statistics.median(worker.epoch()["seconds"] for _ in range(repeats))
+    worker.stop()
+    return seconds
+
+
+def memory_after(epochs: int) -> tuple[float, float]:
+    """Peak MB of a process after 1 and after `epochs` epochs of 10,000 images."""
+    worker = Worker({"contender": "variant", "name": "deep", "num_images": 10_000})
+    peaks = [worker.epoch()["peak_mb"] for _ in range(epochs)]
+    worker.stop()
+    return peaks[0], peaks[-1]
+
+
+def slope(sizes, seconds) -> float:
+    """The exponent of the power law through the points."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def figure(series: dict[str, tuple], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(series), figsize=(10, 3.4), constrained_layout=True)
+    for axis, (label, (sizes, seconds)) in zip(axes, series.items(), strict=True):
+        axis.loglog(sizes, seconds, "o-", color="#0072B2", label="measured")
+        if label != "batch size":
+            line = seconds[-1] * np.array(sizes) / sizes[-1]
+            axis.loglog(sizes, line, "--", color="0.6", label="in proportion")
+            axis.legend(frameon=False)
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds an epoch")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results.md"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        words = prepare_images(f"{folder}/images.npy")
+        images = [seconds_an_epoch(num_images=num) for num in NUM_IMAGES]
+        widths = [
+            seconds_an_epoch(num_images=10_000, hidden_units=(width, width)) for width in WIDTHS
+        ]
+        batches = [seconds_an_epoch(batch_size=size) for size in BATCH_SIZES]
+        after_one, after_all = memory_after(EPOCHS)
+    series = {
+        "images": (NUM_IMAGES, images),
+        "width of both hidden layers (10,000 images)": (WIDTHS, widths),
+        "batch size": (BATCH_SIZES, batches),
+    }
+    figure(series, options.output.with_name("scaling.png"))
+    parts = [f"{machine()} The deep net on {words}; seconds an epoch, median of three."]
+    for label, (sizes, seconds) in series.items():
+        header = [label, *(f"{size:,}" for size in sizes)]
+        parts.append(table(header, [["seconds", *(f"{value:.3f}" for value in seconds)]]))
+    parts.append(
+        f"Exponent of the power law: {slope(*series['images']):.2f} in the images; over the two "
+        f"largest widths {slope(WIDTHS[-2:], widths[-2:]):.2f} (the middle kernels grow with the "
+        "square of the width, the outer ones in proportion).\n\n"
+        f"Memory (10,000 images): peak {after_one:,.0f} MB after 1 epoch, {after_all:,.0f} MB "
+        f"after {EPOCHS}, each epoch a `fit` call of its own.\n\n"
+        "![seconds an epoch against the work](scaling.png)"
+    )
+    text = "\n\n".join(parts)
+    put_section(options.output, "Scaling", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

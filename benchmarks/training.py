@@ -1,0 +1,118 @@
+"""How fast training is, against PyTorch, plain Keras, the reference's pipeline and the machine.
+
+    python -m benchmarks.training            (or: make bench)
+
+Two contenders are compared by turns, each in a process of its own: an untimed epoch, then a timed
+one, of the one and of the other, round after round, so that what slows the machine slows both; the
+ratios are taken round by round. Needs the `bench` extra. Writes its part of
+`benchmarks/results.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.contenders import prepare_images
+from benchmarks.report import machine, put_section, table
+from benchmarks.worker import Worker
+
+NUM_IMAGES = 55_000
+# Multiply-adds of an image's forward pass; the backward pass needs as many for the kernels and as
+# many for the inputs, save those of the first layer.
+LAYERS = [(784, 341), (341, 113), (113, 20), (20, 113), (113, 341), (341, 784)]
+FORWARD = sum(inputs * units for inputs, units in LAYERS)
+OPERATIONS_PER_IMAGE = 2 * (3 * FORWARD - LAYERS[0][0] * LAYERS[0][1])
+
+DEEP = {"contender": "variant", "name": "deep"}
+WATCHED = {**DEEP, "validation": True}
+# What is compared, in words; the one whose epoch should be long, the other, the goal.
+COMPARISONS = [
+    ("bare PyTorch loop / deep", {"contender": "torch_loop"}, DEEP, "at least 2.0"),
+    ("plain Keras fit / deep", {"contender": "plain_keras"}, DEEP, "at least 1.8"),
+    (
+        "plain Keras fit / deep, both with validation",
+        {"contender": "plain_keras", "validation": True},
+        WATCHED,
+        "at least 1.8",
+    ),
+    (
+        "fit with validation and a callback / train.py's epoch",
+        WATCHED,
+        {"contender": "train_script"},
+        "0.95 to 1.05",
+    ),
+    ("sparse / deep", {**DEEP, "name": "sparse"}, DEEP, "at most 1.25"),
+    ("denoising / deep", {**DEEP, "name": "denoising"}, DEEP, "at most 1.25"),
+    ("vae / deep", {**DEEP, "name": "vae"}, DEEP, "at most 1.25"),
+    ("vq_vae / deep", {**DEEP, "name": "vq_vae"}, DEEP, "at most 1.5"),
+]
+PRODUCT = {"contender": "matrix_product"}
+REFERENCE = {"contender": "reference_pipeline"}
+
+
+def by_turns(first: dict, second: dict, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of the epochs of two contenders, `rounds` of each, by turns."""
+    workers = [Worker(dict(first)), Worker(dict(second))]
+    seconds = ([], [])
+    for _ in range(rounds):
+        for worker, times in zip(workers, seconds, strict=True):
+            times.append(worker.epoch()["seconds"])
+    for worker in workers:
+        worker.stop()
+    return seconds
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """min / median / max."""
+    return " / ".join(
+        f"{value:,.{digits}f}" for value in (min(values), statistics.median(values), max(values))
+    )
+
+
+def ratios(slower: list[float], faster: list[float]) -> list[float]:
+    return [a / b for a, b in zip(slower, faster, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results.md"))
+    options = parser.parse_args()
+    claims = []
+
+    def claim(words: str, ratio: list[float], long: list[float], short: list[float], goal: str):
+        claims.append([words, spread(ratio), spread(long), spread(short), goal])
+        print("  ".join(claims[-1]), flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        what = prepare_images(f"{folder}/images.npy")
+        for words, first, second, goal in COMPARISONS:
+            long, short = by_turns(first, second, options.rounds)
+            claim(words, ratios(long, short), long, short, goal)
+        long, short = by_turns(REFERENCE, DEEP, min(options.rounds, 2))
+        claim("the reference's pipeline / deep", ratios(long, short), long, short, "at least 6")
+        large, deep = by_turns(PRODUCT, DEEP, options.rounds)
+    operations = {"large": 2.0 * 2048**3 * 40, "deep": NUM_IMAGES * OPERATIONS_PER_IMAGE}
+    large_rate = [operations["large"] / seconds / 1e9 for seconds in large]
+    deep_rate = [operations["deep"] / seconds / 1e9 for seconds in deep]
+    share = ratios(deep_rate, large_rate)
+    text = "\n\n".join(
+        [
+            f"{machine()} Epochs over {NUM_IMAGES:,} images ({what}), 28 x 28, batch 256; "
+            f"{options.rounds} rounds by turns; min / median / max.",
+            table(["compared", "ratio", "seconds", "seconds", "goal"], claims),
+            f"Matrix work: {spread(deep_rate, 0)} GFLOP/s in the deep net's epoch, counted at "
+            f"{OPERATIONS_PER_IMAGE / 1e6:.2f} MFLOP an image, against {spread(large_rate, 0)} in "
+            f"a product of 2048 x 2048 float32 matrices: a share of {spread(share)} (goal: at "
+            f"least 0.75). The deep net's {spread([NUM_IMAGES / s for s in deep], 0)} images a second.",
+        ]
+    )
+    put_section(options.output, "Training", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
