@@ -107,7 +107,7 @@ def main() -> None:
             f"Matrix work: {spread(deep_rate, 0)} GFLOP/s in the deep net's epoch, counted at "
             f"{OPERATIONS_PER_IMAGE / 1e6:.2f} MFLOP an image, against {spread(large_rate, 0)} in "
             f"a product of 2048 x 2048 float32 matrices: a share of {spread(share)} (goal: at "
-            f"least 0.75). The deep net's {spread([NUM_IMAGES / s for s in deep], 0)} images a second.",
+            f"least 0.75). Images a second: {spread([NUM_IMAGES / s for s in deep], 0)}.",
         ]
     )
     put_section(options.output, "Training", text)

@@ -576,9 +576,8 @@ def refused(capsys, *arguments) -> str:
     out, err = capsys.readouterr()
     assert code == 2
     assert "Traceback" not in out + err
-    *usage, line = err.strip().splitlines()
+    (line,) = err.strip().splitlines()
     assert line.startswith("train.py: error: ")
-    assert not usage or usage[0].startswith("usage: train.py")
     return line
 
 
@@ -753,3 +752,82 @@ print("loaded", [name for name in ("tensorflow", "keras", "numpy") if name in sy
     ]
     assert "loaded []" in done.stdout
     assert "usage: train.py" in done.stdout
+
+
+# ---- what a first reader stumbled on ----
+
+
+def test_repeated_options_add_up(tiny, tmp_path):
+    line = command(tiny, tmp_path, "vae", epochs=1)
+    assert call(*line, "--set", "hidden_units=9,6", "--variant", "shallow", "--list") == 0
+    options = train.parse([*line, "--set", "b=1", "--variant", "shallow", "--set", "a=no"])
+    assert options.variant == ["vae", "shallow"]
+    assert options.set == {"a": "no", "b": 1}
+    assert list(options.set) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "beta=1", "beta=2"], "twice"),
+        (["--set", "beta"], "NAME=VALUE"),
+        (["--set", "latent_dim=3"], "a flag of its own"),
+        (["--set", "batch_normalization=no"], "must be True or False; received 'no'"),
+        (["--set", "betta=2"], "has no argument 'betta'; it has"),
+        (["--set", "beta=abc"], "received 'abc'"),
+        (["--data-dir", "nowhere-at-all"], "there is no such folder"),
+        (["--seed", "5000000000"], "received 5000000000"),
+    ],
+)
+def test_arguments_that_would_be_misread_are_refused(capsys, tiny, tmp_path, arguments, words):
+    output_dir = tmp_path / "runs"
+    assert words in refused(capsys, *command(tiny, output_dir, "vae"), *arguments)
+    assert not output_dir.exists()
+
+
+def test_classes_without_a_dataset_are_refused(capsys):
+    assert "--dataset" in refused(capsys, "--variant", "deep", "--classes", "cat", "tree")
+
+
+def test_set_shapes_the_net_and_names_the_run(tiny, tmp_path):
+    line = command(tiny, tmp_path, "vae", epochs=1)
+    assert call(*line, "--set", "hidden_units=9,6", "beta=4") == 0
+    run = tmp_path / "tiny.npz" / "vae-20d-beta-4-hidden_units-_9_6_-seed42"
+    config = read_json(run / "config.json")
+    assert config["model"]["beta"] == 4.0 and config["model"]["hidden_units"] == [9, 6]
+    assert config["request"]["arguments"] == {"beta": 4, "hidden_units": [9, 6]}
+
+
+def test_small_data_needs_no_batch_size(tiny, tmp_path):
+    line = ["--variant", "shallow", "--dataset", tiny, "--output-dir", tmp_path, "--epochs", 1]
+    assert call(*line) == 0
+    assert read_json(run_of(tmp_path, "shallow") / "config.json")["request"]["batch_size"] == 165
+
+
+def test_a_diverged_run_stops_and_keeps_its_last_good_state(tiny, tmp_path, capsys):
+    line = [*command(tiny, tmp_path, "deep"), "--learning-rate", "1e30"]
+    assert call(*line) == 1
+    error = capsys.readouterr().err.strip()
+    assert "became" in error and "learning-rate" in error and "\n" not in error
+    assert not (run_of(tmp_path, "deep") / "test.json").exists()
+
+
+def test_overwriting_a_grid_clears_all_of_it_first(trained, tiny, tmp_path, monkeypatch):
+    output_dir = tmp_path / "runs"
+    shutil.copytree(trained[1], output_dir)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Run, "keep", interrupt)
+    line = command(tiny, output_dir, "deep", "vae", epochs=2)
+    assert call(*line, "--overwrite") == 130
+    assert not runs.Run(run_of(output_dir, "vae")).started
+
+
+def test_a_dataset_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert call("--variant", "shallow", "--dataset", "digits", "--epochs", 1, "--seed", 3) == 0
+    config = read_json(tmp_path / "runs/digits/shallow-20d-seed3/config.json")
+    assert config["data"]["source"] == "digits"

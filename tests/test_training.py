@@ -220,10 +220,28 @@ def test_unusable_arguments_get_one_clear_line(arguments, words):
     assert "\n" not in str(caught.value)
 
 
-def test_labels_as_targets_of_a_dataset_are_refused():
-    data = tf.data.Dataset.from_tensor_slices((pictures(), np.arange(200))).batch(50)
-    with pytest.raises(ValueError, match="Labels are not targets"):
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ((pictures(), np.arange(200)), "Labels are not targets"),
+        (pictures() * 255, "Divide them by 255"),
+        ((pictures() * 255).astype("uint8"), "Divide them by 255"),
+        (pictures()[..., None], "must have the shape"),
+        (pictures() * np.nan, "NaN"),
+    ],
+)
+def test_unusable_datasets_get_one_clear_line(tensors, words):
+    data = tf.data.Dataset.from_tensor_slices(tensors).batch(50)
+    with pytest.raises(ValueError, match=words) as caught:
         built().fit(data, verbose=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_uncompiled_model_and_no_images_are_refused():
+    with pytest.raises(ValueError, match="compile"):
+        Deep(SHAPE).fit(pictures())
+    with pytest.raises(ValueError, match="x=None"):
+        built().fit(None)
 
 
 def test_a_loss_given_to_compile_is_refused():

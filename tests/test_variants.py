@@ -249,6 +249,47 @@ def test_mixed_precision_trains_with_finite_losses(name):
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.parametrize("name", ["shallow", "vae", "denoising"])
+def test_a_mixed_precision_model_stays_one_when_loaded(name, tmp_path):
+    images = pictures()
+    model = small(name, dtype="mixed_float16")
+    model.fit(images, epochs=1, verbose=0)
+    assert model.encoder.get_layer("code").compute_dtype == "float16"
+    assert model.interpolate(images[0], images[1]).dtype == np.float32
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.encoder.get_layer("code").compute_dtype == "float16"
+    np.testing.assert_array_equal(loaded.encode(images), model.encode(images))
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("class_name", "arguments"),
+    [
+        ("VAE", {"image_shape": 28}),
+        ("VAE", {"image_shape": (28,)}),
+        ("VAE", {"hidden_units": 256}),
+        ("VAE", {"latent_dim": 0}),
+        ("VAE", {"latent_dim": None}),
+        ("VAE", {"latent_dim": "abc"}),
+        ("VAE", {"beta": "x"}),
+        ("VAE", {"beta": float("inf")}),
+        ("Sparse", {"sparsity": 2}),
+        ("Denoising", {"noise_stddev": -1}),
+        ("VQVAE", {"num_embeddings": 1}),
+        ("Deep", {"tied": "no"}),
+        ("Deep", {"batch_normalization": "no"}),
+        ("Stacked", {"objective": "pictures"}),
+    ],
+)
+def test_bad_arguments_are_named_with_what_was_received(class_name, arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError) as caught:
+        getattr(keras_ae, class_name)(**arguments)
+    message = str(caught.value)
+    assert name in message and f"received {value!r}" in message and "\n" not in message
+
+
 def test_presets_have_the_published_sizes():
     assert bake_off_hidden_units(20) == (341, 113)
     assert bake_off_hidden_units(2) == (146, 20)
@@ -381,6 +422,12 @@ def test_stacked_stage_losses_end_in_the_whole_net():
     history = model.fit(images, batch_size=16, epochs=6, validation_data=images, verbose=0).history
     whole = model.evaluate(images, batch_size=16, verbose=0, return_dict=True)
     assert whole["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)
+
+
+def test_stacked_stopped_early_warns_of_untrained_pairs():
+    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=0)
+    with pytest.warns(UserWarning, match="stopped in stage 1 of 3"):
+        small("stacked").fit(pictures(), epochs=9, callbacks=[stop], verbose=0)
 
 
 def test_stacked_works_on_a_tf_dataset():
