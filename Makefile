@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint
+.PHONY: train test lint bench
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -17,3 +17,9 @@ test: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: .venv/ready
+	$(BIN)/pip install -e '.[bench]'
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.scaling

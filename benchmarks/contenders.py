@@ -1,4 +1,4 @@
-"""What is timed: each function prepares a training and returns one that runs an epoch of it.
+"""What is timed: each function prepares a training and returns one that runs some epochs of it.
 
 All train the 20-d deep net (784-341-113-20 and back) with Adam 1e-3 and batch 256 on the same
 images, unless its name says otherwise. A contender runs in a process of its own (`worker.py`), so
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 BATCH_SIZE = 256
+NUM_EPOCHS = 2  # in one call, so that what a fit does once is spread as in use
 HIDDEN_UNITS = (341, 113)
 
 
@@ -57,6 +58,7 @@ def variant(name: str, **options) -> Callable[[], None]:
     }
     batch_size = options.pop("batch_size", BATCH_SIZE)
     x = images(options.pop("num_images", 55_000))
+    num_epochs = options.pop("num_epochs", NUM_EPOCHS)
     validation = options.pop("validation", False)
     model = VARIANTS[name](seed=0, **options)
     model.compile(**compile_options)
@@ -70,10 +72,16 @@ def variant(name: str, **options) -> Callable[[], None]:
         nonlocal epoch
         # `stacked` divides the epochs of one fit among its stages: it is not timed here.
         model.fit(
-            x, batch_size=batch_size, initial_epoch=epoch, epochs=epoch + 1, verbose=0, **arguments
+            x,
+            batch_size=batch_size,
+            initial_epoch=epoch,
+            epochs=epoch + num_epochs,
+            verbose=0,
+            **arguments,
         )
-        epoch += 1
+        epoch += num_epochs
 
+    run.num_epochs = num_epochs
     return run
 
 
@@ -101,13 +109,14 @@ def train_script(name: str = "deep") -> Callable[[], None]:
             x,
             batch_size=BATCH_SIZE,
             initial_epoch=epoch,
-            epochs=epoch + 1,
+            epochs=epoch + NUM_EPOCHS,
             validation_data=x[:5000],
             callbacks=[keep],
             verbose=0,
         )
-        epoch += 1
+        epoch += NUM_EPOCHS
 
+    run.num_epochs = NUM_EPOCHS
     return run
 
 
@@ -143,8 +152,9 @@ def plain_keras(validation: bool = False) -> Callable[[], None]:
     arguments = {"validation_data": (x[:5000], x[:5000])} if validation else {}
 
     def run() -> None:
-        model.fit(x, x, batch_size=BATCH_SIZE, epochs=1, verbose=0, **arguments)
+        model.fit(x, x, batch_size=BATCH_SIZE, epochs=NUM_EPOCHS, verbose=0, **arguments)
 
+    run.num_epochs = NUM_EPOCHS
     return run
 
 

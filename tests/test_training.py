@@ -121,6 +121,22 @@ def test_a_fit_in_two_parts_equals_one_bit_for_bit():
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+def test_a_stretch_of_an_epoch_asks_the_host_for_nothing():
+    # No GPU is needed to see it: the compiled loop holds no op that reads from the host.
+    model = built("vae")
+    feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
+    model._feed = feed
+    model.make_train_function()
+    graph = model._stretch.get_concrete_function(
+        feed.data, feed.batches, tf.constant(0), tf.constant(2)
+    ).graph.as_graph_def()
+    ops = {node.op for node in graph.node}
+    ops |= {node.op for function in graph.library.function for node in function.node_def}
+    assert "While" in ops or "StatelessWhile" in ops
+    host = ("PyFunc", "Iterator", "Dataset", "Send", "Recv", "Print", "Summary", "ReadFile")
+    assert not [op for op in ops if any(word in op for word in host)]
+
+
 def test_an_evaluation_before_fit_does_not_shorten_the_validation():
     # Keras bakes steps_per_execution into the traced evaluation: a stale one sees one batch only.
     images, validation = pictures(), pictures(90, seed=1)
