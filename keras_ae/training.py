@@ -289,14 +289,17 @@ class EpochTrainer(keras.Model):
             self._feed, self.train_function = None, None
             self._use_steps_per_execution(compiled_steps)
 
-    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
+    ):
         """As `keras.Model.evaluate`, on images alone. The default batch_size is 256."""
-        if is_array(x) and "_use_cached_eval_dataset" not in kwargs:
-            x, y, sample_weight = self._checked(x, y, sample_weight)
-            batch_size = batch_size or BATCH_SIZE
-        elif not is_array(x) and "_use_cached_eval_dataset" not in kwargs:
-            self._check_first_batch(x)
-        return super().evaluate(x, y, batch_size, sample_weight=sample_weight, **kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked those
+            if is_array(x):
+                x, y, sample_weight = self._checked(x, y, sample_weight)
+                batch_size = batch_size or BATCH_SIZE
+            else:
+                self._check_first_batch(x)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
