@@ -661,11 +661,14 @@ def test_indices_compiled_by_xla_are_the_same():
 def test_quantizer_refuses_bad_arguments_and_inputs():
     for num_embeddings in (1, 0, -3):
         with pytest.raises(
-            ValueError, match=f"num_embeddings must be .*>= .; rec.* {num_embeddings}"
+            ValueError,
+            match=f"num_embeddings must be (a whole number )?>= [12]; received {num_embeddings}",
         ):
             layers.VectorQuantizer(num_embeddings)
     for cost in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match=f"commitment_cost must be >= 0; received {cost}"):
+        with pytest.raises(
+            ValueError, match=f"commitment_cost must be a number >= 0; received {cost}"
+        ):
             layers.VectorQuantizer(4, commitment_cost=cost)
     with pytest.raises(ValueError, match=r"\(batch, latent_dim\); received \(2, 3, 4\)"):
         layers.VectorQuantizer(4)(codes(2, 3, 4))
