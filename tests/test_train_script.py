@@ -309,7 +309,7 @@ def test_it_says_what_it_runs_on_and_with_what_and_what_to_type_next(tiny, tmp_p
     assert f"test: {result:.2f} nats" in printed
     *_, last = printed.strip().splitlines()
     assert last.startswith(f'next: {sys.executable} -c "')
-    exec(last.removeprefix('next: python -c "').removesuffix('"'), {})  # noqa: S102
+    exec(last.removeprefix(f'next: {sys.executable} -c "').removesuffix('"'), {})  # noqa: S102
     assert "Total params" in capsys.readouterr().out
 
 
