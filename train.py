@@ -407,6 +407,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
 
     import keras_ae
     from keras_ae import data
+    from keras_ae.training import checked_batch_size
 
     return {
         "request": {
@@ -417,7 +418,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
             "fingerprint": image_set.fingerprint,
             "held_out_class": held_out,
             "epochs": options.epochs,
-            "batch_size": options.batch_size or min(256, len(split.train)),
+            "batch_size": checked_batch_size(options.batch_size, len(split.train)),
             "learning_rate": options.learning_rate,
             "seed": options.seed,
             "jit": options.jit,

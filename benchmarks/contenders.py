@@ -60,13 +60,14 @@ def variant(name: str, **options) -> Callable[[], None]:
     x = images(options.pop("num_images", 55_000))
     num_epochs = options.pop("num_epochs", NUM_EPOCHS)
     validation = options.pop("validation", False)
+    callback = options.pop("callback", None)
     model = VARIANTS[name](seed=0, **options)
     model.compile(**compile_options)
     epoch = 0
     arguments = {}
     if validation:
         arguments["validation_data"] = x[:5000]
-        arguments["callbacks"] = [keras.callbacks.EarlyStopping(patience=10**6)]
+        arguments["callbacks"] = [callback or keras.callbacks.EarlyStopping(patience=10**6)]
 
     def run() -> None:
         nonlocal epoch
@@ -89,35 +90,11 @@ def train_script(name: str = "deep") -> Callable[[], None]:
     """What `train.py` does in an epoch: fit, validation, the resume state, the history file."""
     import tempfile
 
-    import keras
-
     from keras_ae.runs import KeepRun, Run
-    from keras_ae.variants import VARIANTS
 
-    keras.utils.set_random_seed(0)
-    x = images()
-    model = VARIANTS[name](seed=0)
-    model.compile()
     run_directory = Run(tempfile.mkdtemp())
     run_directory.start({"request": {}})
-    keep = KeepRun(run_directory)
-    epoch = 0
-
-    def run() -> None:
-        nonlocal epoch
-        model.fit(
-            x,
-            batch_size=BATCH_SIZE,
-            initial_epoch=epoch,
-            epochs=epoch + NUM_EPOCHS,
-            validation_data=x[:5000],
-            callbacks=[keep],
-            verbose=0,
-        )
-        epoch += NUM_EPOCHS
-
-    run.num_epochs = NUM_EPOCHS
-    return run
+    return variant(name, validation=True, callback=KeepRun(run_directory))
 
 
 # ---- what it is compared with ----
