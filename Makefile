@@ -23,3 +23,4 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.attempts

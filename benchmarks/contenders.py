@@ -48,10 +48,13 @@ def prepare_images(path: str) -> str:
 
 def variant(name: str, **options) -> Callable[[], None]:
     """A user's own lines: build, compile, fit on an array."""
+    os.environ["XLA_FLAGS"] = options.pop("xla_flags", "")  # read when TensorFlow starts
     import keras
+    import tensorflow as tf
 
     from keras_ae.variants import VARIANTS
 
+    tf.config.threading.set_intra_op_parallelism_threads(options.pop("num_threads", 0))
     keras.utils.set_random_seed(0)
     compile_options = {
         key: options.pop(key) for key in ("jit_compile", "run_eagerly") if key in options
@@ -95,6 +98,62 @@ def train_script(name: str = "deep") -> Callable[[], None]:
     run_directory = Run(tempfile.mkdtemp())
     run_directory.start({"request": {}})
     return variant(name, validation=True, callback=KeepRun(run_directory))
+
+
+def several_seeds(num_seeds: int) -> Callable[[], None]:
+    """The deep net `num_seeds` times in one program: stacked kernels, batched products."""
+    import keras
+    import tensorflow as tf
+
+    outer, inner = HIDDEN_UNITS
+    sizes = [784, outer, inner, 20, inner, outer, 784]
+    normalised = [True, True, False, True, True, False]  # else a bias
+    x = tf.constant(images().reshape(-1, 784))
+    glorot = keras.initializers.GlorotUniform(keras.random.SeedGenerator(0))
+    kernels = [
+        tf.Variable(tf.stack([glorot(shape) for _ in range(num_seeds)]))
+        for shape in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
+    shifts = [tf.Variable(tf.zeros((num_seeds, 1, units))) for units in sizes[1:]]
+    scales = [tf.Variable(tf.ones((num_seeds, 1, units))) for units in sizes[1:]]
+    variables = kernels + shifts + [s for s, norm in zip(scales, normalised, strict=True) if norm]
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(variables)
+
+    def logits(batch):
+        values = batch
+        for kernel, shift, scale, norm in zip(kernels, shifts, scales, normalised, strict=True):
+            values = tf.matmul(values, kernel)
+            if norm:
+                mean, variance = tf.nn.moments(values, axes=[1], keepdims=True)
+                values = (values - mean) * tf.math.rsqrt(variance + 1e-3) * scale
+            values = values + shift
+            values = tf.nn.relu(values) if norm else values
+        return values
+
+    def step(indices) -> None:
+        batch = tf.gather(x, indices)  # seeds, batch, pixels: an order of its own for each
+        with tf.GradientTape() as tape:
+            bce = tf.nn.sigmoid_cross_entropy_with_logits(batch, logits(batch))
+            loss = tf.reduce_sum(bce) / BATCH_SIZE
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    @tf.function(autograph=False, jit_compile=True)
+    def epoch(order):
+        def body(number):
+            step(order[number])
+            return (number + 1,)
+
+        tf.while_loop(lambda number: number < order.shape[0], body, (0,), parallel_iterations=1)
+
+    def run() -> None:
+        num_full = len(x) // BATCH_SIZE
+        orders = [tf.random.shuffle(tf.range(len(x))) for _ in range(num_seeds)]
+        order = tf.reshape(tf.stack(orders)[:, : num_full * BATCH_SIZE], (num_seeds, num_full, -1))
+        epoch(tf.transpose(order, (1, 0, 2)))
+        kernels[0][0, 0, 0].numpy()
+
+    return run
 
 
 # ---- what it is compared with ----
@@ -223,6 +282,7 @@ def matrix_product(size: int = 2048, repeats: int = 40) -> Callable[[], None]:
 CONTENDERS: dict[str, Callable[..., Callable[[], None]]] = {
     "variant": variant,
     "train_script": train_script,
+    "several_seeds": several_seeds,
     "plain_keras": plain_keras,
     "torch_loop": torch_loop,
     "reference_pipeline": reference_pipeline,

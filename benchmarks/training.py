@@ -55,13 +55,11 @@ REFERENCE = {"contender": "reference_pipeline"}
 
 def by_turns(first: dict, second: dict, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of the epochs of two contenders, `rounds` of each, by turns."""
-    workers = [Worker(dict(first)), Worker(dict(second))]
     seconds = ([], [])
-    for _ in range(rounds):
-        for worker, times in zip(workers, seconds, strict=True):
-            times.append(worker.epoch()["seconds"])
-    for worker in workers:
-        worker.stop()
+    with Worker(dict(first)) as one, Worker(dict(second)) as other:
+        for _ in range(rounds):
+            seconds[0].append(one.epoch()["seconds"])
+            seconds[1].append(other.epoch()["seconds"])
     return seconds
 
 

@@ -59,6 +59,12 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
 
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:

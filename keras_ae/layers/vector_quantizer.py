@@ -56,27 +56,17 @@ class VectorQuantizer(keras.layers.Layer):
         )
 
     def indices(self, inputs) -> tf.Tensor:
-        """The nearest scalar of each coordinate: int32, `(batch, latent_dim)`.
+        """The nearest scalar of each coordinate, the first of equals: int32, `(batch, latent_dim)`.
 
-        A binary search over the midpoints of the sorted codebook: log2(num_embeddings) looks a
-        value instead of num_embeddings differences.
+        All differences and two plain reductions. In a compiled step that is half the time of a
+        binary search, whose sort of the codebooks costs more than it saves, and a third of argmin.
         """
         embeddings = tf.convert_to_tensor(self.embeddings)
-        inputs = tf.cast(inputs, embeddings.dtype)
-        num_dims, num_embeddings = embeddings.shape
-        order = tf.argsort(embeddings, axis=1)
-        ordered = tf.gather(embeddings, order, batch_dims=1)
-        midpoints = tf.reshape(0.5 * (ordered[:, 1:] + ordered[:, :-1]), [-1])
-        last = num_embeddings - 2  # of a dimension's midpoints
-        first = tf.range(num_dims) * (num_embeddings - 1)
-        position = tf.zeros_like(inputs, tf.int32)
-        step = 1 << (num_embeddings - 1).bit_length() - 1
-        while step:
-            probe = position + step - 1
-            midpoint = tf.gather(midpoints, first + tf.minimum(probe, last))
-            position = tf.where((probe <= last) & (inputs > midpoint), position + step, position)
-            step //= 2
-        return tf.gather(tf.reshape(order, [-1]), position + tf.range(num_dims) * num_embeddings)
+        inputs = tf.stop_gradient(tf.cast(inputs, embeddings.dtype))
+        distances = tf.abs(inputs[:, :, None] - embeddings)
+        nearest = tf.reduce_min(distances, axis=-1, keepdims=True)
+        last = self.num_embeddings - 1  # also where a NaN is nearest to nothing
+        return tf.reduce_min(tf.where(distances == nearest, tf.range(last + 1), last), axis=-1)
 
     def lookup(self, indices) -> tf.Tensor:
         """The scalars behind `indices`: float, `(batch, latent_dim)`."""

@@ -102,8 +102,11 @@ class Autoencoder(EpochTrainer):
             num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss((reconstruction_loss + latent_loss) / num_replicas)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        return self._track(images, targets, weight, reconstruction_loss, latent_loss, outputs)
+        gradients = tape.gradient(scaled, variables)
+        # Before the update: what is observed is the step as it was, and computed only once.
+        logs = self._track(images, targets, weight, reconstruction_loss, latent_loss, outputs)
+        self.optimizer.apply(gradients, variables)
+        return logs
 
     def test_step(self, data) -> dict:
         images, targets, weight = unpack(data)
