@@ -1,12 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint bench
+.PHONY: bake-off train test lint bench
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -e '.[dev]'
 	touch $@
+
+bake-off: .venv/ready
+	$(BIN)/python train.py --bake-off
+	$(BIN)/python evaluate.py
 
 train: .venv/ready
 	$(BIN)/python train.py --variant sparse

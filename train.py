@@ -98,7 +98,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("say what to train: --variant NAME, --variant all or --bake-off")
     if options.bake_off and options.variant:
         parser.error("--bake-off trains every variant; leave --variant out")
-    known = list(variant_table())
+    known = list(table_of("variants").VARIANTS)
     names = known if options.bake_off or "all" in (options.variant or []) else options.variant or []
     for name in names:
         if name not in known:
@@ -164,13 +164,13 @@ def assignment(text: str) -> tuple:
         return name, value
 
 
-def variant_table() -> dict:
-    """The table of contents, read from its file: importing the package would load TensorFlow."""
+def table_of(room: str):
+    """A table of contents, read from its file: importing the package would load TensorFlow."""
     package = Path(importlib.util.find_spec("keras_ae").origin).parent
-    spec = importlib.util.spec_from_file_location("_variants", package / "variants/__init__.py")
+    spec = importlib.util.spec_from_file_location(f"_{room}", package / room / "__init__.py")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.VARIANTS
+    return module
 
 
 def unwritable(directory: Path) -> str | None:
@@ -183,9 +183,9 @@ def unwritable(directory: Path) -> str | None:
     return None
 
 
-def refuse(error: Exception) -> int:
+def refuse(error: Exception, program: str = PROGRAM) -> int:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    print(f"{PROGRAM}: error: {' '.join(lines)}", file=sys.stderr)
+    print(f"{program}: error: {' '.join(lines)}", file=sys.stderr)
     return 2
 
 
@@ -316,6 +316,7 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     seconds = sorted(row["seconds"] for row in keep.rows)
     results = {name: float(value) for name, value in losses.items()}
     results["num_images"] = len(seen)
+    results["num_parameters"] = model.count_params()
     results["seconds_per_epoch"] = seconds[len(seconds) // 2]
     run.finish(model, results)
 
@@ -425,6 +426,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
         },
         "data": {
             "source": data_source(options, image_set),
+            "classes": options.classes,
             "data_dir": options.data_dir and os.path.abspath(options.data_dir),
             "image_shape": list(image_set.image_shape),
             "class_names": list(image_set.class_names),

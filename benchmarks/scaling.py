@@ -45,22 +45,29 @@ def slope(sizes, seconds) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
+def operations(width: int) -> int:
+    """Multiply-adds of an image's step with two hidden layers of `width` units each way."""
+    layers = [(784, width), (width, width), (width, 20), (20, width), (width, width), (width, 784)]
+    return 3 * sum(inputs * units for inputs, units in layers) - 784 * width
+
+
 def figure(series: dict[str, tuple], path: Path) -> None:
+    """Each panel: seconds against a size, and the line on which cost grows with the work."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(series), figsize=(10, 3.4), constrained_layout=True)
-    for axis, (label, (sizes, seconds)) in zip(axes, series.items(), strict=True):
+    figure, axes = plt.subplots(1, len(series), figsize=(10, 3.4), layout="constrained")
+    for axis, (label, (sizes, seconds, work)) in zip(axes, series.items(), strict=True):
+        share = np.median(np.array(seconds) / work)
+        axis.loglog(sizes, share * np.array(work), "--", color="0.6", label="in step with the work")
         axis.loglog(sizes, seconds, "o-", color="#0072B2", label="measured")
-        if label != "batch size":
-            line = seconds[-1] * np.array(sizes) / sizes[-1]
-            axis.loglog(sizes, line, "--", color="0.6", label="in proportion")
-            axis.legend(frameon=False)
+        axis.set_ylim(min(seconds) / 2, max(seconds) * 2)
         axis.set_xlabel(label)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("seconds an epoch")
+    axes[0].legend(frameon=False)
     figure.savefig(path, dpi=110)
 
 
@@ -77,19 +84,23 @@ def main() -> None:
         batches = [seconds_an_epoch(batch_size=size) for size in BATCH_SIZES]
         after_one, after_all = memory_after(EPOCHS)
     series = {
-        "images": (NUM_IMAGES, images),
-        "width of both hidden layers (10,000 images)": (WIDTHS, widths),
-        "batch size": (BATCH_SIZES, batches),
+        "images": (NUM_IMAGES, images, NUM_IMAGES),
+        "width of both hidden layers (10,000 images)": (
+            WIDTHS,
+            widths,
+            list(map(operations, WIDTHS)),
+        ),
+        "batch size": (BATCH_SIZES, batches, [1] * len(BATCH_SIZES)),
     }
     figure(series, options.output.with_name("scaling.png"))
     parts = [f"{machine()} The deep net on {words}; seconds an epoch, median of three."]
-    for label, (sizes, seconds) in series.items():
+    for label, (sizes, seconds, _) in series.items():
         header = [label, *(f"{size:,}" for size in sizes)]
         parts.append(table(header, [["seconds", *(f"{value:.3f}" for value in seconds)]]))
     parts.append(
-        f"Exponent of the power law: {slope(*series['images']):.2f} in the images; over the two "
-        f"largest widths {slope(WIDTHS[-2:], widths[-2:]):.2f} (the middle kernels grow with the "
-        "square of the width, the outer ones in proportion).\n\n"
+        f"Exponent of the power law: {slope(NUM_IMAGES, images):.2f} in the images; "
+        f"{slope(list(map(operations, WIDTHS)), widths):.2f} in the operations of the widths, "
+        f"{slope(list(map(operations, WIDTHS[-2:])), widths[-2:]):.2f} over the two largest.\n\n"
         f"Memory (10,000 images): peak {after_one:,.0f} MB after the first epochs and "
         f"{after_all:,.0f} MB after {EPOCHS}, each a `fit` call of its own.\n\n"
         "![seconds an epoch against the work](scaling.png)"

@@ -9,6 +9,7 @@ from keras_ae.layers import (
 )
 from keras_ae.losses import bernoulli_kl, entropy_floor, gaussian_kl, per_image_bce
 from keras_ae.regularizers import KLDivergenceRegularizer
+from keras_ae.transfer import pretrained_classifier
 from keras_ae.variants import VARIANTS
 from keras_ae.variants.base import Autoencoder
 from keras_ae.variants.deep import Deep
@@ -41,4 +42,5 @@ __all__ = [
     "entropy_floor",
     "gaussian_kl",
     "per_image_bce",
+    "pretrained_classifier",
 ]

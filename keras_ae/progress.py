@@ -72,3 +72,47 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class StepProgress:
+    """Counts steps of several kinds and says how long the rest will take.
+
+    On a terminal one line is rewritten; elsewhere a line is printed where the subject changes.
+
+    Args:
+        steps: The kinds of all steps to come, one item a step.
+        enabled: False keeps silent.
+    """
+
+    def __init__(self, steps: list[str], enabled: bool = True):
+        self.num_steps = len(steps)
+        self.left = list(steps)
+        self.seconds: dict[str, list[float]] = {}
+        self.enabled = enabled
+        self.subject = None
+
+    def begin(self, kind: str, subject: str) -> None:
+        self.began = time.perf_counter()
+        if not self.enabled:
+            return
+        done = self.num_steps - len(self.left)
+        bar = ("#" * round(20 * done / self.num_steps)).ljust(20, ".")
+        line = f"[{bar}] {done + 1}/{self.num_steps}  {subject}"
+        left = f"  {clock(self.seconds_left())} left" if self.seconds else ""
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{line}: {kind}{left}", end="", flush=True)
+        elif subject != self.subject:
+            print(line + left, flush=True)
+        self.subject = subject
+
+    def end(self, kind: str) -> None:
+        self.seconds.setdefault(kind, []).append(time.perf_counter() - self.began)
+        self.left.remove(kind)
+        if self.enabled and not self.left and sys.stdout.isatty():
+            print("\r\x1b[K", end="", flush=True)
+
+    def seconds_left(self) -> float:
+        """By the mean of each kind so far; a kind not seen yet counts as the mean of all."""
+        means = {kind: sum(times) / len(times) for kind, times in self.seconds.items()}
+        usual = sum(means.values()) / max(len(means), 1)
+        return sum(means.get(kind, usual) for kind in self.left)

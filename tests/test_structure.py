@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import keras_ae
+from keras_ae.comparisons import COMPARISONS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,7 @@ ROOMS = (
     ("variants.base",),
     ("variants.*",),
     ("variants",),
+    ("transfer",),
     ("",),
 )
 # Rooms outside that line, and all they may import.
@@ -37,6 +39,24 @@ APART = {
     "data": {"checks", "image_files"},
     "runs": {"checks"},
     "progress": {"checks"},
+    "plots": {"variants"},
+    "comparisons": {
+        "",
+        "layers",
+        "losses",
+        "metrics",
+        "variants",
+        "transfer",
+        "data",
+        "runs",
+        "plots",
+    },
+    "trained": {"checks", "variants", "data", "runs"},
+    "published": set(),
+    "ranking": set(),
+    "results": {"comparisons", "published", "ranking", "trained"},
+    "evaluation": {"", "checks", "comparisons", "data", "progress", "runs", "trained"},
+    "report": set(),
 }
 NAMES = {
     "shallow",
@@ -238,6 +258,12 @@ def test_the_imports_that_are_there_are_seen():
         ("runs", "from keras_ae import data"),
         ("progress", "import keras_ae.variants.base"),
         ("runs", "import train"),
+        ("runs", "from keras_ae.comparisons import COMPARISONS"),
+        ("variants.vae", "from keras_ae.comparisons.judge import train_judge"),
+        ("comparisons.anomaly", "from keras_ae.evaluation import Evaluation"),
+        ("comparisons.sampling", "from keras_ae.report import write_report"),
+        ("plots", "from keras_ae.losses import per_image_bce"),
+        ("report", "from keras_ae import comparisons"),
         ("variants.base", "def later():\n    from train import build"),
         ("losses", "import importlib\nimportlib.import_module('keras_ae.variants.vae')"),
     ],
@@ -300,6 +326,14 @@ def test_a_variant_may_be_named_in_a_docstring_or_help():
 
 def test_the_nine_variants_are_in_the_table():
     assert set(VARIANTS) >= NAMES
+
+
+def test_every_comparison_has_a_file_with_its_three_functions():
+    for name, comparison in COMPARISONS.items():
+        room = comparison.load()
+        assert room.__name__ == f"keras_ae.comparisons.{comparison.module}"
+        for function in ("measure", "baselines", "draw"):
+            assert inspect.isfunction(getattr(room, function)), f"{name} lacks {function}"
 
 
 def test_every_file_of_a_variant_is_named_in_the_table():

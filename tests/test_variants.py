@@ -68,6 +68,26 @@ def test_evaluate_gives_the_per_image_bce_of_the_reconstructions(name):
     np.testing.assert_allclose(model.anomaly_score(images), bce, rtol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (6, 5, 3)])
+def test_anomaly_scores_by_name(shape):
+    images = pictures(20, shape)
+    model = small("deep", shape)
+    residual = model.reconstruct(images).astype("float64") - images
+    expected = residual.reshape(20, -1).sum(axis=1)
+    answer = model.anomaly_score(images, score="signed_residual")
+    np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4)
+    assert np.all(np.abs(expected) < np.abs(residual).reshape(20, -1).sum(axis=1) - 0.1)
+    as_tensor = model.anomaly_score(tf.constant(images), score="signed_residual")
+    assert tf.is_tensor(as_tensor)
+    np.testing.assert_allclose(as_tensor, expected, rtol=1e-4, atol=1e-4)
+    bce = model.anomaly_score(images, score="bce")
+    np.testing.assert_array_equal(bce, model.anomaly_score(images))
+    for unknown in ("mse", None, ["bce"]):
+        with pytest.raises(ValueError, match="bce, signed_residual; received") as error:
+            model.anomaly_score(images, score=unknown)
+        assert repr(unknown) in str(error.value) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_do_not_depend_on_the_batch_size(name):
     images = pictures(8)

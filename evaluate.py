@@ -1,0 +1,223 @@
+"""Compares trained runs on six tasks and writes a report with figures.
+
+    python evaluate.py
+    python evaluate.py runs/mnist --comparisons reconstruction anomaly
+    python evaluate.py --interpolate 3 8 --projection tsne
+
+Reads the run directories that train.py made. A second call makes only what changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import platform
+import shlex
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from train import Parser, at_least, device_words, native_logs_hidden, refuse, table_of, unwritable
+
+PROGRAM = "evaluate.py"
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    try:
+        with native_logs_hidden():
+            import tensorflow  # noqa: F401
+        return evaluate(options)
+    except ModuleNotFoundError as error:
+        words = f"{error}: this Python lacks what the program needs; use the environment's, such as"
+        return refuse(ValueError(f"{words} .venv/bin/python {PROGRAM}"), PROGRAM)
+    except KeyboardInterrupt:
+        words = "what was measured is kept, the same command goes on from there"
+        print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        return refuse(error, PROGRAM)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    known = table_of("comparisons").COMPARISONS
+    parser = Parser(
+        prog=PROGRAM,
+        description="Compares trained runs and writes metrics.json, report.md, report.html and "
+        "figures, in a folder for each data set.",
+        epilog=f"The comparisons are {', '.join(known)}.",
+    )
+    add = parser.add_argument
+    add("runs", nargs="?", default="runs", help="where the run directories lie (default: runs)")
+    add("--output-dir", default="results", help="results go below it (default: results)")
+    add("--comparisons", nargs="+", action="extend", metavar="NAME", help="these alone")
+    add("--interpolate", nargs=2, metavar="CLASS", help="from the one class to the other")
+    add("--projection", choices=("umap", "tsne"), default="umap", help="the map of the codes")
+    add("--seed", type=at_least(0), default=42, help="of whatever the comparisons draw")
+    add("--data-dir", help="where data sets are prepared, if not where they were")
+    add("--force", action="store_true", help="measure everything anew")
+    add("--quiet", action="store_true", help="say only what went wrong")
+    options = parser.parse_args(argv)
+    for name in options.comparisons or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            parser.error(f"unknown comparison {name!r}: {hint}there are {', '.join(known)}")
+    options.comparisons = [name for name in known if name in (options.comparisons or known)]
+    if not os.path.isdir(options.runs):
+        parser.error(
+            f"{options.runs}: there is no such folder; python train.py --bake-off fills it"
+        )
+    if options.data_dir and not os.path.isdir(options.data_dir):
+        parser.error(f"--data-dir {options.data_dir}: there is no such folder")
+    if problem := unwritable(Path(options.output_dir)):
+        parser.error(f"--output-dir {options.output_dir}: {problem}")
+    return options
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    say = (lambda *_: None) if options.quiet else lambda text: print(text, flush=True)
+
+    import tensorflow as tf
+
+    from keras_ae.report import write_report
+    from keras_ae.runs import write_beside
+    from keras_ae.trained import find_runs, in_order
+
+    tf.get_logger().setLevel("ERROR")
+    found = find_runs(Path(options.runs))
+    if not found.runs:
+        raise ValueError(nothing_to_compare(options.runs, found))
+    problems, written = list(found.broken), []
+    for (name, _), runs in groupby(sorted(found.runs, key=data_set), key=data_set):
+        folder = folder_for(options, name, written)
+        try:
+            metrics = evaluate_data_set(options, in_order(list(runs)), folder, say)
+            problems += metrics["broken"]
+            metrics["broken"] += found.broken
+            metrics["unfinished"] = [str(path) for path in found.unfinished]
+            pages = write_report(metrics, folder)
+        except (ValueError, OSError) as error:
+            problems.append(f"{name}: {error}")
+            continue
+        text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
+        write_beside(folder / "metrics.json", lambda path, text=text: path.write_text(text))
+        written.append(folder)
+        for page in pages:
+            say(f"wrote {page}")
+        for lacking in metrics["missing"]:
+            say(f"missing: {lacking['what']}; to train:\n    {lacking['command']}")
+    for path in found.unfinished:
+        say(f"unfinished, left out: {path}")
+    for problem in problems:
+        print(f"{PROGRAM}: error: {problem}", file=sys.stderr)
+    if not written:
+        return 2
+    return 1 if problems else 0
+
+
+def data_set(run) -> tuple[str, str]:
+    """What a run was trained on; runs on different data sets are never mixed."""
+    return run.request["dataset"], run.request["fingerprint"]
+
+
+def nothing_to_compare(runs: str, found) -> str:
+    words = [f"no finished runs below {runs}", *found.broken]
+    if found.unfinished:
+        words.append(f"unfinished: {', '.join(map(str, found.unfinished))}")
+    return f"{'; '.join(words)}. To train some: python train.py --bake-off"
+
+
+def folder_for(options, name: str, taken: list[Path]) -> Path:
+    """The results of a data set; of a second one with the same name, beside it."""
+    first = folder = Path(options.output_dir) / Path(name).name
+    number = 2
+    while folder in taken:
+        folder = first.with_name(f"{first.name}-{number}")
+        number += 1
+    return folder
+
+
+def evaluate_data_set(options, runs: list, folder: Path, say) -> dict:
+    """Measures and draws what changed; returns all that the report says."""
+    from keras_ae.comparisons import COMPARISONS
+    from keras_ae.evaluation import Evaluation, load_data
+    from keras_ae.results import configurations, summarised
+    from keras_ae.trained import missing
+
+    image_set = load_data(runs[0], options.data_dir)
+    evaluation = Evaluation(
+        image_set,
+        runs,
+        options.comparisons,
+        folder,
+        options={"interpolate": options.interpolate, "projection": options.projection},
+        seed=options.seed,
+    )
+    if not evaluation.names:
+        wanted = ", ".join(options.comparisons)
+        words = f"none of its {len(runs)} runs serves for {wanted}"
+        lacking = [f"{row['what']}: {row['command']}" for row in missing(runs, image_set)]
+        raise ValueError("; ".join([words, *lacking]))
+    say(f"{image_set.name}: {len(runs)} runs, {', '.join(evaluation.names)}")
+    evaluation.measure(force=options.force, enabled=not options.quiet)
+    comparisons = {}
+    for name in evaluation.names:
+        if not evaluation.entries(name):  # every run of it is broken
+            continue
+        comparisons[name] = summarised(
+            name,
+            COMPARISONS[name],
+            evaluation.entries(name),
+            evaluation.baselines(name),
+            image_set.name,
+        )
+        comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
+    return {
+        "data": describe(image_set, runs[0]),
+        "made_by": made_by(options),
+        "configurations": configurations(runs, evaluation.labels),
+        "comparisons": comparisons,
+        "missing": missing(runs, image_set),
+        "broken": evaluation.broken,
+    }
+
+
+def describe(image_set, run) -> dict:
+    return {
+        "name": image_set.name,
+        "fingerprint": image_set.fingerprint,
+        "image_shape": list(image_set.image_shape),
+        "class_names": list(image_set.class_names),
+        **{key: run.data[key] for key in ("num_train", "num_validation", "num_test")},
+    }
+
+
+def made_by(options) -> dict:
+    import keras
+    import numpy
+    import sklearn
+    import tensorflow
+
+    import keras_ae
+
+    flags = sys.argv[1:]
+    return {
+        "command": shlex.join(["python", PROGRAM, *flags]),
+        "seed": options.seed,
+        "versions": {
+            "keras_ae": keras_ae.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tensorflow.__version__,
+            "scikit-learn": sklearn.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+        "device": device_words(tensorflow),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,360 @@
+"""Trained runs to measurements and figures, of which only what changed is made anew.
+
+A measurement is kept in a file whose name holds a digest of all that decides it: the model's file,
+the comparison's source, its options, the data and the seed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_ae
+from keras_ae import data
+from keras_ae.checks import one_line
+from keras_ae.comparisons import COMPARISONS, judge
+from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.progress import StepProgress
+from keras_ae.runs import RunError, write_beside
+from keras_ae.trained import TrainedRun, labels
+
+
+def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
+    """The images that a run was trained on.
+
+    Raises:
+        ValueError: they cannot be loaded or are other images by now.
+    """
+    image_set = data.load(
+        run.data["source"],
+        classes=run.data.get("classes"),
+        data_dir=data_dir or run.data["data_dir"],
+    )
+    if image_set.fingerprint != run.request["fingerprint"]:
+        raise ValueError(
+            f"the images have changed since {run.directory} was trained on them (fingerprint "
+            f"{image_set.fingerprint}, then {run.request['fingerprint']}): train anew"
+        )
+    return image_set
+
+
+class Evaluation:
+    """Comparisons of runs on one data set.
+
+    Args:
+        image_set: What all of the runs were trained on.
+        runs: In the order of the report.
+        names: Of the comparisons; those for which there is no run are left out.
+        folder: Where figures go, and what is kept (below `.parts`).
+        options: Arguments that comparisons name in their `options`.
+        seed: Of whatever a comparison draws.
+    """
+
+    def __init__(
+        self,
+        image_set: data.ImageSet,
+        runs: list[TrainedRun],
+        names: list[str],
+        folder: Path,
+        *,
+        options: dict,
+        seed: int,
+    ):
+        self.image_set = image_set
+        self.runs = runs
+        self.folder = folder
+        self.options = options
+        self.seed = seed
+        self.labels = labels(runs)
+        self.names = [name for name in names if self.runs_of(name)]
+        self.broken: list[str] = []
+        self._store = Store(folder / ".parts")
+        self._measured: dict[str, list[tuple[TrainedRun, Measurement]]] = {}
+        self._baselines: dict[str, list[Entry]] = {}
+
+    def runs_of(self, name: str) -> list[TrainedRun]:
+        """The runs that a comparison is made of."""
+        comparison = COMPARISONS[name]
+        if comparison.labels and not self.image_set.class_names:
+            return []
+        return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
+
+    # ---- what came out ----
+
+    def entries(self, name: str) -> list[Entry]:
+        return [
+            Entry(
+                self.labels[run.directory],
+                run.request["variant"],
+                run.request["seed"],
+                run.request["latent_dim"],
+                run.held_out,
+                measurement,
+            )
+            for run, measurement in self._measured[name]
+        ]
+
+    def baselines(self, name: str) -> list[Entry]:
+        return self._baselines[name]
+
+    # ---- measuring ----
+
+    def measure(self, force: bool = False, enabled: bool = True) -> None:
+        """Makes every measurement that is not kept from before."""
+        plan = {run.directory: self._plan(run, force) for run in self.runs}
+        baseline_plan = self._plan_baselines(force)
+        steps = [name for _, missing in plan.values() for name in missing]
+        progress = StepProgress([*steps, *(name for name, _, _ in baseline_plan)], enabled)
+        # First the baselines: they find out at once whether the options make sense.
+        self._measure_baselines(baseline_plan, progress)
+        measured = {directory: dict(kept) for directory, (kept, _) in plan.items()}
+        by_problem = sorted(self.runs, key=problem_key)
+        for (split_seed, held_out), runs in groupby(by_problem, key=problem_key):
+            pending = [run for run in runs if plan[run.directory][1]]
+            problem = self._problem(split_seed, held_out or None) if pending else None
+            for run in pending:
+                made = self._measure_run(run, plan[run.directory][1], problem, progress)
+                measured[run.directory].update(made)
+        for name in self.names:
+            self._measured[name] = [
+                (run, measured[run.directory][name])
+                for run in self.runs_of(name)
+                if name in measured[run.directory]
+            ]
+            self._store.drop_unused(name)
+
+    def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], list[str]]:
+        """A run's measurements that are kept, and the comparisons that are not."""
+        names = [name for name in self.names if run in self.runs_of(name)]
+        try:
+            paths = {name: self._path(name, run) for name in names}
+        except OSError as error:
+            self.broken.append(one_line(error))
+            return {}, []
+        kept = {name: None if force else self._store.get(path) for name, path in paths.items()}
+        there = {name: measurement for name, measurement in kept.items() if measurement}
+        return there, [name for name in names if name not in there]
+
+    def _measure_run(self, run, names, problem, progress) -> dict[str, Measurement]:
+        made = {}
+        try:
+            model = run.run.load_model()
+        except RunError as error:
+            self.broken.append(one_line(error))
+            for name in names:
+                progress.begin(name, run.directory.name)
+                progress.end(name)
+            return made
+        for name in names:
+            progress.begin(name, run.directory.name)
+            try:
+                made[name] = (
+                    COMPARISONS[name]
+                    .load()
+                    .measure(model, problem, seed=self.seed, **self._options_of(name))
+                )
+                self._store.put(self._path(name, run), made[name])
+            except ValueError as error:
+                self.broken.append(f"{run.directory}, {name}: {one_line(error)}")
+            progress.end(name)
+        keras.backend.clear_session()
+        return made
+
+    def _plan_baselines(self, force: bool) -> list[tuple[str, str | None, Path]]:
+        """The baselines to make: comparison, held-out class, where they are kept."""
+        plan = []
+        for name in self.names:
+            self._baselines[name] = []
+            for held_out in dict.fromkeys(run.held_out for run in self.runs_of(name)):
+                path = self._path(name, None, held_out)
+                kept = None if force else self._store.get(path)
+                if kept is None:
+                    plan.append((name, held_out, path))
+                else:
+                    self._baselines[name] += baseline_entries(kept, held_out)
+        return plan
+
+    def _measure_baselines(self, plan, progress) -> None:
+        for held_out, group in groupby(sorted(plan, key=held_out_of), key=held_out_of):
+            problem = self._problem(self.seed, held_out or None)
+            for name, _, path in group:
+                progress.begin(name, "what needs no model")
+                baselines = (
+                    COMPARISONS[name]
+                    .load()
+                    .baselines(problem, seed=self.seed, **self._options_of(name))
+                )
+                joined = join(baselines)
+                self._store.put(path, joined)
+                self._baselines[name] += baseline_entries(joined, held_out or None)
+                progress.end(name)
+
+    def _problem(self, split_seed: int, held_out: str | None) -> Problem:
+        image_set = self.image_set
+        split = data.split(image_set, seed=split_seed, held_out_class=held_out)
+        index = None if held_out is None else data.held_out_index(image_set, held_out)
+        return Problem(split, tuple(image_set.class_names), index, self._judge_maker())
+
+    def _judge_maker(self) -> Callable | None:
+        if not self.image_set.class_names:
+            return None
+        made_by = hashlib.sha256(Path(judge.__file__).read_bytes()).hexdigest()[:8]
+        path = self._store.folder / f"judge-{self.image_set.fingerprint}-{made_by}.keras"
+
+        def make():
+            split = data.split(self.image_set)  # one judge, whatever the seeds of the runs
+            return judge.train_judge(split, len(self.image_set.class_names), path)
+
+        return make
+
+    def _options_of(self, name: str) -> dict:
+        return {option: self.options[option] for option in COMPARISONS[name].options}
+
+    def _path(self, name: str, run: TrainedRun | None, held_out: str | None = None) -> Path:
+        parts = [keras_ae.__version__, self.image_set.fingerprint, held_out, self.seed]
+        parts.append(self._options_of(name))
+        title = "baselines" if held_out is None else f"baselines-without-{held_out}"
+        if run is not None:
+            parts += [run.request, run.directory / "model.keras"]
+            title = run.directory.name
+        return self._store.path(name, title, digest(name, *parts))
+
+    # ---- drawing ----
+
+    def draw(self, name: str, force: bool = False) -> list[dict]:
+        """The figures of a comparison, file and caption, drawn where something changed."""
+        record = self._store.folder / name / "figures.json"
+        used = sorted(path.name for path in self._store.used if path.parent.name == name)
+        plots = Path(__file__).with_name("plots.py")
+        key = digest(name, plots, used, [self.labels[run.directory] for run in self.runs_of(name)])
+        try:
+            kept = json.loads(record.read_text())
+            there = all((self.folder / figure["file"]).is_file() for figure in kept["figures"])
+            if kept["key"] == key and there and not force:
+                return kept["figures"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        held_out = next((run.held_out for run in self.runs_of(name)), None)
+        figures: list[Figure] = (
+            COMPARISONS[name]
+            .load()
+            .draw(
+                self.entries(name),
+                self.baselines(name),
+                self._problem(self.seed, held_out),
+                self.folder,
+            )
+        )
+        described = [{"file": figure.path.name, "caption": figure.caption} for figure in figures]
+        text = json.dumps({"key": key, "figures": described})
+        write_beside(record, lambda path: path.write_text(text))
+        return described
+
+
+def problem_key(run: TrainedRun) -> tuple[int, str]:
+    return run.request["seed"], run.held_out or ""
+
+
+def held_out_of(planned: tuple) -> str:
+    return planned[1] or ""
+
+
+def join(baselines: dict[str, Measurement]) -> Measurement:
+    """Several measurements as one, to be kept in one file."""
+    arrays = {
+        f"{place}/{key}": array
+        for place, measurement in enumerate(baselines.values())
+        for key, array in measurement.arrays.items()
+    }
+    return Measurement({name: one.numbers for name, one in baselines.items()}, arrays)
+
+
+def baseline_entries(joined: Measurement, held_out: str | None) -> list[Entry]:
+    """The measurements that `join` joined, as entries without a variant."""
+    entries = []
+    for place, (name, numbers) in enumerate(joined.numbers.items()):
+        start = f"{place}/"
+        arrays = {
+            key.removeprefix(start): array
+            for key, array in joined.arrays.items()
+            if key.startswith(start)
+        }
+        entries.append(Entry(name, "", 0, 0, held_out, Measurement(numbers, arrays)))
+    return entries
+
+
+# ---- what is kept ----
+
+
+class Store:
+    """Measurements on disk, one file each.
+
+    Args:
+        folder: Where they are; made when the first is kept.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.used: set[Path] = set()
+
+    def path(self, comparison: str, name: str, digest: str) -> Path:
+        safe = re.sub(r"[^\w.-]+", "_", name)
+        return self.folder / comparison / f"{safe}-{digest}.npz"
+
+    def get(self, path: Path) -> Measurement | None:
+        """What is kept there; None where there is nothing or it cannot be read."""
+        self.used.add(path)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return Measurement(json.loads(str(arrays.pop("numbers"))), arrays)
+        except Exception:
+            return None
+
+    def put(self, path: Path, measurement: Measurement) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            **measurement.arrays,
+            "numbers": np.array(json.dumps(measurement.numbers, allow_nan=False)),
+        }
+        write_beside(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+    def drop_unused(self, comparison: str) -> None:
+        """Deletes what was kept of this comparison and not asked for since."""
+        for path in (self.folder / comparison).glob("*.npz"):
+            if path not in self.used:
+                path.unlink()
+
+
+def digest(name: str, *parts) -> str:
+    """16 hex digits of a comparison's source and of `parts`: plain data, and files by content."""
+    seen = hashlib.sha256()
+    for part in [*sources(COMPARISONS[name].module), *parts]:
+        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part).encode()
+        seen.update(len(content).to_bytes(8, "big") + content)
+    return seen.hexdigest()[:16]
+
+
+def sources(module: str) -> list[Path]:
+    """A comparison's file and those beside it that it, or one of them, imports."""
+    folder, start = Path(__file__).parent / "comparisons", "keras_ae.comparisons."
+    found, waiting = [], [module]
+    while waiting:
+        path = folder / f"{waiting.pop()}.py"
+        found.append(path)
+        imported = {
+            node.module.removeprefix(start)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(start)
+        }
+        known = {path.stem for path in found} | set(waiting)
+        waiting += sorted(imported - known)
+    return found

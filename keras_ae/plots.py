@@ -1,0 +1,336 @@
+"""Arrays to figures. Nothing is computed here.
+
+One colour a class and one a variant everywhere, told apart by colour-blind readers too; matplotlib
+is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+WIDTH = 10.0  # inches: the width of a page
+DPI = 110
+INK = "#333333"
+# Paul Tol's "muted" scheme, and black.
+CLASS_COLOURS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
+    "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
+)  # fmt: skip
+# Okabe and Ito's colours, then darker relatives; a marker and a dash tell neighbours apart.
+VARIANT_COLOURS = (
+    "#E69F00", "#0072B2", "#009E73", "#56B4E9", "#000000",
+    "#D55E00", "#882255", "#CC79A7", "#999933", "#44AA99", "#AA4499", "#661100",
+)  # fmt: skip
+SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+DASHES = ("-", "--", "-.", ":")
+MARKERS = "osD^vP*Xdh<>"
+
+
+def class_colour(index: int) -> str:
+    return CLASS_COLOURS[index % len(CLASS_COLOURS)]
+
+
+def variant_style(variant: str) -> dict:
+    """`color`, `linestyle` and `marker` of a variant; grey for what is no variant."""
+    from keras_ae.variants import VARIANTS
+
+    if variant not in VARIANTS:
+        return {"color": "0.5", "linestyle": ":", "marker": "."}
+    place = list(VARIANTS).index(variant)
+    return {
+        "color": VARIANT_COLOURS[place % len(VARIANT_COLOURS)],
+        "linestyle": DASHES[place % len(DASHES)],
+        "marker": MARKERS[place % len(MARKERS)],
+    }
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
+    """A matplotlib figure without a window, and its axes as a flat list."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+        }
+    )
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
+    )
+    return figure, list(axes.flat)
+
+
+def save(figure, path: Path, colours: int = 128) -> Path:
+    """Writes a PNG with a small palette: a third of the size, and no difference to see."""
+    import io
+
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=DPI, format="png")
+    plt.close(figure)
+    image = Image.open(buffer).convert("RGB")
+    image.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
+
+
+def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[str] = ()) -> Path:
+    """A strip of images for each label, `{label: (num, *image_shape)}`, all of one length."""
+    num = max(len(images) for images in rows.values())
+    shape = next(iter(rows.values())).shape[1:]
+    margin = 1.6
+    size = min((WIDTH - margin) / num, 0.9)
+    height = size * shape[0] / shape[1]
+    figure, axes = new_figure(size * num + margin, height * len(rows) + 0.35 * bool(column_titles))
+    figure.set_layout_engine("none")
+    axes[0].remove()
+    top = 0.35 * bool(column_titles)
+    full_width, full_height = figure.get_size_inches()
+    for place, (label, images) in enumerate(rows.items()):
+        bottom = 1 - (top + (place + 1) * height) / full_height
+        box = [margin / full_width, bottom, size * len(images) / full_width, height / full_height]
+        axis = figure.add_axes(box)
+        axis.imshow(tiled(images), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.axis("off")
+        figure.text(
+            (margin - 0.1) / full_width, bottom + height / full_height / 2,
+            textwrap.fill(label, 22), ha="right", va="center",
+        )  # fmt: skip
+    for place, title in enumerate(column_titles):
+        x = (margin + (place + 0.5) * size) / full_width
+        figure.text(x, 1 - 0.2 / full_height, title, ha="center", va="center")
+    return save(figure, path)
+
+
+def tiled(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Images side by side in one, `columns` in a row, with white between them."""
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    if images.shape[3:] == (1,):
+        images = images[..., 0]
+    height, width, *channels = images.shape[1:]
+    white = 1.0 if channels else 0.0  # grey images are drawn dark on light
+    page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *channels), white)
+    for place, image in enumerate(images):
+        row, column = divmod(place, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        page[top : top + height, left : left + width] = image
+    return page
+
+
+def image_blocks(
+    blocks: dict[str, np.ndarray], path: Path, columns: int = 4, per_row: int = 5
+) -> Path:
+    """A block of images for each label, `columns` images wide, `per_row` blocks in a row."""
+    rows = -(-len(blocks) // per_row)
+    width = min(len(blocks), per_row) * WIDTH / per_row
+    figure, axes = new_figure(
+        width, rows * (WIDTH / per_row + 0.25), rows, min(len(blocks), per_row)
+    )
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    for axis in axes:
+        axis.axis("off")
+    for axis, (label, images) in zip(axes, blocks.items(), strict=False):
+        page = tiled(images, columns)
+        axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(label, fontsize=9)
+    return save(figure, path)
+
+
+def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds: int = 90) -> Path:
+    """The images forth and back again, dark on light where they are grey."""
+    from PIL import Image
+
+    frames = []
+    for image in [*images, *images[-2:0:-1]]:
+        page = np.squeeze(image)
+        page = page if page.ndim == 3 else 1.0 - page
+        page = np.uint8(np.clip(page * 255.0 + 0.5, 0, 255))
+        page = page.repeat(scale, axis=0).repeat(scale, axis=1)
+        frames.append(Image.fromarray(page))
+    first, *rest = frames
+    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0)
+    return path
+
+
+def scatter_grid(
+    maps: dict[str, np.ndarray],
+    labels: np.ndarray | None,
+    class_names: Sequence[str],
+    path: Path,
+    per_row: int = 3,
+) -> Path:
+    """Points `(N, 2)` for each title, coloured by class, with one legend for all."""
+    from matplotlib.lines import Line2D
+
+    columns = min(per_row, len(maps))
+    rows = -(-len(maps) // columns)
+    side = WIDTH / per_row
+    figure, axes = new_figure(columns * side, rows * side + 0.5, rows, columns)
+    colours = "0.3" if labels is None else [class_colour(label) for label in labels]
+    for axis in axes:
+        axis.axis("off")
+    for axis, (title, points) in zip(axes, maps.items(), strict=False):
+        axis.scatter(*points.T, c=colours, s=2.0, alpha=0.6, linewidths=0, rasterized=True)
+        axis.set_title(title, fontsize=9)
+    if labels is not None:
+        handles = [
+            Line2D([], [], marker="o", linestyle="", color=class_colour(index), label=name)
+            for index, name in enumerate(class_names)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10))
+    return save(figure, path)
+
+
+def density_grid(
+    densities: dict[str, tuple[np.ndarray, np.ndarray]],
+    notes: dict[str, str],
+    x_label: str,
+    path: Path,
+    per_row: int = 3,
+    reference: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Path:
+    """A filled curve (edges, density) for each title, a note inside, `reference` as a line."""
+    columns = min(per_row, len(densities))
+    rows = -(-len(densities) // columns)
+    figure, axes = new_figure(columns * WIDTH / per_row, rows * 1.9, rows, columns)
+    for axis in axes[len(densities) :]:
+        axis.axis("off")
+    for axis, (title, (edges, density)) in zip(axes, densities.items(), strict=False):
+        axis.stairs(density, edges, fill=True, color="#0072B2", alpha=0.7)
+        if reference is not None:
+            axis.plot(*reference, color="#D55E00", linewidth=1.2)
+        axis.locator_params(axis="x", nbins=6)
+        axis.set_title(title, fontsize=9)
+        axis.set_yticks([])
+        axis.text(
+            0.98, 0.95, notes[title], ha="right", va="top", transform=axis.transAxes, fontsize=7
+        )
+    for axis in axes[max(0, len(densities) - columns) : len(densities)]:
+        axis.set_xlabel(x_label)
+    return save(figure, path)
+
+
+def curves(
+    series: dict[str, tuple[np.ndarray, np.ndarray]],
+    styles: dict[str, dict],
+    labels: tuple[str, str],
+    path: Path,
+    *,
+    bands: dict[str, np.ndarray] | None = None,
+    log_x: bool = False,
+    diagonal: bool = False,
+    markers: bool = False,
+) -> Path:
+    """Lines (x, y) by name in one plot, the legend beside it; `bands` are half-widths around y."""
+    figure, axes = new_figure(WIDTH * 0.85, 4.6)
+    axis = axes[0]
+    if diagonal:
+        axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
+    for name, (x, y) in series.items():
+        style = dict(styles[name])
+        if not markers:
+            style.pop("marker", None)
+        axis.plot(x, y, label=name, linewidth=1.6, markersize=4, **style)
+        if bands and name in bands:
+            low, high = y - bands[name], y + bands[name]
+            axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    if log_x:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:,g}")
+    axis.set_xlabel(labels[0])
+    axis.set_ylabel(labels[1])
+    axis.grid(alpha=0.25)
+    figure.legend(loc="outside right center")
+    return save(figure, path)
+
+
+class Curve(NamedTuple):
+    """A line, a note for the legend, and the half-width of a band around it."""
+
+    x: np.ndarray
+    y: np.ndarray
+    note: str = ""
+    band: np.ndarray | None = None
+
+
+def curve_panels(
+    panels: dict[str, dict[str, Curve]],
+    styles: dict[str, dict],
+    labels: tuple[str, str],
+    path: Path,
+    *,
+    legend_title: str = "",
+    diagonal: bool = False,
+) -> Path:
+    """Curves by name in a panel for each title.
+
+    A legend for each, with the notes: below its panel, or beside the only one.
+    """
+    if len(panels) == 1:
+        figure, axes = new_figure(WIDTH * 0.75, 4.6)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+    else:
+        width = WIDTH / len(panels)
+        height = width * 0.95 + 0.17 * max(len(curves) for curves in panels.values())
+        figure, axes = new_figure(WIDTH, height, 1, len(panels), sharey=True)
+        beside = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+        if diagonal:
+            axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
+        for name, (x, y, note, band) in curves.items():
+            style = {key: value for key, value in styles[name].items() if key != "marker"}
+            axis.plot(x, y, label=f"{name}: {note}" if note else name, linewidth=1.6, **style)
+            if band is not None:
+                axis.fill_between(
+                    x, y - band, y + band, color=style["color"], alpha=0.15, linewidth=0
+                )
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(labels[0])
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=8, title=legend_title, **beside)
+    axes[0].set_ylabel(labels[1])
+    return save(figure, path)
+
+
+def dots(
+    series: dict[str, dict[str, float]],
+    x_label: str,
+    path: Path,
+    *,
+    spreads: dict[str, dict[str, float]] | None = None,
+) -> Path:
+    """A row for each label, a mark for each series `{label: number}`, its spread as a line."""
+    rows = list(dict.fromkeys(label for made in series.values() for label in made))
+    figure, axes = new_figure(WIDTH * 0.85, 0.34 * len(rows) + 1.2)
+    axis = axes[0]
+    for place, (name, made) in enumerate(series.items()):
+        heights = [rows.index(label) for label in made]
+        widths = [(spreads or {}).get(name, {}).get(label, 0.0) for label in made]
+        axis.errorbar(
+            list(made.values()), heights, xerr=widths, label=name, linestyle="", alpha=0.9,
+            marker=MARKERS[place % len(MARKERS)], color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
+            markersize=6, elinewidth=1.4,
+        )  # fmt: skip
+    axis.set_yticks(range(len(rows)), rows)
+    axis.invert_yaxis()
+    axis.grid(alpha=0.25)
+    axis.set_xlabel(x_label)
+    figure.legend(loc="outside upper center", ncols=min(len(series), 4))
+    return save(figure, path)

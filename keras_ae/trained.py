@@ -1,0 +1,192 @@
+"""Trained runs on disk: which there are, what to call them, which are missing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_ae import data
+from keras_ae.checks import one_line
+from keras_ae.runs import Run, RunError
+from keras_ae.variants import VARIANTS
+
+REQUEST = {
+    "variant": str,
+    "latent_dim": int,
+    "arguments": dict,
+    "dataset": str,
+    "fingerprint": str,
+    "held_out_class": str | None,
+    "epochs": int,
+    "batch_size": int,
+    "learning_rate": int | float,
+    "seed": int,
+}
+DATA = {
+    "source": str,
+    "data_dir": str | None,
+    "class_names": list,
+    "held_out_index": int | None,
+    "num_train": int,
+    "num_validation": int,
+    "num_test": int,
+}
+
+
+# ---- which runs there are ----
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A finished run, its files read and checked, its model not yet loaded."""
+
+    run: Run
+    request: dict
+    data: dict
+    results: dict
+    history: list[dict]
+
+    @property
+    def directory(self) -> Path:
+        return self.run.directory
+
+    @property
+    def held_out(self) -> str | None:
+        return self.request["held_out_class"]
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs of its training."""
+        return sum(row["seconds"] for row in self.history)
+
+
+class Found(NamedTuple):
+    """What lies below a folder: usable runs, unfinished ones, and what is wrong with the rest."""
+
+    runs: list[TrainedRun]
+    unfinished: list[Path]
+    broken: list[str]
+
+
+def find_runs(folder: Path) -> Found:
+    """Reads every run directory below `folder`; a broken one is named, not raised."""
+    found = Found([], [], [])
+    marks = {"config.json", "test.json", "model.keras"}
+    directories = {path.parent for path in folder.rglob("*") if path.name in marks}
+    for directory in sorted(directories):
+        run = Run(directory)
+        if not run.finished and run.started:
+            found.unfinished.append(directory)
+            continue
+        try:
+            found.runs.append(read_run(run))
+        except ValueError as error:
+            found.broken.append(one_line(error))
+    return found
+
+
+def read_run(run: Run) -> TrainedRun:
+    """A finished run's files.
+
+    Raises:
+        RunError: naming the file that is unusable.
+    """
+    config, results = run.config, run.results
+    path = run.directory / "config.json"
+    for part, kinds in (("request", REQUEST), ("data", DATA)):
+        content = config.get(part) if isinstance(config, dict) else None
+        for key, kind in kinds.items():
+            if not (isinstance(content, dict) and isinstance(content.get(key, ...), kind)):
+                raise RunError(f"{path} is damaged: its {part} has no usable {key}.")
+    if config["request"]["variant"] not in VARIANTS:
+        raise RunError(f"{path} names an unknown variant {config['request']['variant']!r}.")
+    if not (isinstance(results, dict) and isinstance(results.get("reconstruction_loss"), float)):
+        raise RunError(f"{run.directory / 'test.json'} is damaged: it has no reconstruction_loss.")
+    try:
+        history = run.history
+        if not history or "seconds" not in history[0]:
+            raise ValueError("no epochs in it")
+    except Exception as error:
+        raise RunError(
+            f"{run.directory / 'history.csv'} cannot be read ({one_line(error)})."
+        ) from error
+    return TrainedRun(run, config["request"], config["data"], results, history)
+
+
+# ---- what to call them ----
+
+
+def labels(runs: list[TrainedRun]) -> dict[Path, str]:
+    """A label for each run's directory; runs that differ in seed or held-out class share it.
+
+    The variant, its arguments, and whatever else is not as most of the runs have it, those with
+    and those without a held-out class each for themselves.
+    """
+    named = {}
+    for held_out in (False, True):
+        named |= labels_of_a_kind([run for run in runs if (run.held_out is not None) == held_out])
+    return named
+
+
+def labels_of_a_kind(runs: list[TrainedRun]) -> dict[Path, str]:
+    words = {"latent_dim": "{}-d", "epochs": "{} epochs", "batch_size": "batch {}"}
+    words["learning_rate"] = "learning rate {:g}"
+    usual = {
+        key: Counter(run.request[key] for run in runs).most_common(1)[0][0] for key in words if runs
+    }
+    named = {}
+    for run in runs:
+        parts = [run.request["variant"]]
+        parts += [f"{name} {value}" for name, value in run.request["arguments"].items()]
+        parts += [
+            pattern.format(run.request[key])
+            for key, pattern in words.items()
+            if run.request[key] != usual[key]
+        ]
+        named[run.directory] = ", ".join(parts)
+    return named
+
+
+def in_order(runs: list[TrainedRun]) -> list[TrainedRun]:
+    """As in the table of contents, then by arguments, size and seed."""
+    places = {name: place for place, name in enumerate(VARIANTS)}
+
+    def place(run: TrainedRun):
+        request = run.request
+        arguments = json.dumps(request["arguments"], sort_keys=True)
+        return (
+            places[request["variant"]], len(request["arguments"]), arguments,
+            -request["latent_dim"], run.held_out or "", request["seed"], str(run.directory),
+        )  # fmt: skip
+
+    return sorted(runs, key=place)
+
+
+def missing(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict]:
+    """What the bake-off's protocol asks for and is not there, with the commands that train it."""
+    have = {(run.request["variant"], run.request["latent_dim"], run.held_out) for run in runs}
+    held_out = {run.held_out for run in runs} - {None}
+    if len(image_set.class_names) > 1 and not held_out:
+        held_out = {image_set.class_names[data.held_out_index(image_set, "1")]}
+    kinds = [((20, None), "in 20 dimensions", [])]
+    for name in sorted(held_out):
+        words = f"in 2 dimensions without class {name}"
+        kinds.append(((2, name), words, ["--latent-dim", "2", "--held-out-class", name]))
+    lacking = []
+    for kind, words, flags in kinds:
+        names = [name for name in VARIANTS if (name, *kind) not in have]
+        if names:
+            command = ["python", "train.py", "--variant", *names, *data_flags(runs[0]), *flags]
+            lacking.append({"what": f"{', '.join(names)}, {words}", "command": shlex.join(command)})
+    return lacking
+
+
+def data_flags(run: TrainedRun) -> list[str]:
+    """The arguments of train.py that load the data of a run again."""
+    flags = ["--dataset", run.data["source"]]
+    flags += ["--classes", *run.data["classes"]] if run.data.get("classes") else []
+    return flags + (["--data-dir", run.data["data_dir"]] if run.data["data_dir"] else [])

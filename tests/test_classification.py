@@ -1,0 +1,356 @@
+"""The four protocols on fakes whose answer is known, and against NumPy and SciPy."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from keras_ae import plots
+from keras_ae.comparisons import classification
+from keras_ae.comparisons.base import Entry, Measurement, Problem
+from keras_ae.data import Split, Subset, few_labels
+from keras_ae.layers import GaussianBottleneck
+from keras_ae.variants import VARIANTS
+
+NUM_CLASSES = 3
+SHAPE = (3, 4)
+
+
+def images_with_labels(number, seed):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, NUM_CLASSES, number)
+    images = random.uniform(0, 0.3, (number, *SHAPE)).astype("float32")
+    images[np.arange(number), 0, labels] += 0.7  # the first row is the class
+    return Subset(images, labels)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    numbers = {"train": 300, "validation": 60, "test": 200}
+    parts = {
+        name: images_with_labels(number, seed)
+        for seed, (name, number) in enumerate(numbers.items())
+    }
+    return Problem(Split(**parts), tuple("abc"))
+
+
+class Fake:
+    """A model whose code is a function of the image."""
+
+    def __init__(self, encode):
+        self.encode = encode
+
+
+class WithEncoder(Fake):
+    image_shape = SHAPE
+
+    def __init__(self, encoder, bottleneck=None):
+        self.encoder = encoder
+        self.bottleneck = bottleneck or keras.layers.Identity()
+        self.encode = lambda images: np.asarray(self.bottleneck(self.encoder(images)))
+
+
+def class_codes(images):
+    return images[:, 0, :NUM_CLASSES] > 0.5
+
+
+def random_codes(images):
+    return np.random.default_rng(len(images)).normal(size=(len(images), 2))
+
+
+def blurred_codes(images):
+    """Two pixels that know a part of the class, one that knows nothing, one constant."""
+    first, second = images[:, 0, 0] + 4 * images[:, 1, 0], images[:, 0, 1] + 4 * images[:, 1, 1]
+    return np.stack([first, second * 9, images[:, 2, 2], 0 * first], axis=1)
+
+
+def converged(encode, problem):
+    return classification.measure(Fake(encode), problem, seed=3).numbers
+
+
+# ---- converged ----
+
+
+def test_codes_that_are_the_classes(problem):
+    numbers = converged(class_codes, problem)
+    assert (numbers["converged"], numbers["converged_spread"]) == (1.0, 0.0)
+    assert numbers["curve"] == {
+        "num_labels": [50, 100, 250],  # as many as there are images for
+        "mean": [1.0] * 3,
+        "std": [0.0] * 3,
+    }
+    assert numbers["num_labels"] == 30
+    assert "published" not in numbers and "fine_tuned" not in numbers
+
+
+def test_random_codes_know_nothing(problem):
+    assert converged(random_codes, problem)["converged"] == pytest.approx(1 / 3, abs=0.1)
+
+
+def slow_accuracy(codes, split, labelled):
+    """The maximum a posteriori fit by its definition: mean 0, variance 1, penalty |W|^2 / 2."""
+    train, test = np.float64(codes(split.train.images)), np.float64(codes(split.test.images))
+    scale = np.where(train.std(axis=0) > 0, train.std(axis=0), 1)
+    train, test = ((part - train.mean(axis=0)) / scale for part in (train, test))
+    x, y = train[labelled], split.train.labels[labelled]
+
+    def objective(flat):
+        kernel, bias = flat[:-NUM_CLASSES].reshape(-1, NUM_CLASSES), flat[-NUM_CLASSES:]
+        scores = x @ kernel + bias
+        return (logsumexp(scores, axis=1) - scores[np.arange(len(y)), y]).sum() + (
+            0.5 * np.square(kernel).sum()
+        )
+
+    best = minimize(objective, np.zeros((x.shape[1] + 1) * NUM_CLASSES)).x
+    scores = test @ best[:-NUM_CLASSES].reshape(-1, NUM_CLASSES) + best[-NUM_CLASSES:]
+    return np.mean(scores.argmax(axis=1) == split.test.labels)
+
+
+def test_converged_against_its_definition(problem):
+    numbers, labels = converged(blurred_codes, problem), problem.split.train.labels
+    draws = [
+        slow_accuracy(blurred_codes, problem.split, few_labels(labels, seed=3 + draw))
+        for draw in range(5)
+    ]
+    assert numbers["converged"] == pytest.approx(np.mean(draws), abs=0.002)
+    assert numbers["converged_spread"] == pytest.approx(np.std(draws), abs=0.002)
+    assert 0.5 < numbers["converged"] < 0.95 and numbers["converged_spread"] > 0.005
+    draws = [
+        slow_accuracy(blurred_codes, problem.split, few_labels(labels, seed=3 + draw, num=50))
+        for draw in range(3)
+    ]
+    assert numbers["curve"]["mean"][0] == pytest.approx(np.mean(draws), abs=0.002)
+    assert numbers["curve"]["std"][0] == pytest.approx(np.std(draws), abs=0.002)
+
+
+def test_the_scale_of_a_code_does_not_matter(problem):
+    scaled = converged(lambda x: blurred_codes(x) * [1e-3, 1e3, 1, 1] + 7, problem)
+    assert scaled["converged"] == pytest.approx(
+        converged(blurred_codes, problem)["converged"], abs=0.002
+    )
+
+
+def test_a_code_with_places_is_flattened(problem):
+    numbers = converged(lambda images: images[..., None], problem)
+    assert numbers["converged"] > 0.95
+
+
+def test_no_label_but_the_few_is_used(problem, monkeypatch):
+    split = problem.split
+    chosen = few_labels(split.train.labels, seed=0)
+    monkeypatch.setattr(classification, "few_labels", lambda labels, **_: chosen)
+    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
+    monkeypatch.setattr(classification, "NUM_STEPS", 20)
+    monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
+    wrong = np.roll(split.train.labels, 1)
+    wrong[chosen] = split.train.labels[chosen]
+    spoiled = Split(
+        Subset(split.train.images, wrong),
+        Subset(split.validation.images, 2 - split.validation.labels),
+        split.test,
+    )
+    keras.utils.set_random_seed(0)
+    model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(6,), seed=0)
+    for function in (
+        lambda split: classification.converged_numbers(
+            classification.Codes(*map(blurred_codes, (split.train.images, split.test.images))),
+            split,
+            seed=0,
+        ),
+        lambda split: classification.fine_tuning(model, split, seed=0),
+    ):
+        assert function(spoiled) == function(split)
+
+
+# ---- published ----
+
+
+def slow_published(codes, split, labelled, kernel, bias, num_epochs=20, batch_size=32):
+    """Adam on the whole of at most 32 images, in NumPy, with the best of the epochs' weights."""
+    assert len(labelled) <= batch_size
+    x, y = np.float64(codes(split.train.images[labelled])), split.train.labels[labelled]
+    weights = [np.float64(kernel), np.float64(bias)]
+    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    best, waited = (-1.0, None), 0
+    for step in range(1, num_epochs + 1):
+        scores = x @ weights[0] + weights[1]
+        error = np.exp(scores - logsumexp(scores, axis=1, keepdims=True)) - np.eye(NUM_CLASSES)[y]
+        for place, gradient in enumerate([x.T @ error / len(x), error.mean(axis=0)]):
+            first[place] = 0.9 * first[place] + 0.1 * gradient
+            second[place] = 0.999 * second[place] + 0.001 * gradient**2
+            moved = (first[place] / (1 - 0.9**step)) / (
+                np.sqrt(second[place] / (1 - 0.999**step)) + 1e-8
+            )
+            weights[place] = weights[place] - 1e-3 * moved
+        guesses = (codes(split.validation.images) @ weights[0] + weights[1]).argmax(axis=1)
+        accuracy = np.mean(guesses == split.validation.labels)
+        waited += 1
+        if accuracy > best[0]:
+            best, waited = (accuracy, [w.copy() for w in weights]), 0
+        if waited >= 3:
+            break
+    return best[1]
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_published_against_numpy(problem, monkeypatch, scale):
+    # With labels that mean nothing the accuracy falls and rises again, so that patience shows.
+    validation = images_with_labels(3000, seed=9)
+    shuffled = np.random.default_rng(0).permutation(validation.labels)
+    split = Split(problem.split.train, Subset(validation.images, shuffled), problem.split.test)
+
+    def codes(images):
+        return images[:, 0] * scale
+
+    seen = []
+
+    def recorded(classifier, inputs, labels):
+        seen.append(classifier.get_weights())
+        return 0.0
+
+    monkeypatch.setattr(classification, "accuracy", recorded)
+    starts = []
+    genuine = classification.Restart.__call__
+
+    def started(self, weights=None):
+        starts.append([np.array(weight) for weight in weights])
+        genuine(self, weights)
+
+    monkeypatch.setattr(classification.Restart, "__call__", started)
+    model = WithEncoder(lambda images, training=False: codes(np.asarray(images)))
+    list(classification.published_accuracies(model, split, seed=0))
+    assert len(seen) == len(starts) == 3
+    for draw, (start, weights) in enumerate(zip(starts, seen, strict=True)):
+        assert all(np.abs(part).max() <= 0.5 for part in start)  # 1 / sqrt(4 units)
+        labelled = few_labels(split.train.labels, seed=draw)
+        expected = slow_published(codes, split, labelled, *start)
+        for one, other in zip(weights, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-5)
+    assert not np.array_equal(starts[0][0], starts[1][0])
+
+
+def test_published_samples_a_gaussian_code(problem, monkeypatch):
+    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
+    monkeypatch.setattr(classification, "accuracy", lambda classifier, *_: classifier)
+
+    def encoder(images, training=False):
+        means = np.asarray(images)[:, 0]
+        return np.concatenate([means, means - 1], axis=1)
+
+    model = WithEncoder(encoder, GaussianBottleneck())
+    (classifier,) = classification.published_accuracies(model, problem.split, seed=0)
+    kernel, bias = (np.float64(weight) for weight in classifier.get_weights())
+    mean, log_var = np.split(encoder(problem.split.test.images[:1])[0].astype(np.float64), 2)
+    scores = classifier(np.tile(np.concatenate([mean, log_var]), (20000, 1))).numpy()
+    np.testing.assert_allclose(scores.mean(axis=0), mean @ kernel + bias, atol=0.02)
+    np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
+
+
+# ---- fine-tuned and from scratch ----
+
+
+@pytest.fixture(scope="module")
+def measured(problem):
+    """A small VQ-VAE with all four protocols, twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification, "NUM_STEPS", 100)
+        patch.setattr(classification, "NUM_FITTED_DRAWS", 2)
+        keras.utils.set_random_seed(0)
+        model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
+        model.bottleneck.embeddings.assign(np.linspace(-2, 2, 512)[None].repeat(4, 0))
+        before = model.get_weights()
+        made = [classification.measure(model, problem, seed=1).numbers for _ in range(2)]
+        assert all(map(np.array_equal, before, model.get_weights()))
+        return made
+
+
+def test_the_same_seed_gives_the_same(measured):
+    assert measured[0] == measured[1]
+
+
+def test_fine_tuning_learns(measured):
+    for name in ("fine_tuned", "from_scratch"):
+        assert measured[0][name] > 0.6
+    assert 0 <= measured[0]["published"] <= 1
+    assert all(f"{name}_spread" in measured[0] for name in classification.PROTOCOLS)
+
+
+def test_from_scratch_knows_nothing_of_the_trained_weights(problem, monkeypatch):
+    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
+    monkeypatch.setattr(classification, "NUM_STEPS", 10)
+    monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
+    keras.utils.set_random_seed(0)
+    model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
+    one = classification.fine_tuning(model, problem.split, seed=1)
+    model.encoder.set_weights([0.3 * weight + 0.1 for weight in model.encoder.get_weights()])
+    two = classification.fine_tuning(model, problem.split, seed=1)
+    assert one["from_scratch"] == two["from_scratch"]
+    assert one != two
+
+
+def test_restart_forgets_everything():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    restart = classification.Restart(model)
+    x, y = np.random.default_rng(0).normal(size=(8, 3)), np.ones((8, 2))
+    ends = []
+    for _ in range(2):
+        restart()
+        model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+        ends.append(model.get_weights())
+    for one, two in zip(*ends, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+# ---- baselines and figures ----
+
+
+def test_the_baselines(problem):
+    made = classification.baselines(problem, seed=0)
+    assert list(made) == ["pixels", "PCA, 12 components"]
+    assert made["pixels"].numbers["converged"] > 0.95
+    assert set(made["pixels"].numbers) == {"num_labels", "converged", "converged_spread", "curve"}
+
+
+def test_pooled_is_the_deviation_of_all_draws():
+    draws = np.random.default_rng(0).uniform(size=(4, 3, 2))  # runs, draws, sizes
+    curves = [
+        {"num_labels": [50, 100], "mean": run.mean(axis=0), "std": run.std(axis=0)} for run in draws
+    ]
+    x, mean, spread = classification.pooled_curve(curves)
+    np.testing.assert_array_equal(x, [50, 100])
+    np.testing.assert_allclose(mean, draws.reshape(-1, 2).mean(axis=0))
+    np.testing.assert_allclose(spread, draws.reshape(-1, 2).std(axis=0))
+    runs = [
+        Entry("deep", "deep", 0, 2, None, Measurement({"a": run.mean(), "a_spread": run.std()}))
+        for run in draws[..., 0]
+    ]
+    assert classification.pooled_spread(runs, "a") == pytest.approx(draws[..., 0].std())
+
+
+def test_the_figures(problem, measured, monkeypatch, tmp_path):
+    seen = {}
+    for name in ("curves", "dots"):
+        genuine = getattr(plots, name)
+
+        def drawn(*arguments, name=name, genuine=genuine, **options):
+            seen[name] = arguments[0]
+            return genuine(*arguments, **options)
+
+        monkeypatch.setattr(plots, name, drawn)
+    one, two = measured[0], {**measured[0], "fine_tuned": 0.5}
+    entries = [
+        Entry("vq_vae", "vq_vae", seed, 4, None, Measurement(numbers))
+        for seed, numbers in enumerate((one, two))
+    ]
+    plain = {name: one[name] for name in ("num_labels", "converged", "converged_spread", "curve")}
+    baselines = [Entry("pixels", "pixels", 0, 0, None, Measurement(plain))]
+    figures = classification.draw(entries, baselines, problem, tmp_path)
+    assert all(figure.path.exists() for figure in figures)
+    assert list(seen["curves"]) == ["vq_vae", "pixels"]
+    fine_tuned = seen["dots"]["fine-tuned encoder"]
+    assert fine_tuned == {"vq_vae": pytest.approx((one["fine_tuned"] + 0.5) / 2)}
+    assert list(seen["dots"]["converged, standardised codes"]) == ["vq_vae", "pixels"]

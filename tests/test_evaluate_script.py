@@ -1,0 +1,252 @@
+"""`evaluate.py` as a user meets it: a folder with a report, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_ae
+from keras_ae import data
+from keras_ae.comparisons import COMPARISONS
+
+ROOT = Path(__file__).resolve().parents[1]
+VARIANTS = ("shallow", "vae", "vq_vae")
+
+
+def imported(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train = imported("train")
+evaluate = imported("evaluate")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def surroundings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("surroundings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_AE_CACHE", str(folder / "cache"))
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """280 images of 8x8 in four classes that are easy to tell apart."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.npz"
+    random = np.random.default_rng(0)
+    labels = np.arange(280) % 4
+    shapes = random.random((4, 8, 8)) < 0.4
+    images = np.clip(shapes[labels] * 0.8 + 0.2 * random.random((280, 8, 8)), 0, 1)
+    np.savez(path, images=images.astype("float32"), labels=labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    common = ["--dataset", str(tiny), "--output-dir", str(folder), "--epochs", "2"]
+    common += ["--jit", "off", "--quiet", "--variant"]
+    assert train.main([*common, *VARIANTS]) == 0
+    assert train.main([*common, "vae", "--seed", "43"]) == 0
+    held_out = ["--latent-dim", "2", "--held-out-class", "1"]
+    assert train.main([*common, "shallow", "vae", *held_out]) == 0
+    return folder
+
+
+def call(*arguments) -> int:
+    try:
+        return evaluate.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    assert call(trained, "--output-dir", folder, "--quiet") == 0
+    return folder / "tiny.npz"
+
+
+@pytest.fixture
+def metrics(evaluated) -> dict:
+    return json.loads((evaluated / "metrics.json").read_text())
+
+
+def refusal(capsys, *arguments, code=2) -> str:
+    assert call(*arguments) == code
+    line = capsys.readouterr().err
+    assert line.startswith("evaluate.py: error: ") and line.count("\n") == 1, line
+    return line
+
+
+# ---- a whole evaluation ----
+
+
+def test_the_folder_holds_the_report_and_every_figure_it_names(evaluated, metrics):
+    assert set(metrics["comparisons"]) == set(COMPARISONS)
+    report = (evaluated / "report.md").read_text()
+    page = (evaluated / "report.html").read_text()
+    for comparison in metrics["comparisons"].values():
+        assert comparison["title"] in report and comparison["title"] in page
+        assert comparison["figures"], comparison["title"]
+        for figure in comparison["figures"]:
+            assert (evaluated / figure["file"]).stat().st_size > 100
+            assert figure["file"] in report
+    assert page.count("data:image/") == sum(
+        len(comparison["figures"]) for comparison in metrics["comparisons"].values()
+    )
+
+
+def test_every_number_is_json_and_every_main_number_is_there(metrics):
+    for name, comparison in COMPARISONS.items():
+        part = metrics["comparisons"][name]
+        wanted = {"shallow", "vae"} if comparison.held_out else set(VARIANTS)
+        rows = {row["label"]: row for row in part["rows"] if row["kind"] == "variant"}
+        assert set(rows) == wanted
+        for row in rows.values():
+            main = row["values"][comparison.columns[0].key]
+            assert np.isfinite(main["mean"]), (name, row)
+    seeds = metrics["comparisons"]["reconstruction"]["rows"]
+    vae = next(row for row in seeds if row["label"] == "vae")
+    assert vae["values"]["bce"]["num"] == 2 and vae["values"]["bce"]["std"] > 0
+
+
+def test_the_reconstruction_is_that_of_training(trained, metrics):
+    rows = metrics["comparisons"]["reconstruction"]["rows"]
+    for row in rows:
+        if row["label"] in ("shallow", "vq_vae"):
+            results = trained / "tiny.npz" / f"{row['label']}-20d-seed42" / "test.json"
+            expected = json.loads(results.read_text())["reconstruction_loss"]
+            assert row["values"]["bce"]["mean"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_report_says_what_was_trained_and_what_is_missing(metrics):
+    rows = {(row["label"], row["held_out"] is None): row for row in metrics["configurations"]}
+    assert rows["vae", True]["seeds"] == [42, 43]
+    assert rows["shallow", False]["held_out"] == ["1"]
+    model = keras_ae.VAE(image_shape=(8, 8), latent_dim=20)
+    assert rows["vae", True]["num_parameters"] == model.count_params()
+    assert rows["vae", True]["training_seconds"]["mean"] > 0
+    commands = [row["command"] for row in metrics["missing"]]
+    assert len(commands) == 2 and all("tiny.npz" in command for command in commands)
+    assert "--variant deep stacked" in commands[0] and "--held-out-class 1" in commands[1]
+
+
+def test_a_second_call_measures_and_draws_nothing(trained, evaluated, monkeypatch, capsys):
+    for comparison in COMPARISONS.values():
+        room = comparison.load()
+        for function in ("measure", "baselines", "draw"):
+            monkeypatch.setattr(room, function, None)
+    before = json.loads((evaluated / "metrics.json").read_text())
+    assert call(trained, "--output-dir", evaluated.parent) == 0
+    after = json.loads((evaluated / "metrics.json").read_text())
+    assert {**before, "made_by": None} == {**after, "made_by": None}
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_a_restriction_and_another_pair(trained, tmp_path):
+    arguments = [trained, "--output-dir", tmp_path, "--quiet", "--comparisons"]
+    assert call(*arguments, "interpolation", "--interpolate", "0", "3") == 0
+    metrics = json.loads((tmp_path / "tiny.npz" / "metrics.json").read_text())
+    assert list(metrics["comparisons"]) == ["interpolation"]
+
+
+# ---- what goes wrong ----
+
+
+def test_a_broken_run_is_named_and_the_others_are_compared(trained, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+    broken = runs / "tiny.npz" / "vae-20d-seed42"
+    (broken / "model.keras").write_bytes(b"PK")
+    arguments = [runs, "--output-dir", tmp_path / "out", "--quiet"]
+    line = refusal(capsys, *arguments, "--comparisons", "reconstruction", code=1)
+    assert str(broken / "model.keras") in line
+    metrics = json.loads((tmp_path / "out" / "tiny.npz" / "metrics.json").read_text())
+    rows = metrics["comparisons"]["reconstruction"]["rows"]
+    assert {row["label"] for row in rows if row["kind"] == "variant"} == set(VARIANTS)
+    assert "model.keras" in metrics["broken"][0]
+
+
+def test_an_unfinished_run_is_left_out_and_named(trained, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+    (runs / "tiny.npz" / "shallow-20d-seed42" / "test.json").unlink()
+    arguments = [runs, "--output-dir", tmp_path / "out", "--comparisons", "reconstruction"]
+    assert call(*arguments) == 0
+    out = capsys.readouterr().out
+    assert "unfinished" in out and "shallow-20d-seed42" in out
+    metrics = json.loads((tmp_path / "out" / "tiny.npz" / "metrics.json").read_text())
+    labels = {row["label"] for row in metrics["comparisons"]["reconstruction"]["rows"]}
+    assert "shallow" not in labels and "vae" in labels
+
+
+def test_images_that_have_changed_are_refused(trained, tiny, tmp_path, capsys):
+    content = tiny.read_bytes()
+    try:
+        with np.load(tiny) as stored:
+            np.savez(tiny, images=stored["images"] * 0.5, labels=stored["labels"])
+        line = refusal(capsys, trained, "--output-dir", tmp_path, "--quiet")
+        assert "have changed" in line
+    finally:
+        tiny.write_bytes(content)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_class_is_refused_before_anything_is_measured(trained, tmp_path, capsys):
+    arguments = [trained, "--output-dir", tmp_path, "--quiet"]
+    line = refusal(capsys, *arguments, "--interpolate", "0", "nine")
+    assert "nine" in line
+
+
+def test_runs_without_a_use_are_refused_with_the_command_that_helps(trained, tmp_path, capsys):
+    only = trained / "tiny.npz" / "vq_vae-20d-seed42"
+    line = refusal(capsys, only, "--output-dir", tmp_path, "--comparisons", "anomaly")
+    assert "--held-out-class" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such-folder"], "train.py --bake-off"),
+        (["{empty}"], "train.py --bake-off"),
+        (["{empty}", "--comparisons", "anomly"], "did you mean anomaly"),
+        (["{empty}", "--interpolate", "2"], "--interpolate"),
+        (["{empty}", "--projection", "pca"], "umap"),
+        (["{empty}", "--data-dir", "no-such-folder"], "no-such-folder"),
+        (["{empty}", "--output-dir", "{file}/below"], "not a folder"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(tmp_path, capsys, arguments, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {"empty": tmp_path / "empty", "file": tmp_path / "file"}
+    assert words in refusal(capsys, *(text.format(**places) for text in arguments))
+
+
+def test_help_does_not_wait_for_tensorflow():
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import evaluate\n"
+        "for arguments in (['--help'], ['--comparisons', 'anomly']):\n"
+        "    try: evaluate.main(arguments)\n"
+        "    except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--projection" in done.stdout

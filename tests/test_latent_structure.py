@@ -1,0 +1,316 @@
+"""Latent structure on fakes whose answer is known, and against slow versions."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_ae import plots
+from keras_ae.comparisons import latent_structure
+from keras_ae.comparisons.base import Entry, Measurement, Problem
+from keras_ae.data import Split, Subset
+from keras_ae.layers import GaussianBottleneck, VectorQuantizer
+
+NUM_CLASSES = 4
+NAMES = tuple("abcd")
+
+
+def images_with_labels(number, seed):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, NUM_CLASSES, number)
+    images = random.uniform(0, 0.2, (number, 4, 4)).astype("float32")
+    images[np.arange(number), 0, labels] = 1.0  # the first row is the class, one-hot
+    return Subset(images, labels)
+
+
+def problem_of(number=120, labelled=True):
+    parts = [images_with_labels(number, seed) for seed in range(3)]
+    if not labelled:
+        parts = [Subset(part.images) for part in parts]
+    return Problem(Split(*parts), NAMES if labelled else ())
+
+
+class Fake:
+    """A model whose code is a function of the image."""
+
+    def __init__(self, encode):
+        self.encode = encode
+
+
+@pytest.fixture(autouse=True)
+def quick_map(request, monkeypatch):
+    """The first two dimensions for a map, but where the map itself is tested."""
+    if "real_map" not in request.fixturenames:
+        cheap = lambda codes, **_: np.pad(codes, ((0, 0), (0, 1)))[:, :2]  # noqa: E731
+        monkeypatch.setattr(latent_structure, "map_of", cheap)
+
+
+@pytest.fixture
+def real_map():
+    """Asks for the map as it is made."""
+
+
+def class_codes(images):
+    return images[:, 0] * 5 + images[:, 1] * 0.1
+
+
+def random_codes(images):
+    return np.random.default_rng(5).normal(size=(len(images), 3))
+
+
+def measured(encode, problem=None, **options):
+    options = {"seed": 0, "projection": "tsne", **options}
+    return latent_structure.measure(Fake(encode), problem or problem_of(), **options)
+
+
+def slow_neighbour_accuracy(codes, labels):
+    correct = 0
+    for index, code in enumerate(np.float64(codes)):
+        distances = np.square(np.float64(codes) - code).sum(axis=1)
+        others = [other for other in np.argsort(distances) if other != index][:10]
+        counts = np.bincount(labels[others], minlength=NUM_CLASSES)
+        correct += counts.argmax() == labels[index]
+    return correct / len(codes)
+
+
+# ---- distances ----
+
+
+def test_codes_that_are_the_classes():
+    numbers = measured(class_codes).numbers
+    assert numbers["neighbour_accuracy"] == 1.0
+    assert numbers["silhouette"] > 0.85
+
+
+def test_random_codes_know_nothing():
+    numbers = measured(random_codes, problem_of(600)).numbers
+    assert numbers["neighbour_accuracy"] == pytest.approx(1 / NUM_CLASSES, abs=0.08)
+    assert abs(numbers["silhouette"]) < 0.05
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
+def test_neighbour_accuracy_against_a_slow_version(spread):
+    random = np.random.default_rng(1)
+    labels = random.integers(0, NUM_CLASSES, 150)
+    codes = random.normal(size=(150, 5)) * spread
+    codes[:, 0] += labels
+    expected = slow_neighbour_accuracy(codes, labels)
+    assert latent_structure.neighbour_accuracy(codes, labels) == expected
+
+
+def test_a_code_is_not_its_own_neighbour():
+    codes = np.arange(8.0)[:, None] * 10 + np.array([0, 1])[None]
+    labels = np.tile([0, 1], 8)  # in each pair the only near one is of the other class
+    accuracy = latent_structure.neighbour_accuracy(codes.reshape(-1, 1), labels)
+    assert accuracy == slow_neighbour_accuracy(codes.reshape(-1, 1), labels)
+    assert latent_structure.neighbour_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
+
+
+def test_equal_codes_are_neighbours_of_one_another():
+    labels = np.repeat([0, 1], 20)
+    codes = labels[:, None].astype(float)
+    assert latent_structure.neighbour_accuracy(codes, labels) == 1.0
+
+
+# ---- the map ----
+
+
+def test_codes_of_two_dimensions_are_their_own_map(real_map):
+    made = measured(lambda images: images[:, 0, :2])
+    np.testing.assert_array_equal(made.arrays["map"], problem_of().split.test.images[:, 0, :2])
+    assert made.numbers["trustworthiness"] == 1.0
+    assert made.numbers["map_kind"] == "codes"
+
+
+def test_one_dimension_is_drawn_on_a_line(real_map):
+    points = measured(lambda images: images[:, 1, :1]).arrays["map"]
+    assert points.shape == (120, 2) and not points[:, 1].any()
+
+
+def test_a_shuffled_map_is_not_trustworthy(monkeypatch):
+    def shuffled(codes, *, seed, projection):
+        return np.random.default_rng(0).permutation(codes[:, :2])
+
+    good = measured(lambda images: images[:, 1]).numbers["trustworthiness"]
+    monkeypatch.setattr(latent_structure, "map_of", shuffled)
+    bad = measured(lambda images: images[:, 1]).numbers["trustworthiness"]
+    assert bad == pytest.approx(0.5, abs=0.1) and good > 0.7
+
+
+def test_the_same_seed_gives_the_same(real_map):
+    one, two = measured(random_codes), measured(random_codes)
+    assert one.numbers == two.numbers
+    np.testing.assert_array_equal(one.arrays["map"], two.arrays["map"])
+
+
+def test_umap_is_asked_for_repeatable_maps(real_map, monkeypatch):
+    asked = {}
+
+    class UMAP:
+        def __init__(self, **options):
+            asked.update(options)
+
+        def fit_transform(self, codes):
+            return codes[:, 1:3]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    made = measured(random_codes, seed=7, projection="umap")
+    assert asked["random_state"] == 7 and asked["n_jobs"] == 1
+    np.testing.assert_allclose(made.arrays["map"], random_codes(np.zeros(120))[:, 1:3], rtol=1e-6)
+
+
+def test_points_of_a_subset_keep_their_classes(monkeypatch):
+    monkeypatch.setattr(latent_structure, "NUM_TSNE", 50)
+    monkeypatch.setattr(latent_structure, "NUM_QUADRATIC", 30)
+    monkeypatch.setattr(latent_structure, "map_of", lambda codes, **_: codes[:, :2])
+    made = measured(class_codes)
+    assert made.arrays["map"].shape == (50, 2) and made.numbers["map_points"] == 50
+    labels, points = made.arrays["map_labels"], made.arrays["map"]
+    np.testing.assert_array_equal(points[:, 0] > 2.5, labels == 0)
+    np.testing.assert_array_equal(points[:, 1] > 2.5, labels == 1)
+    assert made.numbers["neighbour_accuracy"] == 1.0  # of all codes, not of the subset
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 12])
+def test_few_images(real_map, number):
+    numbers = measured(class_codes, problem_of(number)).numbers
+    assert all(np.isfinite(value) for value in numbers.values() if not isinstance(value, str))
+
+
+def test_codes_that_are_all_alike(real_map):
+    made = measured(lambda images: np.ones((len(images), 3)))
+    assert np.isfinite(made.arrays["map"]).all()
+    assert made.numbers["code_std"] == 0.0
+
+
+def test_without_labels():
+    made = measured(class_codes, problem_of(labelled=False))
+    assert not {"neighbour_accuracy", "silhouette"} & set(made.numbers)
+    assert "map_labels" not in made.arrays and "trustworthiness" in made.numbers
+
+
+def test_an_unknown_projection():
+    with pytest.raises(ValueError, match="projection must be one of .*received 'pca'"):
+        measured(class_codes, projection="pca")
+
+
+# ---- values ----
+
+
+def test_the_values():
+    made = measured(class_codes)
+    codes = np.float64(class_codes(problem_of().split.test.images))
+    for name in ("min", "max", "mean", "std"):
+        assert made.numbers[f"code_{name}"] == pytest.approx(getattr(np, name)(codes), rel=1e-5)
+    edges, density = made.arrays["edges"], made.arrays["density"]
+    assert density @ np.diff(edges) == pytest.approx(1.0)
+    inside = (codes >= edges[3]) & (codes < edges[4])
+    assert density[3] * (edges[4] - edges[3]) == pytest.approx(inside.mean())
+
+
+def test_the_line_is_the_standard_normal():
+    x, y = latent_structure.standard_normal()
+    np.testing.assert_allclose(y, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
+
+
+# ---- bottlenecks ----
+
+
+class WithBottleneck(Fake):
+    def __init__(self, encoder, bottleneck):
+        self.encoder = lambda images, training: encoder(np.asarray(images))
+        self.bottleneck = bottleneck
+        self.encode = lambda images: np.asarray(bottleneck(encoder(images), training=False))
+
+
+def parameters(images):
+    """Means whose deviations are 1, 0.2, 0.05 times those of a pixel, and log-variances."""
+    pixels = (images[:, 1, :3] - 0.1) / 0.0577
+    return np.concatenate([pixels * [1.0, 0.2, 0.05], images[:, 2, :3] * 5 - 1], axis=1)
+
+
+def test_gaussian_codes(monkeypatch):
+    monkeypatch.setattr(latent_structure, "IMAGES_PER_CALL", 50)
+    problem = problem_of(310)
+    model = WithBottleneck(parameters, GaussianBottleneck(beta=3.0))
+    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    mean, log_var = np.split(parameters(np.float64(problem.split.test.images)), 2, axis=1)
+    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
+    np.testing.assert_allclose(numbers["kl_per_dimension"], kl, rtol=1e-4)
+    assert numbers["kl"] == pytest.approx(kl.sum(), rel=1e-4)
+    assert [round(float(v), 3) > 0.01 for v in mean.var(axis=0)] == [True, True, False]
+    assert numbers["active_units"] == 2
+
+
+def test_quantised_codes(monkeypatch):
+    monkeypatch.setattr(latent_structure, "IMAGES_PER_CALL", 7)
+    bottleneck = VectorQuantizer(8)
+    bottleneck.build((None, 4))
+    bottleneck.embeddings.assign(np.linspace(0, 0.3, 8)[None].repeat(4, 0))
+    model = WithBottleneck(lambda images: images[:, 1], bottleneck)
+    problem = problem_of()
+    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    nearest = np.abs(problem.split.test.images[:, 1][..., None] - np.linspace(0, 0.3, 8)).argmin(-1)
+    counts = [np.bincount(column, minlength=8) for column in nearest.T]
+    expected = np.mean([np.exp(stats.entropy(count)) for count in counts])
+    assert numbers["perplexity"] == pytest.approx(expected, rel=1e-4)
+    assert numbers["codes_used"] == pytest.approx(np.mean(np.array(counts) > 0))
+    assert numbers["codes_used"] < 0.8, "or a share of all would not show"
+
+
+def test_other_codes_have_no_such_numbers():
+    assert not {"kl", "active_units", "perplexity"} & set(measured(class_codes).numbers)
+
+
+# ---- baselines and figures ----
+
+
+def test_the_baselines():
+    made = latent_structure.baselines(problem_of(), seed=0, projection="tsne")
+    assert list(made) == ["pixels", "PCA, 16 components"]
+    test = problem_of().split.test
+    expected = slow_neighbour_accuracy(test.images.reshape(120, -1), test.labels)
+    assert made["pixels"].numbers["neighbour_accuracy"] == expected
+    assert made["PCA, 16 components"].numbers["neighbour_accuracy"] == expected  # a rotation
+
+
+def entry(label, seed, measurement, variant="deep"):
+    return Entry(label, variant, seed, 3, None, measurement)
+
+
+def captured(monkeypatch, name):
+    calls = []
+    genuine = getattr(plots, name)
+
+    def drawn(*arguments, **options):
+        calls.append((arguments, options))
+        return genuine(*arguments, **options)
+
+    monkeypatch.setattr(plots, name, drawn)
+    return calls
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_figures_show_the_first_seed_of_each_label(labelled, monkeypatch, tmp_path):
+    maps, densities = captured(monkeypatch, "scatter_grid"), captured(monkeypatch, "density_grid")
+    problem = problem_of(labelled=labelled)
+    one, two = measured(class_codes, problem), measured(random_codes, problem)
+    baseline = Measurement(one.numbers, {k: one.arrays[k] for k in one.arrays if "map" in k})
+    entries = [entry("deep", 1, one), entry("deep", 2, two), entry("vae", 1, two, "vae")]
+    figures = latent_structure.draw(entries, [entry("pixels", 0, baseline)], problem, tmp_path)
+    assert [figure.path.name for figure in figures] == [
+        "latent_structure.png",
+        "code_densities.png",
+    ]
+    assert all(figure.path.exists() for figure in figures)
+    shown = maps[0][0][0]
+    titles = ["deep: 1.000", f"vae: {two.numbers.get('neighbour_accuracy', 0):.3f}"]
+    titles = [*titles, "pixels: 1.000"] if labelled else ["deep", "vae", "pixels"]
+    assert list(shown) == titles
+    np.testing.assert_array_equal(next(iter(shown.values())), one.arrays["map"])
+    assert list(densities[0][0][0]) == ["deep", "vae"]
+    assert "120 test images" in figures[0].caption and "t-SNE" in figures[0].caption

@@ -1,0 +1,251 @@
+"""The fitted priors, on codes whose distribution is known."""
+
+import warnings
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import logistic, multivariate_normal
+
+from keras_ae import VectorQuantizer
+from keras_ae.comparisons import priors
+from keras_ae.comparisons.priors import CodePrior, MixturePrior, fit_prior, log_mass, masked_network
+
+# ---- Gaussian mixtures ----
+
+
+def blobs(num=4000, seed=0):
+    """Two Gaussians, 0.3 and 0.7 of the codes, the second with correlated dimensions."""
+    random = np.random.default_rng(seed)
+    second = random.random(num) < 0.7
+    narrow = random.normal([-5, 200], [0.5, 10], (num, 2))
+    tilted = random.multivariate_normal([5, 100], [[1.0, 18.0], [18.0, 400.0]], num)
+    return np.where(second[:, None], tilted, narrow).astype("float32")
+
+
+def test_a_mixture_recovers_weights_means_and_covariances():
+    samples = MixturePrior(blobs(), seed=0, num_components=2).sample(20_000, 1)
+    right = samples[:, 0] > 0
+    assert right.mean() == pytest.approx(0.7, abs=0.02)
+    np.testing.assert_allclose(samples[~right].mean(axis=0), [-5, 200], rtol=0.02)
+    np.testing.assert_allclose(samples[right].mean(axis=0), [5, 100], rtol=0.02)
+    assert np.corrcoef(samples[right].T)[0, 1] == pytest.approx(0.9, abs=0.02)
+    assert samples[right].std(axis=0) == pytest.approx([1, 20], rel=0.06)
+
+
+def test_samples_are_seeded_and_come_in_random_order():
+    prior, twin = (MixturePrior(blobs(), seed=3) for _ in range(2))
+    first = prior.sample(500, 5)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, prior.sample(500, 5))
+    np.testing.assert_array_equal(first, twin.sample(500, 5))
+    assert (first != prior.sample(500, 6)).any()
+    for part in np.split(first, 5):  # the first 16 are shown: they must not be of one component
+        assert 0.5 < (part[:, 0] > 0).mean() < 0.9
+
+
+def test_samples_stay_within_the_range_of_the_codes():
+    random = np.random.default_rng(0)
+    codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them zero
+    samples = MixturePrior(codes, seed=0, num_components=1).sample(3000, 0)
+    assert samples.min() == 0.0
+    assert (samples <= codes.max(axis=0).astype("float32")).all()
+    assert (samples == 0).mean() > 0.1
+
+
+def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
+    random = np.random.default_rng(0)
+    codes = np.column_stack([np.full(500, 3.25), random.normal(0, 1e-6, 500), np.zeros(500)])
+    samples = MixturePrior(codes, seed=0).sample(2000, 0)
+    np.testing.assert_array_equal(samples[:, 0], np.float32(3.25))
+    np.testing.assert_array_equal(samples[:, 2], 0)
+    assert samples[:, 1].std() == pytest.approx(1e-6, rel=0.15)
+
+
+def test_codes_that_are_all_the_same_and_codes_that_are_few():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = MixturePrior(np.full((50, 4), 2.0), seed=0).sample(10, 0)
+        few = MixturePrior(np.eye(5), seed=0)
+    np.testing.assert_array_equal(same, 2.0)
+    assert few.mixture.n_components == 1 and few.sample(3, 0).shape == (3, 5)
+    assert MixturePrior(np.random.default_rng(0).random((350, 5)), seed=0).mixture.n_components == 7
+
+
+def test_codes_of_a_higher_rank_come_back_in_their_shape():
+    random = np.random.default_rng(0)
+    steps = np.arange(12, dtype=float).reshape(2, 3, 2)
+    codes = steps + random.normal(0, 0.1, (2000, 2, 3, 2))
+    samples = MixturePrior(codes, seed=0).sample(1000, 0)
+    assert samples.shape == (1000, 2, 3, 2)
+    np.testing.assert_allclose(samples.mean(axis=0), steps, atol=0.05)
+
+
+def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
+    monkeypatch.setattr(priors, "MOST_CODES", 300)
+    asked = []
+
+    def encode(images):
+        asked.append(images)
+        return images.reshape(len(images), -1)
+
+    images = blobs(1000).reshape(-1, 1, 2)
+    model = SimpleNamespace(encode=encode)
+    samples = [fit_prior(model, images, seed=seed).sample(5, 0) for seed in (0, 0, 1)]
+    assert [len(part) for part in asked] == [300] * 3
+    np.testing.assert_array_equal(asked[0], asked[1])
+    np.testing.assert_array_equal(samples[0], samples[1])
+    assert (asked[0] != asked[2]).any()
+    assert len(np.unique(asked[0][:, 0, 0])) > 290  # drawn without replacement, not the first ones
+
+
+# ---- the distribution over code indices ----
+
+SCALARS = np.array([-1.0, 0.0, 1.1, 2.0, 2.1, 7.0])
+RELATED = np.array([3, 0, 5, 2])  # what the second index is, given the first of four
+
+
+def indices(num, seed=0):
+    """First: four of six, evenly. Second: a function of the first. Third: 0 or 5, on its own."""
+    random = np.random.default_rng(seed)
+    first = random.integers(0, 4, num)
+    return np.column_stack([first, RELATED[first], 5 * (random.random(num) < 0.25)])
+
+
+ENTROPY = np.log(4) + 0.0 - 0.25 * np.log(0.25) - 0.75 * np.log(0.75)
+
+
+@pytest.fixture(scope="module")
+def codebooks():
+    """Of three dimensions, unsorted, each on a scale of its own."""
+    order = np.random.default_rng(1).permutation(6)
+    return np.stack([SCALARS[order], 100 * SCALARS[order] + 40, 0.01 * SCALARS[order]]).astype(
+        "float32"
+    )
+
+
+def scalars(codebooks, chosen):
+    return np.column_stack([np.sort(book)[chosen[:, d]] for d, book in enumerate(codebooks)])
+
+
+def numbers(codebooks, latents):
+    return np.column_stack(
+        [np.searchsorted(np.sort(book), latents[:, d]) for d, book in enumerate(codebooks)]
+    )
+
+
+@pytest.fixture(scope="module")
+def prior(codebooks):
+    """Of a model that encodes images `(3, 1)` of code indices."""
+    bottleneck = VectorQuantizer(6)
+    bottleneck.build((None, 3))
+    bottleneck.embeddings.assign(codebooks)
+    model = SimpleNamespace(
+        encode=lambda images: scalars(codebooks, images[:, :, 0]), bottleneck=bottleneck
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(priors, "EPOCHS", 24)
+        return fit_prior(model, indices(6000)[:, :, None], seed=0)
+
+
+def test_it_finds_what_depends_on_what(prior, codebooks):
+    samples = prior.sample(2000, 0)
+    assert np.isin(samples[:, 1], codebooks[1]).all()
+    found = numbers(codebooks, samples)
+    known = found[:, 0] < 4
+    assert known.mean() > 0.98
+    follows = RELATED[found[known, 0]] == found[known, 1]
+    assert follows.mean() > 0.95
+    # Independent dimensions with the very same marginals would follow in one of four.
+    apart = np.random.default_rng(0).permutation(found[known, 1])
+    assert (RELATED[found[known, 0]] == apart).mean() < 0.3
+    np.testing.assert_allclose(np.bincount(found[:, 0], minlength=6)[:4] / 2000, 0.25, atol=0.05)
+    assert (found[:, 2] == 5).mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_its_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
+    fresh = scalars(codebooks, indices(2000, seed=9))
+    nats = prior.negative_log_likelihood(fresh)
+    assert nats.shape == (2000,)
+    assert nats.mean() == pytest.approx(ENTROPY, abs=0.1)
+    assert prior.uniform == pytest.approx(3 * np.log(6))
+    shuffled = np.column_stack(
+        [np.random.default_rng(d).permutation(fresh[:, d]) for d in range(3)]
+    )
+    assert prior.negative_log_likelihood(shuffled).mean() > ENTROPY + 1
+
+
+def test_the_probabilities_of_all_codes_sum_to_one(prior, codebooks):
+    everything = np.stack(np.meshgrid(*[np.arange(6)] * 3), axis=-1).reshape(-1, 3)
+    nats = prior.negative_log_likelihood(scalars(codebooks, everything))
+    assert nats.min() >= 0
+    assert np.exp(-nats.astype("float64")).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_its_samples_are_seeded(prior):
+    np.testing.assert_array_equal(prior.sample(50, 1), prior.sample(50, 1))
+    assert (prior.sample(50, 1) != prior.sample(50, 2)).any()
+
+
+def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
+    monkeypatch.setattr(priors, "EPOCHS", 1)
+    latents = scalars(codebooks, indices(128))
+
+    def fitted(seed, global_seed):
+        keras.utils.set_random_seed(global_seed)
+        return CodePrior(codebooks, latents, seed=seed).negative_log_likelihood(latents)
+
+    first = fitted(0, 1)
+    np.testing.assert_allclose(first, fitted(0, 2), rtol=1e-5)
+    assert np.abs(first - fitted(1, 1)).max() > 1e-3
+
+
+def test_a_single_dimension_and_a_codebook_of_equals():
+    random = np.random.default_rng(0)
+    codes = random.choice([0.0, 1.0], p=[0.2, 0.8], size=(2000, 1))
+    prior = CodePrior(np.array([[0.0, 0.0, 1.0]]), codes, seed=0)
+    assert (prior.sample(2000, 0) == 1).mean() == pytest.approx(0.8, abs=0.05)
+    same = CodePrior(np.full((2, 4), 0.5), np.full((64, 2), 0.5), seed=0)
+    np.testing.assert_array_equal(same.sample(5, 0), 0.5)
+    np.testing.assert_allclose(same.negative_log_likelihood(np.full((3, 2), 0.5)), 0, atol=1e-5)
+
+
+def test_no_dimension_sees_itself_or_a_later_one():
+    network = masked_network(5, seed=0)
+    start = np.random.default_rng(0).normal(size=(1, 5)).astype("float32")
+    before = network(start).numpy()
+    for changed in range(5):
+        moved = start.copy()
+        moved[0, changed] += 1
+        reached = np.abs(network(moved).numpy() - before).max(axis=(0, 2, 3)) > 0
+        np.testing.assert_array_equal(reached, np.arange(5) > changed)
+
+
+def test_log_mass_against_scipy():
+    random = np.random.default_rng(0)
+    parameters = random.normal(size=(40, 3, 3))
+    lower = random.normal(0, 6, 40)
+    width = 10.0 ** random.uniform(-6, 1, 40)
+    lower[:4] = 12, 15, -12, -15  # far out, where 1 - cdf has no digits left in float32
+    cells = np.stack([lower, lower + width, width], axis=-1)[:, None].astype("float32")
+    weights = np.exp(parameters[..., 0])
+    weights /= weights.sum(axis=-1, keepdims=True)
+    law = logistic(parameters[..., 1], np.exp(parameters[..., 2]))
+    a, b = lower[:, None], (lower + width)[:, None]
+    upper_tail = law.sf(a) - law.sf(b)
+    mass = np.where(a > parameters[..., 1], upper_tail, law.cdf(b) - law.cdf(a))
+    expected = np.log((weights * mass).sum(axis=-1))
+    found = log_mass(cells, parameters.astype("float32")).numpy()
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_a_mixture_is_as_likely_as_the_law_it_was_drawn_from():
+    """The oracle of the whole fit: scipy's density of the true two Gaussians."""
+    fresh = blobs(2000, seed=5).astype("float64")
+    prior = MixturePrior(blobs(), seed=0, num_components=2)
+    standardized = (fresh - prior.mean) / prior.scale
+    found = prior.mixture.score_samples(standardized).mean() - np.log(prior.scale).sum()
+    density = 0.3 * multivariate_normal([-5, 200], [[0.25, 0], [0, 100]]).pdf(fresh)
+    density += 0.7 * multivariate_normal([5, 100], [[1.0, 18.0], [18.0, 400.0]]).pdf(fresh)
+    assert found == pytest.approx(np.log(density).mean(), abs=0.05)

@@ -1,0 +1,194 @@
+"""The reconstruction comparison, against NumPy and closed forms, on models made by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_ae.comparisons import COMPARISONS, reconstruction
+from keras_ae.comparisons.base import Entry, Problem
+from keras_ae.data import Split, Subset, load, split
+from keras_ae.layers.gaussian_bottleneck import GaussianBottleneck
+from keras_ae.losses import entropy_floor, per_image_bce
+
+
+def grey(num=40, shape=(6, 5), seed=0):
+    return np.random.default_rng(seed).uniform(0.05, 0.95, (num, *shape)).astype("float32")
+
+
+def problem(train, test):
+    return Problem(Split(Subset(train), Subset(train[:1]), Subset(test)))
+
+
+class Fake:
+    """Answers with `logits_of(images)`."""
+
+    def __init__(self, logits_of):
+        self.logits_of = logits_of
+
+    def reconstruct(self, images):
+        return 1 / (1 + np.exp(-np.asarray(self.logits_of(images), "float64")))
+
+    def anomaly_score(self, images):
+        return per_image_bce(images, self.logits_of(images)).numpy()
+
+
+class Gaussian(Fake):
+    """One code unit of N(mean, exp(log_var)) whatever the image; every logit is that code."""
+
+    def __init__(self, mean=0.7, log_var=-0.4, beta=1.0, shape=(6, 5)):
+        super().__init__(lambda images: np.full(images.shape, mean, "float32"))
+        self.bottleneck = GaussianBottleneck(beta=beta)
+        self.parameters, self.shape = (mean, log_var), shape
+
+    def encoder(self, images, training):
+        assert not training
+        return tf.tile(tf.constant([self.parameters], tf.float32), (len(images), 1))
+
+    def decoder(self, latents, training):
+        assert not training
+        return np.broadcast_to(latents[:, :, None], (len(latents), *self.shape))
+
+
+def perfect(images):
+    return np.log(images) - np.log1p(-images)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (4, 3, 2)])
+def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
+    data = problem(grey(shape=shape), grey(shape=shape, seed=1))
+    numbers = reconstruction.measure(Fake(perfect), data, seed=0).numbers
+    assert numbers["bce"] == pytest.approx(entropy_floor(data.split.test.images).mean(), rel=1e-5)
+    assert numbers["mse_per_pixel"] == pytest.approx(0, abs=1e-10)
+    floor = reconstruction.baselines(data, seed=0)["entropy floor"].numbers["bce"]
+    assert numbers["bce"] == pytest.approx(floor, rel=1e-5)
+    assert set(numbers) == {"bce", "mse_per_pixel"}  # nothing is sampled here
+
+
+def test_a_constant_output_costs_log_2_a_pixel():
+    data = problem(grey(), grey(seed=1))
+    numbers = reconstruction.measure(Fake(np.zeros_like), data, seed=0).numbers
+    assert numbers["bce"] == pytest.approx(30 * np.log(2), rel=1e-6)
+    expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
+    assert numbers["mse_per_pixel"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("beta", [1.0, 4.0])
+def test_sampled_bce_and_negative_elbo_are_the_closed_form(beta):
+    """Every logit is z ~ N(m, s^2), so the expected BCE is E[softplus(z)] - x m, by quadrature."""
+    images = grey(6000)
+    mean, log_var = 0.7, -0.4
+    model = Gaussian(mean, log_var, beta)
+    numbers = reconstruction.measure(model, problem(images, images), seed=3).numbers
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    z = mean + np.exp(log_var / 2) * nodes
+    softplus = (weights * np.logaddexp(0, z)).sum() / weights.sum()
+    expected = 30 * softplus - images.astype("float64").sum(axis=(1, 2)).mean() * mean
+    # One draw an image: the standard error over 6,000 of them is about 0.05 nats.
+    assert numbers["sampled_bce"] == pytest.approx(expected, abs=0.25)
+    assert numbers["bce"] < expected - 1  # softplus is convex: sampling costs
+    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var)
+    assert numbers["kl"] == pytest.approx(kl, rel=1e-5)
+    assert numbers["negative_elbo"] == pytest.approx(numbers["sampled_bce"] + kl, rel=1e-6)
+
+
+def test_without_noise_the_sampled_code_is_the_mean():
+    data = problem(grey(), grey(seed=1))
+    numbers = reconstruction.measure(Gaussian(log_var=-60.0), data, seed=0).numbers
+    assert numbers["sampled_bce"] == pytest.approx(numbers["bce"], rel=1e-6)
+
+
+def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
+    data = problem(grey(), grey(seed=1))
+    first, again, other = (
+        reconstruction.measure(Gaussian(), data, seed=seed).numbers for seed in (5, 5, 6)
+    )
+    assert first == again
+    assert first["sampled_bce"] != other["sampled_bce"]
+    assert first["bce"] == other["bce"]
+    monkeypatch.setattr(reconstruction, "IMAGES_PER_CALL", 7)
+    portions = reconstruction.measure(Gaussian(), data, seed=5).numbers
+    assert portions == pytest.approx(first, rel=1e-6)
+
+
+def test_baselines_are_those_of_the_training_images():
+    train, test = grey(), grey(9, seed=1)
+    rows = reconstruction.baselines(problem(train, test), seed=0)
+    assert list(rows) == ["entropy floor", "mean image", "PCA, 20 components"]
+    x, p = test.astype("float64"), (train.astype("float64").sum(axis=0) + 0.5) / 41
+    bce = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=(1, 2)).mean()
+    assert rows["mean image"].numbers["bce"] == pytest.approx(bce, rel=1e-5)
+    assert rows["mean image"].numbers["mse_per_pixel"] == pytest.approx(((x - p) ** 2).mean())
+
+    p = train.astype("float64").mean(axis=0)
+    flat, centre = train.reshape(40, -1).astype("float64"), p.reshape(-1)
+    axes = np.linalg.svd(flat - centre, full_matrices=False)[2][:20]
+    projected = centre + (x.reshape(9, -1) - centre) @ axes.T @ axes
+    projected = np.clip(projected, 1 / 512, 1 - 1 / 512).reshape(x.shape)
+    bce = -(x * np.log(projected) + (1 - x) * np.log(1 - projected)).sum(axis=(1, 2)).mean()
+    assert rows["PCA, 20 components"].numbers["bce"] == pytest.approx(bce, rel=1e-4)
+
+
+def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_never_saw(monkeypatch):
+    monkeypatch.setattr(reconstruction, "NUM_COMPONENTS", 1)
+    train = np.zeros((4, 2, 2))
+    train[:2, 0, 0] = 1  # half the images, and nothing elsewhere
+    rows = reconstruction.baselines(problem(train, np.ones((3, 2, 2))), seed=0)
+    assert rows["entropy floor"].numbers["bce"] == 0
+    assert rows["mean image"].numbers["bce"] == pytest.approx(np.log(2) + 3 * np.log(10))
+    projected = 3 * np.log(512) - np.log(511 / 512)
+    assert rows["PCA, 1 components"].numbers["bce"] == pytest.approx(projected, rel=1e-5)
+
+
+def test_fewer_images_than_components():
+    data = problem(grey(7), grey(3, seed=1))
+    assert list(reconstruction.baselines(data, seed=0))[2] == "PCA, 7 components"
+    arrays = reconstruction.measure(Fake(perfect), data, seed=0).arrays
+    assert arrays["originals"].shape == arrays["reconstructions"].shape == (3, 6, 5)
+
+
+def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
+    data = Problem(split(load("digits")))
+    values = [row.numbers["bce"] for row in reconstruction.baselines(data, seed=0).values()]
+    assert values[0] < values[2] < values[1]
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
+    data = problem(grey(shape=shape), grey(20, shape=shape, seed=1))
+    perfect_one = reconstruction.measure(Fake(perfect), data, seed=0)
+    constant = reconstruction.measure(Fake(np.zeros_like), data, seed=0)
+    entries = [
+        Entry("deep", "deep", 1, 4, None, perfect_one),
+        Entry("deep", "deep", 2, 4, None, constant),
+        Entry("vae", "vae", 1, 4, None, constant),
+    ]
+    rows = [
+        Entry(name, name, 0, 4, None, row)
+        for name, row in reconstruction.baselines(data, seed=0).items()
+    ]
+    seen = {}
+    image_rows = reconstruction.plots.image_rows
+
+    def spy(rows, path, *arguments):
+        seen.update(rows)
+        return image_rows(rows, path, *arguments)
+
+    monkeypatch.setattr(reconstruction.plots, "image_rows", spy)
+    figures = reconstruction.draw(entries, rows, data, tmp_path)
+    assert [figure.path.name for figure in figures] == ["reconstruction.png"]
+    assert Image.open(figures[0].path).width > 500
+    assert list(seen) == ["test images", "deep", "vae", "PCA, 20 components"]
+    np.testing.assert_array_equal(seen["test images"], data.split.test.images[:16])
+    np.testing.assert_allclose(seen["deep"], data.split.test.images[:16], rtol=1e-5)  # seed 1
+    assert reconstruction.draw([], rows, data, tmp_path) == []
+
+
+def test_numbers_are_plain_and_the_columns_are_among_them():
+    data = problem(grey(), grey(seed=1))
+    numbers = reconstruction.measure(Gaussian(), data, seed=0).numbers
+    assert json.loads(json.dumps(numbers)) == numbers
+    assert {column.key for column in COMPARISONS["reconstruction"].columns} <= set(numbers)

@@ -1,0 +1,114 @@
+"""Rows, spreads and tables by class, from measurements made by hand."""
+
+import statistics
+
+import pytest
+from fake_runs import write_run
+
+from keras_ae.comparisons import Column, Comparison
+from keras_ae.comparisons.base import Entry, Measurement
+from keras_ae.results import configurations, summarised
+from keras_ae.trained import find_runs, in_order, labels
+
+COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
+NOVEL = Comparison("novel", "Novelty", "What is new.", COLUMNS, held_out=True)
+WHOLE = Comparison("whole", "Whole", "All of it.", COLUMNS)
+
+
+def entry(label, auc, *, seed=1, held_out=None, variant=None, **numbers):
+    measurement = Measurement({"auc": auc, **numbers})
+    return Entry(label, variant or label, seed, 2, held_out, measurement)
+
+
+def row(part, label):
+    return next(row for row in part["rows"] if row["label"] == label)
+
+
+def test_seeds_become_a_mean_and_a_spread():
+    entries = [entry("vae", value, seed=seed) for seed, value in enumerate((0.5, 0.6, 0.9))]
+    part = summarised("whole", WHOLE, [*entries, entry("deep", 0.7, odd=3)], [], "toy")
+    assert row(part, "vae")["values"] == {
+        "auc": {
+            "mean": pytest.approx(2 / 3),
+            "std": pytest.approx(statistics.stdev((0.5, 0.6, 0.9))),
+            "num": 3,
+        }
+    }
+    assert row(part, "deep")["values"]["auc"] == {"mean": 0.7, "std": None, "num": 1}
+    assert row(part, "deep")["values"]["odd"]["mean"] == 3
+    assert [column["key"] for column in part["columns"]] == ["auc", "odd"]  # nobody has the third
+    assert [line["label"] for line in part["rows"]] == ["vae", "deep"]
+
+
+def test_held_out_classes_are_averaged_before_seeds():
+    values = {(1, "0"): 0.2, (1, "1"): 0.4, (2, "0"): 0.6, (2, "1"): 0.9}
+    entries = [entry("vae", auc, seed=s, held_out=h) for (s, h), auc in values.items()]
+    chance = [entry("chance", 0.5, seed=0, held_out=name, variant="") for name in "01"]
+    part = summarised("novel", NOVEL, entries, chance, "toy")
+    value = row(part, "vae")["values"]["auc"]
+    assert value["mean"] == pytest.approx((0.3 + 0.75) / 2) and value["num"] == 2
+    assert value["std"] == pytest.approx(statistics.stdev((0.3, 0.75)))
+    assert row(part, "chance")["kind"] == "baseline"
+    by_class = part["by_class"][0]
+    assert by_class["classes"] == ["0", "1"]
+    assert by_class["rows"][0] == {
+        "label": "vae",
+        "kind": "variant",
+        "values": [pytest.approx(0.4), pytest.approx(0.65)],
+    }
+    assert by_class["rows"][1] == {"label": "chance", "kind": "baseline", "values": [0.5, 0.5]}
+    assert "0, 1" in part["notes"][0]
+
+
+def test_a_class_that_a_label_lacks_is_left_empty():
+    entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
+    part = summarised("novel", NOVEL, [*entries, entry("deep", 0.3, held_out="1")], [], "toy")
+    assert part["by_class"][0]["rows"][1] == {
+        "label": "deep",
+        "kind": "variant",
+        "values": [None, 0.3],
+    }
+
+
+def test_one_held_out_class_needs_no_table_of_its_own():
+    part = summarised("novel", NOVEL, [entry("vae", 0.2, held_out="0")], [], "toy")
+    assert part["by_class"] == []
+
+
+def test_only_columns_with_a_direction_are_ranked_and_baselines_are_not():
+    entries = [entry("vae", 0.2, odd=1), entry("deep", 0.9, odd=2), entry("sparse", 0.5)]
+    part = summarised("whole", WHOLE, entries, [entry("chance", 1.0, variant="")], "toy")
+    assert len(part["rankings"]) == 1
+    assert part["rankings"][0]["groups"] == [["deep"], ["sparse"], ["vae"]]
+    assert "One seed" in part["rankings"][0]["sentence"]
+
+
+def test_published_figures_stand_beside_the_variants_they_belong_to():
+    entries = [entry("vae", 0.7), entry("vae, beta 4", 0.6, variant="vae")]
+    part = summarised("anomaly", WHOLE, entries, [], "mnist")
+    assert row(part, "vae")["published"] == 0.7823
+    assert row(part, "vae, beta 4")["published"] is None
+    assert part["published_column"] == "auc_signed"
+    assert row(summarised("anomaly", WHOLE, entries, [], "digits"), "vae")["published"] is None
+
+
+def test_a_note_is_said_once():
+    entries = [entry("vae", 0.7, note="Say this."), entry("deep", 0.6)]
+    chance = entry("chance", 0.5, variant="", note="Say this.")
+    assert summarised("whole", WHOLE, entries, [chance], "toy")["notes"] == ["Say this."]
+
+
+def test_a_configuration_is_a_row_with_its_seeds_and_times(tmp_path):
+    write_run(tmp_path / "a", seed=2)
+    write_run(tmp_path / "b", seed=1)
+    for digit in "73":
+        write_run(tmp_path / digit, latent_dim=2, held_out_class=digit)
+    runs = in_order(find_runs(tmp_path).runs)
+    rows = configurations(runs, labels(runs))
+    assert [(line["label"], line["held_out"], line["seeds"]) for line in rows] == [
+        ("deep", None, [1, 2]),
+        ("deep", ["3", "7"], [42]),
+    ]
+    assert rows[0]["training_seconds"] == {"mean": 0.75, "std": 0.0, "num": 2}
+    assert rows[0]["seconds_per_epoch"]["mean"] == 0.25
+    assert rows[0]["num_parameters"] is None and rows[1]["latent_dim"] == 2

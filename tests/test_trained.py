@@ -1,0 +1,152 @@
+"""Run directories as evaluation reads them: found, refused, named, missed."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from fake_runs import write_run
+
+from keras_ae.data import ImageSet
+from keras_ae.trained import find_runs, in_order, labels, missing
+from keras_ae.variants import VARIANTS
+
+
+def image_set():
+    images, names = np.zeros((4, 8, 8), "uint8"), tuple("0123456789")
+    return ImageSet("digits", images, np.arange(4), images, np.arange(4), names)
+
+
+def test_finished_unfinished_and_broken_runs_are_told_apart(tmp_path):
+    good = write_run(tmp_path / "deep" / "er" / "good")
+    unfinished = write_run(tmp_path / "unfinished", finished=False)
+    broken = write_run(tmp_path / "broken")
+    (broken / "config.json").write_text('{"request": ')
+    (tmp_path / "no run").mkdir()
+    found = find_runs(tmp_path)
+    assert [run.directory for run in found.runs] == [good]
+    assert found.runs[0].seconds == 0.75
+    assert found.unfinished == [unfinished]
+    assert len(found.broken) == 1 and str(broken / "config.json") in found.broken[0]
+
+
+def without(key, part):
+    def edit(config):
+        del config[part][key]
+
+    return edit
+
+
+def replaced(part, key, value):
+    def edit(config):
+        config[part][key] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(without(key, "request") for key in ("variant", "seed", "held_out_class", "fingerprint")),
+        *(without(key, "data") for key in ("source", "class_names", "num_test")),
+        replaced("request", "variant", "no such variant"),
+        replaced("request", "latent_dim", "20"),
+        replaced("request", "arguments", None),
+        replaced("data", "class_names", "0123"),
+        lambda config: config.pop("request"),
+        lambda config: config.update(data=[]),
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path, edit):
+    run = write_run(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    edit(config)
+    (run / "config.json").write_text(json.dumps(config))
+    found = find_runs(tmp_path)
+    assert found.runs == [] and len(found.broken) == 1
+    assert str(run / "config.json") in found.broken[0] and "\n" not in found.broken[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", "\x00\x01"),
+        ("test.json", "{}"),
+        ("test.json", "[1]"),
+        ("test.json", ""),
+        ("history.csv", ""),
+        ("history.csv", "epoch,seconds\n"),
+        ("history.csv", "epoch,loss\n1,2.0\n"),
+        ("history.csv", "epoch,seconds\nx,y\n"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content):
+    run = write_run(tmp_path / "run")
+    (run / name).write_text(content)
+    found = find_runs(tmp_path)
+    assert found.runs == [] and len(found.broken) == 1
+    assert str(run / name) in found.broken[0]
+
+
+def test_a_missing_history_is_named(tmp_path):
+    run = write_run(tmp_path / "run")
+    (run / "history.csv").unlink()
+    assert "history.csv" in find_runs(tmp_path).broken[0]
+
+
+def test_a_label_says_what_is_not_as_usual(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / f"deep-{seed}", seed=seed)
+        write_run(tmp_path / f"vae-{seed}", "vae", seed=seed)
+    write_run(tmp_path / "short", epochs=5)
+    write_run(tmp_path / "narrow", latent_dim=3)
+    write_run(tmp_path / "slow", learning_rate=1e-4)
+    write_run(tmp_path / "codes", "stacked", arguments={"objective": "codes"})
+    runs = find_runs(tmp_path).runs
+    named = {path.name: label for path, label in labels(runs).items()}
+    assert named == {
+        "deep-1": "deep",
+        "deep-2": "deep",
+        "vae-1": "vae",
+        "vae-2": "vae",
+        "short": "deep, 5 epochs",
+        "narrow": "deep, 3-d",
+        "slow": "deep, learning rate 0.0001",
+        "codes": "stacked, objective codes",
+    }
+
+
+def test_the_usual_size_is_that_of_its_own_kind(tmp_path):
+    write_run(tmp_path / "a", latent_dim=20)
+    for digit in "012":
+        write_run(tmp_path / digit, latent_dim=2, held_out_class=digit)
+    assert set(labels(find_runs(tmp_path).runs).values()) == {"deep"}
+
+
+def test_order_is_that_of_the_table_of_contents(tmp_path):
+    write_run(tmp_path / "0", "vae", arguments={"beta": 4})
+    write_run(tmp_path / "1", "vae", seed=3)
+    write_run(tmp_path / "2", "vae", seed=2)
+    write_run(tmp_path / "3", "shallow")
+    names = [run.directory.name for run in in_order(find_runs(tmp_path).runs)]
+    assert names == ["3", "2", "1", "0"]
+
+
+def test_missing_runs_come_with_the_command_that_trains_them(tmp_path):
+    for name in VARIANTS:
+        if name != "sparse":
+            write_run(tmp_path / name, name)
+    lacking = missing(find_runs(tmp_path).runs, image_set())
+    assert [row["what"].split(", in ")[0] for row in lacking] == ["sparse", ", ".join(VARIANTS)]
+    command = shlex.split(lacking[0]["command"])
+    assert command == ["python", "train.py", "--variant", "sparse", "--dataset", "digits"]
+    command = shlex.split(lacking[1]["command"])
+    assert command[-4:] == ["--latent-dim", "2", "--held-out-class", "1"]
+
+
+def test_nothing_is_missing_where_all_is_there(tmp_path):
+    for name in VARIANTS:
+        write_run(tmp_path / name, name)
+        write_run(tmp_path / f"{name}-7", name, latent_dim=2, held_out_class="7")
+    assert missing(find_runs(tmp_path).runs, image_set()) == []
