@@ -131,29 +131,31 @@ class Evaluation:
             ]
             self._store.drop_unused(name)
 
-    def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], list[str]]:
-        """A run's measurements that are kept, and the comparisons that are not."""
+    def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:
+        """A run's measurements that are kept, and where those to make will be."""
         names = [name for name in self.names if run in self.runs_of(name)]
         try:
             paths = {name: self._path(name, run) for name in names}
         except OSError as error:
             self.broken.append(one_line(error))
-            return {}, []
+            return {}, {}
         kept = {name: None if force else self._store.get(path) for name, path in paths.items()}
         there = {name: measurement for name, measurement in kept.items() if measurement}
-        return there, [name for name in names if name not in there]
+        return there, {name: path for name, path in paths.items() if name not in there}
 
-    def _measure_run(self, run, names, problem, progress) -> dict[str, Measurement]:
+    def _measure_run(
+        self, run: TrainedRun, paths: dict[str, Path], problem: Problem, progress: StepProgress
+    ) -> dict[str, Measurement]:
         made = {}
         try:
             model = run.run.load_model()
         except RunError as error:
             self.broken.append(one_line(error))
-            for name in names:
+            for name in paths:
                 progress.begin(name, run.directory.name)
                 progress.end(name)
             return made
-        for name in names:
+        for name, path in paths.items():
             progress.begin(name, run.directory.name)
             try:
                 made[name] = (
@@ -161,7 +163,7 @@ class Evaluation:
                     .load()
                     .measure(model, problem, seed=self.seed, **self._options_of(name))
                 )
-                self._store.put(self._path(name, run), made[name])
+                self._store.put(path, made[name])
             except ValueError as error:
                 self.broken.append(f"{run.directory}, {name}: {one_line(error)}")
             progress.end(name)

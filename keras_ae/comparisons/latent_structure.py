@@ -86,7 +86,7 @@ def draw(
             label: (made.arrays["edges"], made.arrays["density"]) for label, made in valued.items()
         }
         notes = {
-            label: "min {code_min:.2f}\nmax {code_max:.2f}\nmean {code_mean:.2f}\n"
+            label: "min {code_min:z.2f}\nmax {code_max:.2f}\nmean {code_mean:z.2f}\n"
             "std {code_std:.2f}".format(**made.numbers)
             for label, made in valued.items()
         }
