@@ -7,6 +7,7 @@ is imported when something is drawn.
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,20 @@ def variant_style(variant: str) -> dict:
         "linestyle": DASHES[place % len(DASHES)],
         "marker": MARKERS[place % len(MARKERS)],
     }
+
+
+def label_styles(variants: dict[str, str]) -> dict[str, dict]:
+    """The style of each label's variant; a variant's second label has another dash and marker."""
+    styles, used = {}, Counter()
+    for label, variant in variants.items():
+        style, shift = variant_style(variant), used[variant]
+        if shift:
+            for key, choice in (("linestyle", DASHES), ("marker", MARKERS)):
+                place = choice.index(style[key]) if style[key] in choice else 0
+                style[key] = choice[(place + shift) % len(choice)]
+        styles[label] = style
+        used[variant] += 1
+    return styles
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
@@ -294,12 +309,13 @@ def curve_panels(
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         if diagonal:
             axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
+            axis.set_ylim(-0.02, 1.02)
         for name, (x, y, note, band) in curves.items():
             style = {key: value for key, value in styles[name].items() if key != "marker"}
             axis.plot(x, y, label=f"{name}: {note}" if note else name, linewidth=1.6, **style)
             if band is not None:
                 axis.fill_between(
-                    x, y - band, y + band, color=style["color"], alpha=0.15, linewidth=0
+                    x, y - band, y + band, color=style["color"], alpha=0.1, linewidth=0
                 )
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(labels[0])

@@ -117,7 +117,10 @@ def ranking(column: Column, entries: list[Entry]) -> dict:
 
 
 def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
-    """What was trained and how long it took: a row a label, with and without a held-out class."""
+    """What was trained and how long it took: a row a label, with and without a held-out class.
+
+    Times are those of the fastest seed: whatever else a machine does only ever adds to them.
+    """
     grouped = defaultdict(list)
     for run in runs:
         grouped[labels[run.directory], run.held_out is not None].append(run)
@@ -130,9 +133,13 @@ def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
             "held_out": sorted({run.held_out for run in group}) if held_out else None,
             "seeds": sorted({run.request["seed"] for run in group}),
             "epochs": group[0].request["epochs"],
-            "num_parameters": group[0].results.get("num_parameters"),
-            "seconds_per_epoch": spread([run.results["seconds_per_epoch"] for run in group]),
-            "training_seconds": spread([run.seconds for run in group]),
+            "num_parameters": next(filter(None, map(num_parameters, group)), None),
+            "seconds_per_epoch": spread([min(run.results["seconds_per_epoch"] for run in group)]),
+            "training_seconds": spread([min(run.seconds for run in group)]),
         }
         for (label, held_out), group in grouped.items()
     ]
+
+
+def num_parameters(run: TrainedRun) -> int | None:
+    return run.results.get("num_parameters")

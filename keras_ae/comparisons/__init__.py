@@ -140,7 +140,7 @@ COMPARISONS: dict[str, Comparison] = {
         "scratch on the same labels.",
         (
             Column("converged", "converged", 4, "higher"),
-            Column("converged_spread", "its spread", 4),
+            Column("converged_spread", "spread over draws", 4),
             Column("published", "published protocol", 4),
             Column("fine_tuned", "fine-tuned", 4, "higher"),
             Column("from_scratch", "from scratch", 4),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +136,7 @@ def draw_curves(
     entries: list[Entry], baselines: list[Entry], problem: Problem, suffix: str, path: Path
 ) -> Path:
     held_out = [name for name in problem.class_names if any(e.held_out == name for e in entries)]
-    styles = curve_styles(entries)
+    styles = plots.label_styles({entry.label: entry.variant for entry in entries})
     names = dict.fromkeys(entry.label for entry in baselines)
     styles |= {name: BASELINE_STYLES[name == INK] for name in names}
     axes = ("false positive rate", "true positive rate")
@@ -201,15 +200,3 @@ def rates_on_grid(measurement: Measurement, suffix: str) -> np.ndarray:
 
 def auc(measurement: Measurement, suffix: str) -> float:
     return measurement.numbers.get(f"auc{suffix}", measurement.numbers["auc"])
-
-
-def curve_styles(entries: list[Entry]) -> dict[str, dict]:
-    """A style for each label: the variant's colour; its second label has another dash."""
-    styles, used = {}, Counter()
-    for entry in entries:
-        if entry.label not in styles:
-            style = plots.variant_style(entry.variant)
-            place = plots.DASHES.index(style["linestyle"]) + used[entry.variant]
-            styles[entry.label] = {**style, "linestyle": plots.DASHES[place % len(plots.DASHES)]}
-            used[entry.variant] += 1
-    return styles

@@ -18,7 +18,7 @@ NUM_FITTED_DRAWS = 3
 NUM_COMPONENTS = 20
 IMAGES_PER_CALL = 2000
 # Of fine-tuning. On the validation images of MNIST a rate of 3e-3 was better than 1e-3, for all of
-# the shallow, deep and variational autoencoder, and no worse than four times the steps at 1e-3.
+# the shallow, deep and variational autoencoder, and about as good as four times the steps at 1e-3.
 NUM_STEPS, STEPS_PER_CALL, BATCH_SIZE, LEARNING_RATE = 550, 50, 50, 3e-3
 PROTOCOLS = {
     "converged": "converged, standardised codes",
@@ -83,11 +83,11 @@ def draw(
         runs.setdefault(entry.label, []).append(entry)
     greys = iter([("0.45", "--", "x"), ("0.65", ":", "+"), ("0.25", "-.", ".")] * len(runs))
     plain = {entry.label for entry in baselines}
-    series, bands, styles = {}, {}, {}
+    series, bands = {}, {}
+    styles = plots.label_styles({entry.label: entry.variant for entry in entries})
     for label, made in runs.items():
         x, y, bands[label] = pooled_curve([entry.measurement.numbers["curve"] for entry in made])
         series[label] = (x, y)
-        styles[label] = plots.variant_style(made[0].variant)
         if label in plain:
             styles[label] = dict(zip(("color", "linestyle", "marker"), next(greys), strict=True))
     path = plots.curves(
