@@ -36,3 +36,5 @@ PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
 }
 # The column of a comparison that was made as the published figures were.
 COMPARABLE = {"anomaly": "auc_signed", "classification": "published"}
+# Anomaly detection was published for this class alone.
+PUBLISHED_CLASS = "1"

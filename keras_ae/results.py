@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from keras_ae.comparisons import Column, Comparison
 from keras_ae.comparisons.base import Entry
-from keras_ae.published import COMPARABLE, PUBLISHED
+from keras_ae.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
 from keras_ae.ranking import ranked, sentence, spread
 from keras_ae.trained import TrainedRun
 
@@ -22,43 +22,71 @@ def summarised(
         for column in others
         if any(column.key in entry.measurement.numbers for entry in [*entries, *baselines])
     ]
-    held_out = list(dict.fromkeys(entry.held_out for entry in entries if entry.held_out))
+    held_out = sorted({entry.held_out for entry in entries if entry.held_out is not None})
+    common = common_classes(entries)
+    counted = [entry for entry in entries if entry.held_out in common]
     published = PUBLISHED.get(dataset, {}).get(name, {})
+    if comparison.held_out and common != {PUBLISHED_CLASS}:
+        published = {}
     return {
         "title": comparison.title,
         "summary": comparison.summary,
         "columns": [vars(column) for column in columns],
         "rows": [
-            *rows(entries, columns, "variant", published),
-            *rows(baselines, columns, "baseline", {}),
+            *rows(counted, columns, "variant", published),
+            *rows([one for one in baselines if one.held_out in common], columns, "baseline", {}),
         ],
         "published_column": COMPARABLE.get(name),
         "by_class": [by_class(column, entries, baselines, held_out) for column in columns]
         if len(held_out) > 1
         else [],
-        "rankings": [ranking(column, entries) for column in columns if column.better],
-        "notes": notes([*entries, *baselines], held_out),
+        "rankings": [ranking(column, counted) for column in columns if column.better],
+        "notes": notes([*entries, *baselines], sorted(common - {None})),
     }
 
 
-def notes(entries: list[Entry], held_out: list[str]) -> list[str]:
+def common_classes(entries: list[Entry]) -> set[str | None]:
+    """The classes that were held out of every label: means over others are not comparable.
+
+    All of them where there is none in common; {None} of runs with all classes.
+    """
+    classes = defaultdict(set)
+    for entry in entries:
+        classes[entry.label].add(entry.held_out)
+    return set.intersection(*classes.values()) or set.union(*classes.values())
+
+
+def notes(entries: list[Entry], classes: list[str]) -> list[str]:
     found = [entry.measurement.numbers.get("note") for entry in entries]
-    if held_out:
-        found.append(f"Classes held out, of which the table has the mean: {', '.join(held_out)}.")
+    if classes:
+        which = "Held out was" if len(classes) == 1 else "Means over the held-out classes"
+        found.append(f"{which} {', '.join(classes)}.")
     return list(dict.fromkeys(filter(None, found)))
 
 
 def seed_values(entries: list[Entry], key: str) -> dict[str, list[float]]:
-    """A value a seed for each label: where classes were held out, the mean over them."""
-    values = defaultdict(lambda: defaultdict(list))
+    """A value a seed for each label.
+
+    Where classes were held out it is the mean over them, of the seeds that have all of them; if
+    none has, one value, each class being the mean of the seeds that have it.
+    """
+    values = defaultdict(lambda: defaultdict(dict))
     for entry in entries:
         value = entry.measurement.numbers.get(key)
         if value is not None:
-            values[entry.label][entry.seed].append(value)
-    return {
-        label: [statistics.fmean(same) for same in by_seed.values()]
-        for label, by_seed in values.items()
-    }
+            values[entry.label][entry.seed][entry.held_out] = value
+    found = {}
+    for label, by_seed in values.items():
+        classes = {name for of_seed in by_seed.values() for name in of_seed}
+        whole = [of_seed for of_seed in by_seed.values() if set(of_seed) == classes]
+        if not whole:
+            of_class = {
+                name: statistics.fmean(seed[name] for seed in by_seed.values() if name in seed)
+                for name in classes
+            }
+            whole = [of_class]
+        found[label] = [statistics.fmean(of_seed.values()) for of_seed in whole]
+    return found
 
 
 def rows(entries: list[Entry], columns: list[Column], kind: str, published: dict) -> list[dict]:

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from pathlib import Path
 
-BEGIN, END = "<!-- bake-off table -->", "<!-- end of the bake-off table -->"
-HEADINGS = (
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_ae.published import PUBLISHED
+
+BEGIN, END = "<!-- bake-off tables -->", "<!-- end of the bake-off tables -->"
+GENERAL = (
     "variant",
     "BCE, published",
     "ours",
     "accuracy, published",
     "ours, as published",
     "ours, converged",
-    "AUC, published",
-    "ours, signed",
-    "ours, BCE",
+    "parameters",
     "s an epoch",
 )
+NOVELTY = ("variant", "published", "signed, digit 1", "BCE, digit 1")
 
 
 def shown(value: dict | None, digits: int) -> str:
@@ -34,47 +38,69 @@ def shown(value: dict | None, digits: int) -> str:
     return f"{value['mean']:.{digits}f}{spread}"
 
 
-def published(row: dict) -> str:
-    return "–" if row.get("published") is None else f"{row['published']:g}"
+def published(dataset: str, comparison: str, label: str) -> str:
+    figure = PUBLISHED.get(dataset, {}).get(comparison, {}).get(label)
+    return "–" if figure is None else f"{figure:g}"
 
 
-def table(metrics: dict) -> str:
-    parts = {
-        name: {row["label"]: row for row in part["rows"]}
-        for name, part in metrics["comparisons"].items()
-    }
-    lines = [HEADINGS, ["---"] * len(HEADINGS)]
-    labels = [
-        row["label"]
-        for row in metrics["comparisons"]["reconstruction"]["rows"]
-        if row["kind"] == "variant"
-    ]
-    seconds = {
-        row["label"]: row["seconds_per_epoch"]
-        for row in metrics["configurations"]
-        if row["held_out"] is None
-    }
-    for label in labels:
-        rebuilt, sorted_out, novel = (
-            parts.get(name, {}).get(label, {"values": {}})
-            for name in ("reconstruction", "classification", "anomaly")
-        )
-        bce = rebuilt["values"].get("sampled_bce") or rebuilt["values"].get("bce")
+def values_of(metrics: dict, comparison: str) -> dict[str, dict]:
+    """The values of every row of a comparison, by label."""
+    rows = metrics["comparisons"].get(comparison, {"rows": []})["rows"]
+    return {row["label"]: row["values"] for row in rows if row["kind"] == "variant"}
+
+
+def as_table(heading, lines) -> str:
+    cells = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def general_table(metrics: dict) -> str:
+    dataset = metrics["data"]["name"]
+    accuracies = values_of(metrics, "classification")
+    costs = {row["label"]: row for row in metrics["configurations"] if row["held_out"] is None}
+    lines = []
+    for label, bce in values_of(metrics, "reconstruction").items():
+        accuracy, cost = accuracies.get(label, {}), costs[label]
+        parameters = cost["num_parameters"]
         lines.append(
             [
                 label,
-                published(rebuilt),
-                shown(bce, 2),
-                published(sorted_out),
-                shown(sorted_out["values"].get("published"), 3),
-                shown(sorted_out["values"].get("converged"), 3),
-                published(novel),
-                shown(novel["values"].get("auc_signed"), 3),
-                shown(novel["values"].get("auc"), 3),
-                shown(seconds[label] | {"std": None}, 2),
+                published(dataset, "reconstruction", label),
+                shown(bce.get("sampled_bce") or bce["bce"], 2),
+                published(dataset, "classification", label),
+                shown(accuracy.get("published"), 3),
+                shown(accuracy.get("converged"), 3),
+                "–" if parameters is None else f"{parameters:,}",
+                shown(cost["seconds_per_epoch"], 2),
             ]
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return as_table(GENERAL, lines)
+
+
+def novelty_table(metrics: dict) -> str:
+    """AUCs of digit 1, and the mean over the digits where several were held out."""
+    dataset, part = metrics["data"]["name"], metrics["comparisons"]["anomaly"]
+    values = values_of(metrics, "anomaly")
+    classes = part["by_class"][0]["classes"] if part["by_class"] else []
+    of_one = {
+        key: {row["label"]: row["values"][classes.index("1")] for row in table["rows"]}
+        for key, table in zip(("auc", "auc_signed"), part["by_class"], strict=False)
+    }
+
+    def digit(label: str, key: str) -> str:
+        if not classes:
+            return shown(values[label][key], 3)
+        return f"{of_one[key][label]:.3f}"
+
+    heading, lines = list(NOVELTY), []
+    if classes:
+        heading += ["BCE, mean of the digits", "signed, mean of the digits"]
+    for label, made in values.items():
+        line = [label, published(dataset, "anomaly", label)]
+        line += [digit(label, "auc_signed"), digit(label, "auc")]
+        line += [shown(made["auc"], 3), shown(made["auc_signed"], 3)] if classes else []
+        lines.append(line)
+    return as_table(heading, lines)
 
 
 def caption(metrics: dict) -> str:
@@ -93,7 +119,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a file with the table's two comment lines")
     options = parser.parse_args()
     metrics = json.loads(options.metrics.read_text())
-    text = f"{table(metrics)}\n\n{caption(metrics)}"
+    text = "\n\n".join([general_table(metrics), novelty_table(metrics), caption(metrics)])
     print(text)
     if options.write:
         head, rest = options.write.read_text().split(BEGIN)

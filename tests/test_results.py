@@ -60,6 +60,39 @@ def test_held_out_classes_are_averaged_before_seeds():
     assert "0, 1" in part["notes"][0]
 
 
+def test_means_are_over_the_classes_that_all_labels_have():
+    entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
+    chance = [entry("chance", 0.1, held_out="0"), entry("chance", 0.7, held_out="1")]
+    entries.append(entry("deep", 0.3, held_out="1"))
+    part = summarised("novel", NOVEL, entries, chance, "toy")
+    means = {line["label"]: line["values"]["auc"]["mean"] for line in part["rows"]}
+    assert means == {"vae": 0.4, "deep": 0.3, "chance": 0.7}
+    assert part["rankings"][0]["groups"] == [["vae"], ["deep"]]
+    assert part["notes"] == ["Held out was 1."]
+    apart = [entry("vae", 0.2, held_out="0"), entry("deep", 0.3, held_out="1")]
+    part = summarised("novel", NOVEL, apart, [], "toy")
+    assert [line["values"]["auc"]["mean"] for line in part["rows"]] == [0.2, 0.3]
+
+
+def test_a_seed_that_lacks_a_class_is_not_in_the_mean():
+    entries = [entry("vae", value, held_out=name) for name, value in (("0", 0.2), ("1", 0.4))]
+    entries.append(entry("vae", 0.9, seed=2, held_out="1"))
+    part = summarised("novel", NOVEL, entries, [], "toy")
+    assert row(part, "vae")["values"]["auc"] == {"mean": pytest.approx(0.3), "std": None, "num": 1}
+    assert part["by_class"][0]["rows"][0]["values"] == [0.2, pytest.approx(0.65)]
+    scattered = [entry("vae", 0.2, held_out="0"), entry("vae", 0.6, seed=2, held_out="1")]
+    part = summarised("novel", NOVEL, scattered, [], "toy")
+    assert row(part, "vae")["values"]["auc"]["mean"] == pytest.approx(0.4)
+
+
+def test_a_published_figure_of_one_class_stands_beside_that_class_alone():
+    ones = [entry("vae", 0.7, held_out="1")]
+    part = summarised("anomaly", NOVEL, ones, [], "mnist")
+    assert row(part, "vae")["published"] == 0.7823
+    part = summarised("anomaly", NOVEL, [*ones, entry("vae", 0.2, held_out="2")], [], "mnist")
+    assert row(part, "vae")["published"] is None
+
+
 def test_a_class_that_a_label_lacks_is_left_empty():
     entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
     part = summarised("novel", NOVEL, [*entries, entry("deep", 0.3, held_out="1")], [], "toy")
