@@ -67,8 +67,8 @@ def notes(entries: list[Entry], classes: list[str]) -> list[str]:
 def seed_values(entries: list[Entry], key: str) -> dict[str, list[float]]:
     """A value a seed for each label.
 
-    Where classes were held out it is the mean over them, of the seeds that have all of them; if
-    none has, one value, each class being the mean of the seeds that have it.
+    Where classes were held out it is the mean over them; if a seed lacks some, one value for all
+    seeds together, each class being the mean of the seeds that have it.
     """
     values = defaultdict(lambda: defaultdict(dict))
     for entry in entries:
@@ -78,14 +78,15 @@ def seed_values(entries: list[Entry], key: str) -> dict[str, list[float]]:
     found = {}
     for label, by_seed in values.items():
         classes = {name for of_seed in by_seed.values() for name in of_seed}
-        whole = [of_seed for of_seed in by_seed.values() if set(of_seed) == classes]
-        if not whole:
-            of_class = {
-                name: statistics.fmean(seed[name] for seed in by_seed.values() if name in seed)
-                for name in classes
-            }
-            whole = [of_class]
-        found[label] = [statistics.fmean(of_seed.values()) for of_seed in whole]
+        seeds = list(by_seed.values())
+        if any(set(of_seed) != classes for of_seed in seeds):
+            seeds = [
+                {
+                    name: statistics.fmean(seed[name] for seed in seeds if name in seed)
+                    for name in classes
+                }
+            ]
+        found[label] = [statistics.fmean(of_seed.values()) for of_seed in seeds]
     return found
 
 
