@@ -67,9 +67,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"unknown comparison {name!r}: {hint}there are {', '.join(known)}")
     options.comparisons = [name for name in known if name in (options.comparisons or known)]
     if not os.path.isdir(options.runs):
-        parser.error(
-            f"{options.runs}: there is no such folder; python train.py --bake-off fills it"
-        )
+        parser.error(f"{options.runs}: this is no folder; python train.py --bake-off fills it")
     if options.data_dir and not os.path.isdir(options.data_dir):
         parser.error(f"--data-dir {options.data_dir}: there is no such folder")
     if problem := unwritable(Path(options.output_dir)):
@@ -91,8 +89,8 @@ def evaluate(options: argparse.Namespace) -> int:
     if not found.runs:
         raise ValueError(nothing_to_compare(options.runs, found))
     problems, written = list(found.broken), []
-    for (name, _), runs in groupby(sorted(found.runs, key=data_set), key=data_set):
-        folder = folder_for(options, name, written)
+    for (name, fingerprint), runs in groupby(sorted(found.runs, key=data_set), key=data_set):
+        folder = folder_for(options, name, fingerprint)
         try:
             metrics = evaluate_data_set(options, in_order(list(runs)), folder, say)
             problems += metrics["broken"]
@@ -130,14 +128,22 @@ def nothing_to_compare(runs: str, found) -> str:
     return f"{'; '.join(words)}. To train some: python train.py --bake-off"
 
 
-def folder_for(options, name: str, taken: list[Path]) -> Path:
-    """The results of a data set; of a second one with the same name, beside it."""
+def folder_for(options, name: str, fingerprint: str) -> Path:
+    """The results of a data set; of another one with the same name, beside it."""
     first = folder = Path(options.output_dir) / Path(name).name
     number = 2
-    while folder in taken:
+    while fingerprint_of(folder) not in (None, fingerprint):
         folder = first.with_name(f"{first.name}-{number}")
         number += 1
     return folder
+
+
+def fingerprint_of(folder: Path) -> str | None:
+    """Of the data that a folder holds the results of."""
+    try:
+        return json.loads((folder / "metrics.json").read_text())["data"]["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def evaluate_data_set(options, runs: list, folder: Path, say) -> dict:
@@ -175,6 +181,8 @@ def evaluate_data_set(options, runs: list, folder: Path, say) -> dict:
             image_set.name,
         )
         comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
+    if not comparisons:
+        raise ValueError(f"not one run could be measured: {'; '.join(evaluation.broken)}")
     return {
         "data": describe(image_set, runs[0]),
         "made_by": made_by(options),

@@ -26,6 +26,8 @@ from keras_ae.progress import StepProgress
 from keras_ae.runs import RunError, write_beside
 from keras_ae.trained import TrainedRun, labels
 
+NUM_KEPT = 4  # measurements of one run in one comparison: by other options, by older code
+
 
 def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
     """The images that a run was trained on.
@@ -83,7 +85,7 @@ class Evaluation:
     def runs_of(self, name: str) -> list[TrainedRun]:
         """The runs that a comparison is made of."""
         comparison = COMPARISONS[name]
-        if comparison.labels and not self.image_set.class_names:
+        if comparison.labels and len(self.image_set.class_names) < 2:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
 
@@ -129,7 +131,6 @@ class Evaluation:
                 for run in self.runs_of(name)
                 if name in measured[run.directory]
             ]
-            self._store.drop_unused(name)
 
     def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:
         """A run's measurements that are kept, and where those to make will be."""
@@ -206,7 +207,7 @@ class Evaluation:
         return Problem(split, tuple(image_set.class_names), index, self._judge_maker())
 
     def _judge_maker(self) -> Callable | None:
-        if not self.image_set.class_names:
+        if len(self.image_set.class_names) < 2:
             return None
         made_by = hashlib.sha256(Path(judge.__file__).read_bytes()).hexdigest()[:8]
         path = self._store.folder / f"judge-{self.image_set.fingerprint}-{made_by}.keras"
@@ -328,12 +329,16 @@ class Store:
             "numbers": np.array(json.dumps(measurement.numbers, allow_nan=False)),
         }
         write_beside(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+        self.drop_old(path)
 
-    def drop_unused(self, comparison: str) -> None:
-        """Deletes what was kept of this comparison and not asked for since."""
-        for path in (self.folder / comparison).glob("*.npz"):
-            if path not in self.used:
-                path.unlink()
+    def drop_old(self, path: Path) -> None:
+        """Of what was kept under the same name, leaves the newest few."""
+        stem = path.stem.rpartition("-")[0]
+        same = [
+            other for other in path.parent.glob("*.npz") if other.stem.rpartition("-")[0] == stem
+        ]
+        for other in sorted(same, key=lambda each: each.stat().st_mtime)[:-NUM_KEPT]:
+            other.unlink(missing_ok=True)
 
 
 def digest(name: str, *parts) -> str:

@@ -90,8 +90,11 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return figure, list(axes.flat)
 
 
-def save(figure, path: Path, colours: int = 128) -> Path:
-    """Writes a PNG with a small palette: a third of the size, and no difference to see."""
+def save(figure, path: Path, colours: int | None = None) -> Path:
+    """Writes a PNG; with `colours`, of a palette: smaller, for what has few colours of its own.
+
+    Lines that tell things apart by their colour go without: a palette would shift them.
+    """
     import io
 
     import matplotlib.pyplot as plt
@@ -101,7 +104,9 @@ def save(figure, path: Path, colours: int = 128) -> Path:
     figure.savefig(buffer, dpi=DPI, format="png")
     plt.close(figure)
     image = Image.open(buffer).convert("RGB")
-    image.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    if colours is not None:
+        image = image.quantize(colours, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
     return path
 
 
@@ -130,7 +135,7 @@ def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[
     for place, title in enumerate(column_titles):
         x = (margin + (place + 0.5) * size) / full_width
         figure.text(x, 1 - 0.2 / full_height, title, ha="center", va="center")
-    return save(figure, path)
+    return save(figure, path, colours=128)
 
 
 def tiled(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -165,7 +170,7 @@ def image_blocks(
         page = tiled(images, columns)
         axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(label, fontsize=9)
-    return save(figure, path)
+    return save(figure, path, colours=128)
 
 
 def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds: int = 90) -> Path:
@@ -210,7 +215,7 @@ def scatter_grid(
             for index, name in enumerate(class_names)
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10))
-    return save(figure, path)
+    return save(figure, path, colours=256)
 
 
 def density_grid(

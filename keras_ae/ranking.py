@@ -56,7 +56,7 @@ def sentence(values: dict[str, list[float]], level: float = 0.05) -> str:
     seeds = " to ".join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))
     words = (
         f"{seeds} seeds each. Within a group nothing can be told from the group's first "
-        f"(Welch's t-test, p >= {level})."
+        f"(Welch's t-test, p >= {level}, not corrected for the number of pairs)."
     )
     if numbers[0] < 2:
         words += " Those with one seed stand alone, untested."

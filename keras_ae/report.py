@@ -222,6 +222,8 @@ def costs(configuration: dict) -> list[Cell]:
 
 
 def num_runs(configuration: dict) -> int:
+    if isinstance(configuration.get("num_runs"), int):
+        return configuration["num_runs"]
     timed = configuration.get("training_seconds")
     num = timed.get("num") if isinstance(timed, dict) else None
     return int(num or len(configuration.get("seeds") or ()) or 1)

@@ -161,6 +161,7 @@ def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
             "latent_dim": group[0].request["latent_dim"],
             "held_out": sorted({run.held_out for run in group}) if held_out else None,
             "seeds": sorted({run.request["seed"] for run in group}),
+            "num_runs": len(group),
             "epochs": group[0].request["epochs"],
             "num_parameters": next(filter(None, map(num_parameters, group)), None),
             "seconds_per_epoch": spread([min(run.results["seconds_per_epoch"] for run in group)]),

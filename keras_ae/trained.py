@@ -85,7 +85,10 @@ def find_runs(folder: Path) -> Found:
         try:
             found.runs.append(read_run(run))
         except ValueError as error:
-            found.broken.append(one_line(error))
+            # The remedy is train.py's.
+            found.broken.append(
+                one_line(error).replace("Use --overwrite", "Use train.py --overwrite")
+            )
     return found
 
 
@@ -104,8 +107,9 @@ def read_run(run: Run) -> TrainedRun:
                 raise RunError(f"{path} is damaged: its {part} has no usable {key}.")
     if config["request"]["variant"] not in VARIANTS:
         raise RunError(f"{path} names an unknown variant {config['request']['variant']!r}.")
-    if not (isinstance(results, dict) and isinstance(results.get("reconstruction_loss"), float)):
-        raise RunError(f"{run.directory / 'test.json'} is damaged: it has no reconstruction_loss.")
+    for key in ("reconstruction_loss", "seconds_per_epoch"):
+        if not (isinstance(results, dict) and isinstance(results.get(key), int | float)):
+            raise RunError(f"{run.directory / 'test.json'} is damaged: it has no usable {key}.")
     try:
         history = run.history
         if not history or "seconds" not in history[0]:
@@ -186,7 +190,10 @@ def missing(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict]:
 
 
 def data_flags(run: TrainedRun) -> list[str]:
-    """The arguments of train.py that load the data of a run again."""
+    """The arguments of train.py that train beside a run: its data, its folder, its epochs."""
     flags = ["--dataset", run.data["source"]]
     flags += ["--classes", *run.data["classes"]] if run.data.get("classes") else []
-    return flags + (["--data-dir", run.data["data_dir"]] if run.data["data_dir"] else [])
+    flags += ["--data-dir", run.data["data_dir"]] if run.data["data_dir"] else []
+    folder = str(run.directory.parent.parent)
+    flags += [] if folder == "runs" else ["--output-dir", folder]
+    return flags + ([] if run.request["epochs"] == 60 else ["--epochs", str(run.request["epochs"])])

@@ -94,7 +94,8 @@ def novelty_table(metrics: dict) -> str:
 
     heading, lines = list(NOVELTY), []
     if classes:
-        heading += ["BCE, mean of the digits", "signed, mean of the digits"]
+        digits = f"digits {', '.join(classes)}"
+        heading += [f"BCE, {digits}", f"signed, {digits}"]
     for label, made in values.items():
         line = [label, published(dataset, "anomaly", label)]
         line += [digit(label, "auc_signed"), digit(label, "auc")]

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,8 @@ def test_a_damaged_config_is_named(tmp_path, edit):
         ("config.json", "\x00\x01"),
         ("test.json", "{}"),
         ("test.json", "[1]"),
+        ("test.json", '{"reconstruction_loss": 64.5}'),
+        ("test.json", '{"reconstruction_loss": 64.5, "seconds_per_epoch": "x"}'),
         ("test.json", ""),
         ("history.csv", ""),
         ("history.csv", "epoch,seconds\n"),
@@ -133,16 +136,23 @@ def test_order_is_that_of_the_table_of_contents(tmp_path):
     assert names == ["3", "2", "1", "0"]
 
 
-def test_missing_runs_come_with_the_command_that_trains_them(tmp_path):
+def test_missing_runs_come_with_the_command_that_trains_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in VARIANTS:
         if name != "sparse":
-            write_run(tmp_path / name, name)
-    lacking = missing(find_runs(tmp_path).runs, image_set())
+            write_run(tmp_path / "runs" / "digits" / name, name)
+    lacking = missing(find_runs(Path("runs")).runs, image_set())
     assert [row["what"].split(", in ")[0] for row in lacking] == ["sparse", ", ".join(VARIANTS)]
     command = shlex.split(lacking[0]["command"])
     assert command == ["python", "train.py", "--variant", "sparse", "--dataset", "digits"]
     command = shlex.split(lacking[1]["command"])
     assert command[-4:] == ["--latent-dim", "2", "--held-out-class", "1"]
+
+
+def test_the_command_trains_beside_the_runs_that_are_there(tmp_path):
+    write_run(tmp_path / "mine" / "digits" / "deep", epochs=3)
+    command = shlex.split(missing(find_runs(tmp_path).runs, image_set())[0]["command"])
+    assert command[-4:] == ["--output-dir", str(tmp_path / "mine"), "--epochs", "3"]
 
 
 def test_nothing_is_missing_where_all_is_there(tmp_path):

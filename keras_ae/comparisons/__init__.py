@@ -95,7 +95,7 @@ COMPARISONS: dict[str, Comparison] = {
         "the path; a step is the L2 distance between neighbouring frames over that between the "
         "ends (1/11 = 0.091 at least).",
         (
-            Column("confidence", "mean confidence", 3, "higher"),
+            Column("confidence", "mean confidence", 3),
             Column("lowest_confidence", "lowest confidence", 3),
             Column("largest_step", "largest step", 3),
             Column("path_nearest", "nearest training image, L2"),
