@@ -203,12 +203,13 @@ class Evaluation:
     def _problem(self, split_seed: int, held_out: str | None) -> Problem:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
+        if len(image_set.class_names) < 2:  # one class tells nothing apart
+            parts = (split.train, split.validation, split.test)
+            return Problem(data.Split(*(data.Subset(part.images) for part in parts)))
         index = None if held_out is None else data.held_out_index(image_set, held_out)
         return Problem(split, tuple(image_set.class_names), index, self._judge_maker())
 
-    def _judge_maker(self) -> Callable | None:
-        if len(self.image_set.class_names) < 2:
-            return None
+    def _judge_maker(self) -> Callable:
         made_by = hashlib.sha256(Path(judge.__file__).read_bytes()).hexdigest()[:8]
         path = self._store.folder / f"judge-{self.image_set.fingerprint}-{made_by}.keras"
 

@@ -230,6 +230,18 @@ def test_a_comparison_without_runs_or_labels_is_left_out(runs, image_set, fakes,
     assert done.names == ["whole"]
 
 
+def test_a_single_class_counts_as_no_labels(runs, image_set, fakes, tmp_path):
+    train, test = image_set.train_images, image_set.test_images
+    zeros = (np.zeros(len(part), "int64") for part in (train, test))
+    single = data.ImageSet("toy", train, next(zeros), test, next(zeros), ("all",))
+    names = ["whole", "classification"]
+    found = [run for run in find_runs(runs).runs if run.held_out is None]
+    done = Evaluation(single, found, names, tmp_path, options={"projection": "umap"}, seed=1)
+    done.measure(enabled=False)
+    assert done.names == ["whole"]
+    assert fakes["whole"].calls[0][4].test.labels is None
+
+
 def test_several_baselines_come_back_from_one_file(tmp_path):
     baselines = {
         "a/b": Measurement(
