@@ -10,7 +10,6 @@ Reads the run directories that train.py made. A second call makes only what chan
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import platform
@@ -19,7 +18,16 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from train import Parser, at_least, device_words, native_logs_hidden, refuse, table_of, unwritable
+from train import (
+    Parser,
+    at_least,
+    device_words,
+    native_logs_hidden,
+    refuse,
+    refuse_python,
+    table_of,
+    unwritable,
+)
 
 PROGRAM = "evaluate.py"
 
@@ -31,8 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             import tensorflow  # noqa: F401
         return evaluate(options)
     except ModuleNotFoundError as error:
-        words = f"{error}: this Python lacks what the program needs; use the environment's, such as"
-        return refuse(ValueError(f"{words} .venv/bin/python {PROGRAM}"), PROGRAM)
+        return refuse_python(error, PROGRAM)
     except KeyboardInterrupt:
         words = "what was measured is kept, the same command goes on from there"
         print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
@@ -60,11 +67,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--force", action="store_true", help="measure everything anew")
     add("--quiet", action="store_true", help="say only what went wrong")
     options = parser.parse_args(argv)
-    for name in options.comparisons or []:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            parser.error(f"unknown comparison {name!r}: {hint}there are {', '.join(known)}")
+    parser.refuse_unknown("comparison", options.comparisons or [], known)
     options.comparisons = [name for name in known if name in (options.comparisons or known)]
     if not os.path.isdir(options.runs):
         parser.error(f"{options.runs}: this is no folder; python train.py --bake-off fills it")

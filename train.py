@@ -32,8 +32,7 @@ def main(argv: list[str] | None = None) -> int:
             return list_variants()
         return train(options)
     except ModuleNotFoundError as error:
-        words = f"{error}: this Python lacks what the program needs; use the environment's, such as"
-        return refuse(ValueError(f"{words} .venv/bin/python {PROGRAM}"))
+        return refuse_python(error)
     except KeyboardInterrupt:
         way = "without --overwrite " if options.overwrite else ""
         words = f"the same command {way}goes on from the last finished epoch"
@@ -54,6 +53,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: error: {message} (--help shows the options)\n")
+
+    def refuse_unknown(self, kind: str, names, known) -> None:
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                self.error(f"unknown {kind} {name!r}: {hint}there are {', '.join(known)}")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -100,11 +106,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--bake-off trains every variant; leave --variant out")
     known = list(table_of("variants").VARIANTS)
     names = known if options.bake_off or "all" in (options.variant or []) else options.variant or []
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            parser.error(f"unknown variant {name!r}: {hint}there are {', '.join(known)}")
+    parser.refuse_unknown("variant", names, known)
     options.variant = list(dict.fromkeys(names))
     try:
         given = [assignment(text) for text in options.set]
@@ -187,6 +189,11 @@ def refuse(error: Exception, program: str = PROGRAM) -> int:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     print(f"{program}: error: {' '.join(lines)}", file=sys.stderr)
     return 2
+
+
+def refuse_python(error: ModuleNotFoundError, program: str = PROGRAM) -> int:
+    words = f"{error}: this Python lacks what the program needs; use the environment's, such as"
+    return refuse(ValueError(f"{words} .venv/bin/python {program}"), program)
 
 
 def list_variants() -> int:

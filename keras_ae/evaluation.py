@@ -7,9 +7,9 @@ the comparison's source, its options, the data and the seed.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,7 @@ from keras_ae.checks import one_line
 from keras_ae.comparisons import COMPARISONS, judge
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.progress import StepProgress
-from keras_ae.runs import RunError, write_beside
+from keras_ae.runs import RunError, safe_name, write_beside
 from keras_ae.trained import TrainedRun, labels
 
 NUM_KEPT = 4  # measurements of one run in one comparison: by other options, by older code
@@ -207,14 +207,17 @@ class Evaluation:
             parts = (split.train, split.validation, split.test)
             return Problem(data.Split(*(data.Subset(part.images) for part in parts)))
         index = None if held_out is None else data.held_out_index(image_set, held_out)
-        return Problem(split, tuple(image_set.class_names), index, self._judge_maker())
+        return Problem(split, tuple(image_set.class_names), index, self._make_judge)
 
-    def _judge_maker(self) -> Callable:
+    @functools.cached_property
+    def _make_judge(self) -> Callable:
+        """Makes the judge when it is first asked for: one, whatever the seeds of the runs."""
         made_by = hashlib.sha256(Path(judge.__file__).read_bytes()).hexdigest()[:8]
         path = self._store.folder / f"judge-{self.image_set.fingerprint}-{made_by}.keras"
 
+        @functools.cache
         def make():
-            split = data.split(self.image_set)  # one judge, whatever the seeds of the runs
+            split = data.split(self.image_set)
             return judge.train_judge(split, len(self.image_set.class_names), path)
 
         return make
@@ -310,8 +313,7 @@ class Store:
         self.used: set[Path] = set()
 
     def path(self, comparison: str, name: str, digest: str) -> Path:
-        safe = re.sub(r"[^\w.-]+", "_", name)
-        return self.folder / comparison / f"{safe}-{digest}.npz"
+        return self.folder / comparison / f"{safe_name(name)}-{digest}.npz"
 
     def get(self, path: Path) -> Measurement | None:
         """What is kept there; None where there is nothing or it cannot be read."""
@@ -351,6 +353,7 @@ def digest(name: str, *parts) -> str:
     return seen.hexdigest()[:16]
 
 
+@functools.cache
 def sources(module: str) -> list[Path]:
     """A comparison's file and those beside it that it, or one of them, imports."""
     folder, start = Path(__file__).parent / "comparisons", "keras_ae.comparisons."

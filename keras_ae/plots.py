@@ -255,22 +255,15 @@ def curves(
     *,
     bands: dict[str, np.ndarray] | None = None,
     log_x: bool = False,
-    diagonal: bool = False,
-    markers: bool = False,
 ) -> Path:
     """Lines (x, y) by name in one plot, the legend beside it; `bands` are half-widths around y."""
     figure, axes = new_figure(WIDTH * 0.85, 4.6)
     axis = axes[0]
-    if diagonal:
-        axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
     for name, (x, y) in series.items():
-        style = dict(styles[name])
-        if not markers:
-            style.pop("marker", None)
-        axis.plot(x, y, label=name, linewidth=1.6, markersize=4, **style)
+        axis.plot(x, y, label=name, linewidth=1.6, markersize=4, **styles[name])
         if bands and name in bands:
             low, high = y - bands[name], y + bands[name]
-            axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            axis.fill_between(x, low, high, color=styles[name]["color"], alpha=0.15, linewidth=0)
     if log_x:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:,g}")

@@ -33,14 +33,13 @@ class GridProgress:
         return RunProgress(self)
 
     def line(self, epoch: int, epochs: int, logs: dict) -> str:
-        share = self.done / self.num_epochs
-        bar = ("#" * round(20 * share)).ljust(20, ".")
         left = self.seconds / max(self.trained, 1) * (self.num_epochs - self.done)
         losses = f"loss {logs['loss']:.2f} = {logs['reconstruction_loss']:.2f} reconstruction"
         losses += f" + {logs['latent_loss']:.2f} latent"
         if "val_loss" in logs:
             losses += f", validation {logs['val_loss']:.2f}"
-        return f"[{bar}] epoch {epoch}/{epochs}  {losses}  {clock(left)} left"
+        done = bar(self.done, self.num_epochs)
+        return f"{done} epoch {epoch}/{epochs}  {losses}  {clock(left)} left"
 
 
 class RunProgress(keras.callbacks.Callback):
@@ -66,6 +65,10 @@ class RunProgress(keras.callbacks.Callback):
             print(f"\r\x1b[K{line}", end=end, flush=True)
         elif epoch + 1 == epochs or (epoch + 1) % -(-epochs // LINES_WITHOUT_A_TERMINAL) == 0:
             print(line, flush=True)
+
+
+def bar(done: int, number: int) -> str:
+    return f"[{'#' * round(20 * done / number):.<20}]"
 
 
 def clock(seconds: float) -> str:
@@ -96,8 +99,7 @@ class StepProgress:
         if not self.enabled:
             return
         done = self.num_steps - len(self.left)
-        bar = ("#" * round(20 * done / self.num_steps)).ljust(20, ".")
-        line = f"[{bar}] {done + 1}/{self.num_steps}  {subject}"
+        line = f"{bar(done, self.num_steps)} {done + 1}/{self.num_steps}  {subject}"
         left = f"  {clock(self.seconds_left())} left" if self.seconds else ""
         if sys.stdout.isatty():
             print(f"\r\x1b[K{line}: {kind}{left}", end="", flush=True)

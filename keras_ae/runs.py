@@ -45,7 +45,12 @@ def run_name(
     if held_out is not None:
         parts.append(f"without-{held_out}")
     parts += [f"{name}-{value}" for name, value in (arguments or {}).items()]
-    return re.sub(r"[^\w.-]+", "_", "-".join([*parts, f"seed{seed}"]))
+    return safe_name("-".join([*parts, f"seed{seed}"]))
+
+
+def safe_name(text: str) -> str:
+    """`text` as a part of a file's name."""
+    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def write_beside(path: Path, write: Callable[[Path], None]) -> None:

@@ -265,5 +265,5 @@ def test_pictures_and_gifs_that_come_back(tmp_path, monkeypatch, shape, labels):
 
 
 def test_file_names_are_safe():
-    assert re.fullmatch(r"[\w.-]+", interpolation.safe("sparse, beta 2/3 [1, 2] <ä>"))
-    assert interpolation.safe("beta_vae_loose") == "beta_vae_loose"
+    assert re.fullmatch(r"[\w.-]+", interpolation.safe_name("sparse, beta 2/3 [1, 2] <ä>"))
+    assert interpolation.safe_name("beta_vae_loose") == "beta_vae_loose"

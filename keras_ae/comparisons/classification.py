@@ -92,7 +92,7 @@ def draw(
             styles[label] = dict(zip(("color", "linestyle", "marker"), next(greys), strict=True))
     path = plots.curves(
         series, styles, ("labelled training images", "accuracy on the test images"),
-        folder / "classification.png", bands=bands, log_x=True, markers=True,
+        folder / "classification.png", bands=bands, log_x=True,
     )  # fmt: skip
     figures = [
         Figure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.runs import safe_name
 
 NUM_STEPS = 12
 NUM_PAIRS = 20  # beside the one that is shown
@@ -89,7 +89,7 @@ def draw(
     caption = f"The way {words} through the code, one row a configuration (its first seed)"
     figures = [Figure(path, caption + (", under the blend of the pixels." if references else "."))]
     for label, frames in strips.items():
-        path = folder / f"interpolation-{safe(label)}.gif"
+        path = folder / f"interpolation-{safe_name(label)}.gif"
         plots.oscillating_gif(frames, path)
         figures.append(Figure(path, f"{label}: {words} and back again."))
     return figures
@@ -208,8 +208,3 @@ def nearest_distances(pixels: np.ndarray, images: np.ndarray) -> np.ndarray:
     from sklearn.metrics import pairwise_distances_argmin_min
 
     return pairwise_distances_argmin_min(pixels, images.reshape(len(images), -1))[1]
-
-
-def safe(label: str) -> str:
-    """The label as a part of a file's name."""
-    return re.sub(r"[^\w.-]+", "_", label)
