@@ -13,6 +13,7 @@ import argparse
 import ast
 import contextlib
 import difflib
+import functools
 import importlib.util
 import os
 import platform
@@ -73,11 +74,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--bake-off",
         action="store_true",
-        help="every variant twice: as it is, and in 2 dimensions without class 1",
+        help="the nine of the bake-off twice: in 20 dimensions, and in 2 without class 1",
     )
     add("--list", action="store_true", help="show the variants and their sizes")
     add("--dataset", help="mnist, fashion_mnist, kmnist, quickdraw, digits, or a path to your own")
     add("--classes", nargs="+", action="extend", metavar="CLASS", help="classes of quickdraw")
+    add(
+        "--binarize",
+        choices=("threshold", "bernoulli"),
+        help="black and white images: by half of full intensity, or drawn once with the intensity "
+        "as the probability",
+    )
     add("--data-dir", help="where data sets are prepared or to be found")
     add(
         "--set",
@@ -87,7 +94,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="further arguments of the variants, such as beta=4 hidden_units=256,64",
     )
-    add("--latent-dim", type=at_least(1), default=20)
+    add("--latent-dim", type=at_least(1), help="default: the variant's own, mostly 20")
     add("--held-out-class", metavar="CLASS", help="train without this class")
     add("--epochs", type=at_least(1), default=60)
     add("--batch-size", type=at_least(1), help="default: 256, or all images if fewer")
@@ -103,9 +110,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if not (options.list or options.bake_off or options.variant):
         parser.error("say what to train: --variant NAME, --variant all or --bake-off")
     if options.bake_off and options.variant:
-        parser.error("--bake-off trains every variant; leave --variant out")
-    known = list(table_of("variants").VARIANTS)
-    names = known if options.bake_off or "all" in (options.variant or []) else options.variant or []
+        parser.error("--bake-off says which variants to train; leave --variant out")
+    table = table_of("variants")
+    known = list(table.VARIANTS)
+    names = list(table.BAKE_OFF) if options.bake_off else options.variant or []
+    names = known if "all" in names else names
     parser.refuse_unknown("variant", names, known)
     options.variant = list(dict.fromkeys(names))
     try:
@@ -262,29 +271,31 @@ def train(options: argparse.Namespace) -> int:
                 f"--batch-size {options.batch_size} is more than the {len(split.train)} training "
                 f"images of {image_set.name}: give at most {len(split.train)}, or leave it out."
             )
-        run = Run(run_directory(options, image_set, variant, latent_dim, held_out))
-        config = resolved(options, image_set, split, variant, latent_dim, held_out)
-        config["model"] = build(config, options).get_config()
+        make = functools.partial(build, options, image_set, variant, latent_dim)
+        model = make()
+        run = Run(run_directory(options, image_set, variant, model.latent_dim, held_out))
+        config = resolved(options, image_set, split, variant, model.latent_dim, held_out)
+        config["model"] = model.get_config()
         if run.started and not options.overwrite:
             run.start(config)
-        jobs.append((run, config, split))
+        jobs.append((run, config, split, make))
     say(describe(image_set, jobs[0][2]))
     if options.overwrite:  # all at once: after an interruption there is one way to go on
-        for run, _, _ in jobs:
+        for run, *_ in jobs:
             run.clear()
-    open_jobs = [run for run, _, _ in jobs if not run.finished]
+    open_jobs = [run for run, *_ in jobs if not run.finished]
     progress = GridProgress(len(open_jobs) * options.epochs, enabled=not options.quiet)
-    for number, (run, config, split) in enumerate(jobs, start=1):
+    for number, (run, config, split, make) in enumerate(jobs, start=1):
         title = f"[{number}/{len(jobs)}] {run.directory}"
         if run.finished:
-            say(f"{title}: finished before, {summary(run.results)}")
+            say(f"{title}: finished before, {summary(run)}")
             model = run.load_model() if options.export and not run.exported else None
         else:
             keras.utils.set_random_seed(options.seed)
-            model = build(config, options)
+            model = make()
             say(f"{title}: {model.count_params():,} parameters")
             train_run(run, config, model, split, options, progress, say)
-            say(f"test: {summary(run.results)}")
+            say(f"test: {summary(run)}")
         if options.export and not run.exported:
             say(f"exported to {run.export(model)}")
         keras.backend.clear_session()
@@ -308,18 +319,21 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
     model.fit(
-        split.train.images,
+        *inputs_of(model, split.train),
         batch_size=config["request"]["batch_size"],
         epochs=options.epochs,
         initial_epoch=first_epoch,
-        validation_data=split.validation.images,
+        validation_data=inputs_of(model, split.validation),
         callbacks=callbacks,
         verbose=0,
     )
-    seen = split.test.images
+    if hasattr(model, "fit_prior"):
+        say("fitting the prior of the codes")
+        model.fit_prior(split.train.images)
+    seen = split.test
     if config["request"]["held_out_class"] is not None:
-        seen = seen[split.test.labels != config["data"]["held_out_index"]]
-    losses = model.evaluate(seen, verbose=0, return_dict=True)
+        seen = seen.where(seen.labels != config["data"]["held_out_index"])
+    losses = model.evaluate(*inputs_of(model, seen), verbose=0, return_dict=True)
     seconds = sorted(row["seconds"] for row in keep.rows)
     results = {name: float(value) for name, value in losses.items()}
     results["num_images"] = len(seen)
@@ -328,21 +342,33 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     run.finish(model, results)
 
 
-def build(config: dict, options):
+def inputs_of(model, subset) -> tuple:
+    """What `fit` and `evaluate` are given: images, and labels where the variant takes them."""
+    return (subset.images, subset.labels) if model.needs_labels else (subset.images,)
+
+
+def build(options, image_set, variant: str, latent_dim: int | None):
+    """The variant, compiled; a latent_dim of None leaves its size to the variant."""
     import keras
 
     from keras_ae.variants import VARIANTS
 
-    request = config["request"]
+    arguments = {} if latent_dim is None else {"latent_dim": latent_dim}
+    if VARIANTS[variant].load().needs_labels:
+        if len(image_set.class_names) < 2:
+            raise ValueError(f"{variant} needs class labels, and {image_set.name} has none.")
+        arguments["num_classes"] = len(image_set.class_names)
     try:
-        model = VARIANTS[request["variant"]](
-            image_shape=config["data"]["image_shape"],
-            latent_dim=request["latent_dim"],
-            seed=options.seed,
-            **request["arguments"],
+        model = VARIANTS[variant](
+            image_shape=image_set.image_shape, seed=options.seed, **arguments, **options.set
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(unbuildable(request, error)) from error
+        raise ValueError(unbuildable(variant, options.set, error)) from error
+    if model.pixel_range != (0.0, 1.0):
+        raise ValueError(
+            f"output_activation {model.output_activation} is for images in [-1, 1], and those of "
+            "the data sets are in [0, 1]: use it from your own code."
+        )
     model.compile(
         keras.optimizers.Adam(options.learning_rate),
         jit_compile={"auto": "auto", "on": True, "off": False}[options.jit],
@@ -350,24 +376,26 @@ def build(config: dict, options):
     return model
 
 
-def unbuildable(request: dict, error: Exception) -> str:
+def unbuildable(variant: str, arguments: dict, error: Exception) -> str:
     """Why a variant does not take the arguments of --set."""
     from keras_ae.variants import VARIANTS
 
-    known = set(VARIANTS[request["variant"]]().get_config())
-    known -= {"name", "trainable", "dtype", "image_shape", "latent_dim", "seed"}
-    for name in request["arguments"]:
+    known = set(VARIANTS[variant]().get_config())
+    known -= {"name", "trainable", "dtype", "image_shape", "latent_dim", "seed", "num_classes"}
+    for name in arguments:
         if name not in known:
-            return (
-                f"{request['variant']} has no argument {name!r}; it has {', '.join(sorted(known))}"
-            )
-    given = ", ".join(f"{name}={value!r}" for name, value in request["arguments"].items())
-    return f"{request['variant']} cannot be built with {given}: {str(error).splitlines()[0]}"
+            return f"{variant} has no argument {name!r}; it has {', '.join(sorted(known))}"
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{variant} cannot be built with {given}: {str(error).splitlines()[0]}"
 
 
 def planned_runs(options, image_set) -> list[tuple]:
-    """The grid: (variant, latent_dim, held-out class as its name or None)."""
+    """The grid: (variant, latent_dim or None, held-out class as its name or None)."""
     from keras_ae import data
+    from keras_ae.variants import VARIANTS
+
+    def size(variant):
+        return options.latent_dim or VARIANTS[variant].latent_dim
 
     def name_of(held_out):
         if held_out is None:
@@ -376,24 +404,29 @@ def planned_runs(options, image_set) -> list[tuple]:
 
     if not options.bake_off:
         held_out = name_of(options.held_out_class)
-        return [(variant, options.latent_dim, held_out) for variant in options.variant]
+        return [(variant, size(variant), held_out) for variant in options.variant]
     held_out = name_of("1" if options.held_out_class is None else options.held_out_class)
-    full = [(variant, options.latent_dim, None) for variant in options.variant]
+    full = [(variant, size(variant), None) for variant in options.variant]
     return full + [(variant, 2, held_out) for variant in options.variant]
 
 
 def chosen_data(data, options):
     """The data set asked for, or the default with a notice where it is not MNIST."""
     if options.dataset is None:
-        return data.load_default(data_dir=options.data_dir)
-    return data.load(options.dataset, classes=options.classes, data_dir=options.data_dir), None
+        image_set, notice = data.load_default(data_dir=options.data_dir)
+        options.dataset = image_set.name
+    else:
+        image_set = data.load(options.dataset, classes=options.classes, data_dir=options.data_dir)
+        notice = None
+    if options.binarize:
+        image_set = data.binarized(image_set, options.binarize)
+    return image_set, notice
 
 
-def data_source(options, image_set) -> str:
+def data_source(dataset: str) -> str:
     """What `keras_ae.data.load` takes to find the data again: a name or an absolute path."""
     from keras_ae import data
 
-    dataset = options.dataset or image_set.name
     if dataset in data.DATASETS:
         return dataset
     return os.path.abspath(dataset) if os.path.exists(dataset) else dataset
@@ -432,8 +465,9 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
             "jit": options.jit,
         },
         "data": {
-            "source": data_source(options, image_set),
+            "source": data_source(options.dataset),
             "classes": options.classes,
+            "binarize": options.binarize,
             "data_dir": options.data_dir and os.path.abspath(options.data_dir),
             "image_shape": list(image_set.image_shape),
             "class_names": list(image_set.class_names),
@@ -476,9 +510,13 @@ def describe(image_set, split) -> str:
     )
 
 
-def summary(results: dict) -> str:
+def summary(run) -> str:
+    results, model = run.results, run.config["model"]
+    # Runs from before there was a choice have no such entry.
+    measure = {"bce": "nats an image (BCE)", "mse": "squared error an image"}
     return (
-        f"{results['reconstruction_loss']:.2f} nats an image (BCE), latent loss "
+        f"{results['reconstruction_loss']:.2f} "
+        f"{measure[model.get('reconstruction_loss', 'bce')]}, latent loss "
         f"{results['latent_loss']:.2f}; {results['seconds_per_epoch']:.2f} s an epoch"
     )
 

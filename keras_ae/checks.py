@@ -14,18 +14,20 @@ def check_images(
     image_shape: Sequence[int] | None = None,
     *,
     name: str = "images",
+    pixel_range: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Returns `images` as float32 in [0, 1], or says what is wrong with them.
+    """Returns `images` as float32 in `pixel_range`, or says what is wrong with them.
 
     Args:
-        images: Array of shape `(N, *image_shape)`: numbers in [0, 1], N >= 1.
+        images: Array of shape `(N, *image_shape)`: numbers in `pixel_range`, N >= 1.
         image_shape: The shape one image must have, `(height, width)` or
             `(height, width, channels)`. Without it any such shape is accepted.
         name: What to call the array in an error.
+        pixel_range: The lowest and the highest pixel there may be.
 
     Raises:
         ValueError: not numeric, empty, of the wrong rank or shape, with NaN or infinite pixels,
-            or with pixels outside [0, 1].
+            or with pixels outside `pixel_range`.
     """
     try:
         images = np.asarray(images)
@@ -50,21 +52,46 @@ def check_images(
         )
     if images.size == 0:
         raise ValueError(f"{name} must hold at least one image; received the shape {images.shape}.")
+    interval = f"[{pixel_range[0]:g}, {pixel_range[1]:g}]"
     lowest, highest = images.min(), images.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         what = "NaN" if np.isnan(lowest) or np.isnan(highest) else "infinite"
-        raise ValueError(f"{name} must have pixels in [0, 1]; received {what} pixels.")
-    if lowest < 0 or highest > 1:
-        advice = (
-            "Divide them by 255."
-            if lowest >= 0 and highest <= 255
-            else "Rescale them to that range."
-        )
+        raise ValueError(f"{name} must have pixels in {interval}; received {what} pixels.")
+    if lowest < pixel_range[0] or highest > pixel_range[1]:
+        from_bytes = pixel_range == (0.0, 1.0) and lowest >= 0 and highest <= 255
+        advice = "Divide them by 255." if from_bytes else "Rescale them to that range."
         raise ValueError(
-            f"{name} must have pixels in [0, 1]; received pixels from {lowest:g} to {highest:g}. "
-            + advice
+            f"{name} must have pixels in {interval}; received pixels from {lowest:g} to "
+            f"{highest:g}. {advice}"
         )
     return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def check_labels(labels, num_images: int, num_classes: int) -> np.ndarray:
+    """Returns `labels` as int32, or says what is wrong with them.
+
+    Args:
+        labels: Whole numbers in `range(num_classes)`, of any numeric type, `(num_images,)`.
+
+    Raises:
+        ValueError: none given, not numeric, of another shape, or not among the classes.
+    """
+    if labels is None:
+        raise ValueError("labels must be given, one an image: fit(images, labels); received None.")
+    labels = np.asarray(labels)
+    if labels.shape != (num_images,):
+        raise ValueError(
+            f"labels must have the shape ({num_images},), one an image; received {labels.shape}."
+        )
+    if labels.dtype.kind not in "iuf":
+        raise ValueError(f"labels must be numbers; received dtype {labels.dtype}.")
+    known = (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
+    if not known.all():
+        raise ValueError(
+            f"labels must be whole numbers from 0 to {num_classes - 1}; received "
+            f"{labels[~known][0]}."
+        )
+    return labels.astype(np.int32)
 
 
 def check_size(name: str, value) -> int:
@@ -108,6 +135,13 @@ def check_flag(name: str, value) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {value!r}.")
     return bool(value)
+
+
+def check_choice(name: str, value, choices: Sequence[str]) -> str:
+    """`value` itself, or a ValueError unless it is one of `choices`."""
+    if value not in list(choices):
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
+    return value
 
 
 def one_line(error: BaseException) -> str:

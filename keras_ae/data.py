@@ -24,7 +24,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -42,9 +42,11 @@ from keras_ae.image_files import (
 )
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist", "quickdraw", "digits")
+BINARIZATIONS = ("threshold", "bernoulli")
 
 # The test images of a set that names none are drawn with this seed, whatever the seed of the run.
 _TEST_SEED = 7
+_BINARIZATION_SEED = 7
 _NUM_VALIDATION = 5000
 _NUM_FEW_LABELS = 550
 _QUICKDRAW_URL = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
@@ -129,6 +131,10 @@ class Subset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def where(self, chosen: np.ndarray) -> Subset:
+        """Those that a mask or indices choose."""
+        return Subset(self.images[chosen], None if self.labels is None else self.labels[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -199,6 +205,37 @@ def load_default(*, data_dir: str | os.PathLike | None = None) -> tuple[ImageSet
             f"`digits` of scikit-learn instead. The reason: {error}"
         )
         return load("digits"), notice
+
+
+def binarized(image_set: ImageSet, how: str) -> ImageSet:
+    """The set in black and white, the same at every call; `_<how>` is added to its name.
+
+    Args:
+        image_set: What `load` returned.
+        how: "threshold": a pixel is white from half of full intensity on. "bernoulli": it is white
+            with its intensity as the probability, drawn once for good (Salakhutdinov and Murray,
+            "On the quantitative analysis of deep belief networks", ICML 2008, section 4.2).
+
+    Raises:
+        DataError: an unknown `how`.
+    """
+    if how not in BINARIZATIONS:
+        raise DataError(f"how must be one of {_listed(BINARIZATIONS)}; received {how!r}.")
+    random = np.random.default_rng(_BINARIZATION_SEED)
+
+    def in_black_and_white(images: np.ndarray) -> np.ndarray:
+        full = 255 if images.dtype == np.uint8 else 1
+        if how == "threshold":
+            return np.where(images >= full / 2, np.uint8(255), np.uint8(0))
+        white = [random.random(image.shape, np.float32) * full < image for image in images]
+        return np.where(white, np.uint8(255), np.uint8(0))
+
+    return replace(
+        image_set,
+        name=f"{image_set.name}_{how}",
+        train_images=in_black_and_white(image_set.train_images),
+        test_images=in_black_and_white(image_set.test_images),
+    )
 
 
 def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | None = None) -> Split:

@@ -11,7 +11,8 @@ def export_saved_model(model, filepath, verbose=None) -> None:
 
     Endpoints, each a method of what `tf.saved_model.load` returns: `serve(images)` the
     reconstructions, `encode(images)`, `decode(latents)`, `anomaly_score(images)`, all with a free
-    batch size, and `sample(num_samples, seed)`, two int32 scalars, where the model has a prior.
+    batch size, and `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
+    `sample_class(num_samples, seed, label)` too, where it was trained with labels.
     All are deterministic: a VAE's code is its mean.
     """
     images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
@@ -21,6 +22,10 @@ def export_saved_model(model, filepath, verbose=None) -> None:
     def sample(num_samples, seed):
         return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0])))
 
+    def sample_class(num_samples, seed, label):
+        labels = model.known_labels(tf.fill([num_samples], label))
+        return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0]), labels))
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", lambda images: model.reconstruct(images), [images])
@@ -29,4 +34,6 @@ def export_saved_model(model, filepath, verbose=None) -> None:
     archive.add_endpoint("anomaly_score", lambda images: model.anomaly_score(images), [images])
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])
+    if model.can_sample and model.needs_labels:
+        archive.add_endpoint("sample_class", sample_class, [scalar, scalar, scalar])
     archive.write_out(filepath, verbose=verbose)

@@ -1,4 +1,4 @@
-"""The one place where the scale of a loss is defined: nats per image.
+"""The one place where the scale of a loss is defined: nats per image, or squared error per image.
 
 Every function sums over what belongs to one image (pixels, code units), so that reconstruction
 and latent terms can be added without further factors.
@@ -27,15 +27,40 @@ def per_image_bce(targets, logits) -> tf.Tensor:
     Raises:
         ValueError: the two shapes differ.
     """
-    targets = tf.cast(targets, tf.float32)
-    logits = tf.cast(logits, tf.float32)
-    if not targets.shape.is_compatible_with(logits.shape):
-        raise ValueError(
-            f"The targets must be images of the shape {tuple(logits.shape[1:])}; received targets "
-            f"of the shape {tuple(targets.shape)}. Labels are not targets: fit(images) is enough."
-        )
+    targets, logits = alike(targets, logits)
     pixel_bce = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     return tf.reduce_sum(pixel_bce, axis=list(range(1, logits.shape.rank)))
+
+
+def per_image_mse(targets, pixels) -> tf.Tensor:
+    """Squared error summed over the pixels of each image, in squared units of the pixels.
+
+    Half of it is the negative log-likelihood, in nats and up to a constant, of a Gaussian decoder
+    with unit variance.
+
+    Args:
+        targets: Images, shape `(batch, ...)`.
+        pixels: Reconstructions, same shape.
+
+    Returns:
+        Shape `(batch,)`.
+
+    Raises:
+        ValueError: the two shapes differ.
+    """
+    targets, pixels = alike(targets, pixels)
+    return tf.reduce_sum(tf.square(pixels - targets), axis=list(range(1, pixels.shape.rank)))
+
+
+def alike(targets, outputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both in float32, or a ValueError where the targets are no images of the outputs' shape."""
+    targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
+    if not targets.shape.is_compatible_with(outputs.shape):
+        raise ValueError(
+            f"The targets must be images of the shape {tuple(outputs.shape[1:])}; received targets "
+            f"of the shape {tuple(targets.shape)}. Labels are not targets: fit(images) is enough."
+        )
+    return targets, outputs
 
 
 def entropy_floor(images: np.ndarray) -> np.ndarray:
@@ -73,6 +98,25 @@ def gaussian_kl(z_mean, z_log_var) -> tf.Tensor:
     # expm1(v) - v keeps digits near v = 0 where exp(v) - 1 - v loses them, and is never negative.
     kl = 0.5 * (tf.square(z_mean) + tf.math.expm1(z_log_var) - z_log_var)
     return tf.reduce_sum(kl, axis=-1)
+
+
+def gaussian_log_ratio(latents, z_mean, z_log_var) -> tf.Tensor:
+    """log q(z|x) - log p(z) of q = N(z_mean, exp(z_log_var)) and p = N(0, I), summed over the code.
+
+    Its mean over draws from q is `gaussian_kl`; of a single draw it may be negative.
+
+    Args:
+        latents: z, shape `(..., latent_dim)`.
+        z_mean: Shape `(..., latent_dim)`, alike or to be broadcast.
+        z_log_var: Logarithm of the variance, as `z_mean`.
+
+    Returns:
+        Shape `(...)`, in nats.
+    """
+    latents = tf.cast(latents, tf.float32)
+    z_log_var = tf.cast(z_log_var, tf.float32)
+    noise = (latents - tf.cast(z_mean, tf.float32)) * tf.exp(-0.5 * z_log_var)
+    return 0.5 * tf.reduce_sum(tf.square(latents) - tf.square(noise) - z_log_var, axis=-1)
 
 
 def bernoulli_kl(target: float, activations) -> tf.Tensor:

@@ -14,8 +14,8 @@ class CodebookUsage(keras.metrics.Metric):
     share of scalars chosen at least once, in [0, 1].
 
     Args:
-        num_dims: Codebooks, one for each latent dimension.
-        num_embeddings: Scalars in each.
+        num_dims: Codebooks, one for each latent dimension; 1 for one that all share.
+        num_embeddings: Scalars, or vectors, in each.
     """
 
     def __init__(self, num_dims: int, num_embeddings: int, name: str = "usage", **kwargs):
@@ -26,8 +26,9 @@ class CodebookUsage(keras.metrics.Metric):
         )
 
     def update_state(self, indices) -> None:
-        """Counts chosen indices, int32 `(batch, num_dims)`."""
+        """Counts chosen indices, int32 `(batch, num_dims)`; of one codebook, of any shape."""
         num_dims = self.counts.shape[0]
+        indices = tf.reshape(indices, (-1, num_dims))
         flat = tf.reshape(indices + tf.range(num_dims) * self.num_embeddings, [-1])
         counts = tf.math.unsorted_segment_sum(
             tf.ones_like(flat, tf.float32), flat, num_dims * self.num_embeddings
@@ -42,3 +43,39 @@ class CodebookUsage(keras.metrics.Metric):
             "perplexity": tf.reduce_mean(tf.exp(entropy)),
             "codebook_usage": tf.reduce_mean(tf.cast(counts > 0.0, tf.float32)),
         }
+
+
+class ActiveUnits(keras.metrics.Metric):
+    """How many units of a Gaussian code say something of the image, since the last reset.
+
+    A unit is active where the variance of its posterior mean over the images exceeds `threshold`
+    (Burda et al., arXiv 1509.00519, section 5.2). `result()` is their number, a scalar.
+
+    Args:
+        latent_dim: Units of the code.
+        threshold: >= 0, in squared units of the code.
+    """
+
+    def __init__(
+        self, latent_dim: int, threshold: float = 0.01, name: str = "active_units", **kwargs
+    ):
+        super().__init__(name=name, **kwargs)
+        self.threshold = threshold
+        # Plain sums: they add up over the replicas of a distributed training.
+        self.num_images = self.add_variable((), initializer="zeros", name="num_images")
+        self.sums = self.add_variable((latent_dim,), initializer="zeros", name="sums")
+        self.squares = self.add_variable((latent_dim,), initializer="zeros", name="squares")
+
+    def update_state(self, z_mean) -> None:
+        """Adds the posterior means of some images, `(batch, latent_dim)`."""
+        z_mean = tf.cast(z_mean, self.sums.dtype)
+        self.num_images.assign_add(tf.cast(tf.shape(z_mean)[0], self.num_images.dtype))
+        self.sums.assign_add(tf.reduce_sum(z_mean, axis=0))
+        self.squares.assign_add(tf.reduce_sum(tf.square(z_mean), axis=0))
+
+    def result(self):
+        num_images = tf.convert_to_tensor(self.num_images)
+        mean = tf.math.divide_no_nan(tf.convert_to_tensor(self.sums), num_images)
+        square = tf.math.divide_no_nan(tf.convert_to_tensor(self.squares), num_images)
+        active = square - tf.square(mean) > self.threshold
+        return tf.reduce_sum(tf.cast(active, tf.float32))

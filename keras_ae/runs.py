@@ -259,8 +259,10 @@ class KeepRun(keras.callbacks.Callback):
 
 
 def state_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """All that training changes: weights, noise states, the optimizer's variables."""
-    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    """All that training changes: weights, noise states, the optimizers' variables."""
+    groups = {"model": model.variables}
+    for number, optimizer in enumerate(model.optimizers):
+        groups[f"optimizer_{number}" if number else "optimizer"] = optimizer.variables
     return {
         f"{group}/{number:03d}": variable
         for group, variables in groups.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from keras_ae import data
 from keras_ae.checks import one_line
 from keras_ae.runs import Run, RunError
-from keras_ae.variants import VARIANTS
+from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 REQUEST = {
     "variant": str,
@@ -139,20 +140,40 @@ def labels(runs: list[TrainedRun]) -> dict[Path, str]:
 def labels_of_a_kind(runs: list[TrainedRun]) -> dict[Path, str]:
     words = {"latent_dim": "{}-d", "epochs": "{} epochs", "batch_size": "batch {}"}
     words["learning_rate"] = "learning rate {:g}"
-    usual = {
-        key: Counter(run.request[key] for run in runs).most_common(1)[0][0] for key in words if runs
-    }
+    usual = {key: most_common(run.request[key] for run in runs) for key in words if runs}
     named = {}
     for run in runs:
         parts = [run.request["variant"]]
         parts += [f"{name} {value}" for name, value in run.request["arguments"].items()]
+        expected = {**usual, "latent_dim": usual_size(run, runs)}
         parts += [
             pattern.format(run.request[key])
             for key, pattern in words.items()
-            if run.request[key] != usual[key]
+            if run.request[key] != expected[key]
         ]
         named[run.directory] = ", ".join(parts)
     return named
+
+
+def most_common(values: Iterable):
+    return Counter(values).most_common(1)[0][0]
+
+
+def usual_size(run: TrainedRun, runs: list[TrainedRun]) -> int:
+    """The latent_dim that needs no mention: most runs' or, where a variant has its own, that."""
+
+    def own_size(variant: str) -> int | None:
+        sizes = [run.request["latent_dim"] for run in runs if run.request["variant"] == variant]
+        preset = VARIANTS[variant].latent_dim
+        if preset is None:  # it follows from the image, unless a smaller one was asked for
+            return max(sizes)
+        return preset if preset != Preset.latent_dim and preset in sizes else None
+
+    own = own_size(run.request["variant"])
+    if own is not None:
+        return own
+    others = [other for other in runs if own_size(other.request["variant"]) is None]
+    return most_common(other.request["latent_dim"] for other in others)
 
 
 def in_order(runs: list[TrainedRun]) -> list[TrainedRun]:
@@ -182,7 +203,7 @@ def missing(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict]:
         kinds.append(((2, name), words, ["--latent-dim", "2", "--held-out-class", name]))
     lacking = []
     for kind, words, flags in kinds:
-        names = [name for name in VARIANTS if (name, *kind) not in have]
+        names = [name for name in BAKE_OFF if (name, *kind) not in have]
         if names:
             command = ["python", "train.py", "--variant", *names, *data_flags(runs[0]), *flags]
             lacking.append({"what": f"{', '.join(names)}, {words}", "command": shlex.join(command)})
@@ -193,6 +214,7 @@ def data_flags(run: TrainedRun) -> list[str]:
     """The arguments of train.py that train beside a run: its data, its folder, its epochs."""
     flags = ["--dataset", run.data["source"]]
     flags += ["--classes", *run.data["classes"]] if run.data.get("classes") else []
+    flags += ["--binarize", run.data["binarize"]] if run.data.get("binarize") else []
     flags += ["--data-dir", run.data["data_dir"]] if run.data["data_dir"] else []
     folder = str(run.directory.parent.parent)
     flags += [] if folder == "runs" else ["--output-dir", folder]

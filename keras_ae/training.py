@@ -32,7 +32,7 @@ class MemoryFeed:
     """Images in memory and the position within an epoch over them.
 
     Args:
-        images: Inputs, `(N, ...)`.
+        images: Inputs, `(N, ...)`, or a nest of such arrays.
         targets: Targets of the same shape, or None where they are the inputs.
         sample_weight: Shape `(N,)`, or None.
         batch_size: Images a step; the last step of an epoch takes what is left.
@@ -40,12 +40,12 @@ class MemoryFeed:
     """
 
     def __init__(self, images, targets, sample_weight, batch_size: int, seed: int | None):
-        def tensor(array):
-            return None if array is None else tf.convert_to_tensor(array, tf.float32)
-
         targets = None if targets is images else targets
-        self.data = (tensor(images), tensor(targets), tensor(sample_weight))
-        self.num_images = int(self.data[0].shape[0])
+        self.data = tuple(
+            None if part is None else tf.nest.map_structure(tf.convert_to_tensor, part)
+            for part in (images, targets, sample_weight)
+        )
+        self.num_images = num_items(images)
         self.batch_size = batch_size
         self.seed = seed
         self.num_full = self.num_images // batch_size
@@ -103,15 +103,27 @@ def needs_every_batch(callback: keras.callbacks.Callback) -> bool:
 
 
 def is_array(x) -> bool:
+    """Whether the inputs are in memory: an array, or a dict of arrays."""
+    if isinstance(x, dict):
+        return any(map(is_array, x.values()))
     return isinstance(x, (np.ndarray, tf.Tensor, list)) or hasattr(x, "__array__")
+
+
+def num_items(inputs) -> int:
+    """The length of an array, or of the arrays in a nest."""
+    return len(tf.nest.flatten(inputs)[0])
 
 
 class EpochTrainer(keras.Model):
     """A `keras.Model` whose `fit` runs on the fast path where it can.
 
     It can when the images come as an array, outside `tf.distribute` and eager mode. The steps are
-    `train_step`'s either way and in the same order.
+    `train_step`'s either way and in the same order. A subclass has `image_shape`,
+    `check_inputs(inputs)` and `images_of(inputs)`.
     """
+
+    pixel_range = (0.0, 1.0)
+    xla_on_cpu = True  # whether "auto" compiles with XLA where there is no GPU
 
     def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -143,7 +155,8 @@ class EpochTrainer(keras.Model):
             weighted_metrics: Likewise, weighted by `sample_weight`.
             run_eagerly: As in Keras; switches the fast path off.
             steps_per_execution: As in Keras.
-            jit_compile: "auto" compiles the training loop with XLA on any device; True also
+            jit_compile: "auto" compiles the training loop with XLA, on a CPU only where that is
+                faster (`xla_on_cpu`: it is not for convolutions, by 30 times); True also
                 evaluation and prediction; False nothing.
 
         Raises:
@@ -176,7 +189,20 @@ class EpochTrainer(keras.Model):
         config = keras.saving.deserialize_keras_object(config)
         config.pop("loss_weights", None)
         self.compile(**config)
+        self.build_optimizers()
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """All that training steps with; what a run keeps, besides the weights."""
+        return [self.optimizer]
+
+    def build_optimizers(self) -> None:
+        """Makes the optimizers' variables, so that a saved state finds them."""
         self.optimizer.build(self.trainable_variables)
+
+    def own_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
+        """What a variant adds to the callbacks of every `fit`."""
+        return []
 
     def reset_functions(self) -> None:
         """Forgets every traced function: what a change of optimizer or `trainable` needs."""
@@ -186,7 +212,7 @@ class EpochTrainer(keras.Model):
 
     def resume_at(self, epoch: int, epochs: int) -> None:
         """Readies a fresh model for the state that was saved before epoch `epoch` of `epochs`."""
-        self.optimizer.build(self.trainable_variables)
+        self.build_optimizers()
 
     # ---- fit and evaluate ----
 
@@ -229,9 +255,10 @@ class EpochTrainer(keras.Model):
                 f"sample_weight instead. Received class_weight={class_weight!r}."
             )
         self._assert_compile_called("fit")
+        callbacks = joined(self.own_callbacks(epochs), callbacks)
         arguments = dict(epochs=epochs, verbose=verbose, initial_epoch=initial_epoch, **kwargs)
         if not is_array(x):
-            self._check_first_batch(x)
+            x = self._checked_dataset(x)
             return super().fit(
                 x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
                 validation_data=self._checked_validation(validation_data), shuffle=False,
@@ -244,7 +271,7 @@ class EpochTrainer(keras.Model):
             )
         else:
             validation_data = self._checked_validation(validation_data)
-        batch_size = checked_batch_size(batch_size, len(x))
+        batch_size = checked_batch_size(batch_size, num_items(x))
         arguments["validation_data"] = validation_data
         arguments.setdefault("validation_batch_size", BATCH_SIZE)
         if (
@@ -264,15 +291,8 @@ class EpochTrainer(keras.Model):
         )
 
     def _fit_from_memory(self, feed: MemoryFeed, callbacks, arguments) -> keras.callbacks.History:
-        clock = EpochClock(feed)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(clock)
-            every_batch = any(map(needs_every_batch, callbacks.callbacks))
-        else:
-            callbacks = [] if callbacks is None else callbacks
-            callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-            every_batch = any(map(needs_every_batch, callbacks))
-            callbacks = [clock, *callbacks]
+        every_batch = any(map(needs_every_batch, getattr(callbacks, "callbacks", callbacks)))
+        callbacks = joined([EpochClock(feed)], callbacks)
         compiled_steps = self.steps_per_execution
         if compiled_steps == 1 and not every_batch:
             self._use_steps_per_execution(min(feed.num_steps, STEPS_PER_CALL))
@@ -298,14 +318,16 @@ class EpochTrainer(keras.Model):
                 x, y, sample_weight = self._checked(x, y, sample_weight)
                 batch_size = batch_size or BATCH_SIZE
             else:
-                self._check_first_batch(x)
+                x = self._checked_dataset(x)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
             return super().make_train_function(force)
         if force or self._stretch is None:
-            jit = self._requested_jit_compile is not False
+            jit = self._requested_jit_compile
+            if jit == "auto":
+                jit = self.xla_on_cpu or bool(tf.config.list_physical_devices("GPU"))
             self._stretch = tf.function(self._run_stretch, autograph=False, jit_compile=jit)
             # The short last batch runs once an epoch: tracing it is worth it, XLA is not.
             self._single = tf.function(self._run_batch, autograph=False)
@@ -332,7 +354,14 @@ class EpochTrainer(keras.Model):
         tf.while_loop(lambda step: step < stop, body, (start,), parallel_iterations=1)
 
     def _run_batch(self, data, indices):
-        self.train_step(tuple(None if part is None else tf.gather(part, indices) for part in data))
+        self.train_step(
+            tuple(
+                None
+                if part is None
+                else tf.nest.map_structure(lambda array: tf.gather(array, indices), part)
+                for part in data
+            )
+        )
 
     def _use_steps_per_execution(self, num_steps: int) -> None:
         # Keras bakes this number into the functions it traces: each value keeps its own.
@@ -345,21 +374,15 @@ class EpochTrainer(keras.Model):
     def _checked(self, x, y, sample_weight):
         # Keras drops a sample_weight that comes without targets.
         same = y is x or (y is None and sample_weight is not None)
-        x = check_images(x, self.image_shape)
+        x = self.check_inputs(x)
+        num_images = num_items(x)
         if same:
-            y = x
+            y = self.images_of(x)
         elif y is not None:
-            y = check_images(y, self.image_shape, name="targets")
-            if len(y) != len(x):
-                raise ValueError(f"Received {len(x)} images but {len(y)} targets.")
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, dtype=np.float32)
-            if sample_weight.shape != (len(x),) or not np.isfinite(sample_weight).all():
-                raise ValueError(
-                    f"sample_weight must have the shape ({len(x)},), a finite weight an image; "
-                    f"received {sample_weight.shape}."
-                )
-        return x, y, sample_weight
+            y = check_images(y, self.image_shape, name="targets", pixel_range=self.pixel_range)
+            if len(y) != num_images:
+                raise ValueError(f"Received {num_images} images but {len(y)} targets.")
+        return x, y, checked_weight(sample_weight, num_images)
 
     def _checked_validation(self, data):
         if data is None:
@@ -367,23 +390,29 @@ class EpochTrainer(keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if is_array(x):
             return self._checked(x, y, sample_weight)
-        self._check_first_batch(x)
-        return data
+        x = self._checked_dataset(x)
+        return (x, y, sample_weight) if isinstance(data, tuple) else x
 
-    def _check_first_batch(self, x) -> None:
+    def _checked_dataset(self, x):
         """Looks at a dataset's first batch: 0..255 would train without an error, to nonsense."""
         if x is None:
             raise ValueError("There are no images to work on; received x=None.")
         if isinstance(x, tf.data.Dataset):
             for batch in x.take(1):
                 images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
-                check_images(images.numpy(), self.image_shape, name="The dataset's images")
+                check_images(
+                    images.numpy(),
+                    self.image_shape,
+                    name="The dataset's images",
+                    pixel_range=self.pixel_range,
+                )
                 if targets is not None and targets.shape != images.shape:
                     raise ValueError(
                         f"A dataset's targets must be images of the shape {tuple(images.shape)}; "
                         f"received {tuple(targets.shape)}. Labels are not targets: map the dataset "
                         "to its images alone."
                     )
+        return x
 
 
 def checked_batch_size(batch_size: int | None, num_images: int) -> int:
@@ -397,15 +426,43 @@ def checked_batch_size(batch_size: int | None, num_images: int) -> int:
     return int(batch_size)
 
 
+def checked_weight(sample_weight, num_images: int) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    sample_weight = np.asarray(sample_weight, dtype=np.float32)
+    if sample_weight.shape != (num_images,) or not np.isfinite(sample_weight).all():
+        raise ValueError(
+            f"sample_weight must have the shape ({num_images},), a finite weight an image; "
+            f"received {sample_weight.shape}."
+        )
+    return sample_weight
+
+
+def joined(own: list, callbacks):
+    """The callbacks of a `fit` with some of our own before them, in a list or a CallbackList."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        for callback in own:
+            callbacks.append(callback)
+        return callbacks
+    given = callbacks if isinstance(callbacks, Iterable) else [callbacks]
+    return [*own, *(callback for callback in given if callback is not None)]
+
+
 def split_tail(arrays, fraction: float):
     """Splits off the last `fraction` of each array, as Keras's `validation_split` does."""
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"validation_split must lie between 0 and 1; received {fraction!r}.")
-    num = int(np.floor(len(arrays[0]) * (1.0 - fraction)))
-    if num == 0 or num == len(arrays[0]):
+    num_images = num_items(arrays[0])
+    num = int(np.floor(num_images * (1.0 - fraction)))
+    if num == 0 or num == num_images:
         raise ValueError(
-            f"validation_split={fraction} of {len(arrays[0])} images leaves an empty part."
+            f"validation_split={fraction} of {num_images} images leaves an empty part."
         )
-    head = tuple(None if array is None else array[:num] for array in arrays)
-    tail = tuple(None if array is None else array[num:] for array in arrays)
-    return head, tail
+
+    def part(where: slice):
+        return tuple(
+            None if array is None else tf.nest.map_structure(lambda each: each[where], array)
+            for array in arrays
+        )
+
+    return part(slice(None, num)), part(slice(num, None))

@@ -6,16 +6,18 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_flag, check_size
-from keras_ae.layers import VectorQuantizer
+from keras_ae.layers import BinaryBottleneck, CodebookQuantizer, VectorQuantizer
+
+DISCRETE = (BinaryBottleneck, CodebookQuantizer, VectorQuantizer)
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
 class PretrainedEncoder(keras.layers.Layer):
     """Images to an autoencoder's deterministic latents: encoder, then bottleneck, as one layer.
 
-    The bottleneck always infers: the mean of a Gaussian code, the nearest scalars of a quantised
-    one (gradients pass straight through them). It does not learn, and its latent loss is no loss
-    of this layer's model.
+    The bottleneck always infers: the mean of a Gaussian code, the nearest codes of a quantised one
+    or the bits of a binary one (gradients pass straight through those). It does not learn, and its
+    latent loss is no loss of this layer's model.
     While the layer is trainable the encoder does in training what it did in its own (batch
     statistics, corruption); frozen, with `trainable = False`, it is in inference mode throughout.
 
@@ -43,7 +45,7 @@ class PretrainedEncoder(keras.layers.Layer):
         # In this scope the bottleneck's losses are dropped, not added to the classifier's.
         with keras.StatelessScope():
             latents = self.bottleneck(encoded, training=False)
-        if isinstance(self.bottleneck, VectorQuantizer):
+        if isinstance(self.bottleneck, DISCRETE):
             latents = encoded + tf.stop_gradient(latents - encoded)
         return latents
 
@@ -88,8 +90,13 @@ def pretrained_classifier(model, num_classes: int, freeze: bool = True) -> keras
         `(batch, num_classes)`.
 
     Raises:
-        ValueError: an argument outside its range.
+        ValueError: an argument outside its range, or a model that needs labels.
     """
+    if getattr(model, "needs_labels", False):
+        raise ValueError(
+            "model must have an encoder of images alone; received a "
+            f"{type(model).__name__}, whose encoder takes their labels too."
+        )
     if check_size("num_classes", num_classes) < 2:
         raise ValueError(f"num_classes must be >= 2; received {num_classes}.")
     check_flag("freeze", freeze)

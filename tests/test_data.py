@@ -845,6 +845,45 @@ def test_fingerprint_notices_any_change():
     assert len({base.fingerprint, *(other.fingerprint for other in changed)}) == 7
 
 
+# --- Black and white
+
+
+def floats(images):
+    return (images / 255).astype("float32")
+
+
+@pytest.mark.parametrize("convert", [np.asarray, floats])
+def test_a_threshold_is_half_of_full_intensity(convert):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 4, 4)
+    whole = image_set(16, train_images=convert(levels), test_images=convert(levels[::-1]))
+    made = data.binarized(whole, "threshold")
+    assert made.name == "made_threshold"
+    np.testing.assert_array_equal(made.train_images, np.where(levels > 127.5, 255, 0))
+    np.testing.assert_array_equal(made.test_images, made.train_images[::-1])
+    np.testing.assert_array_equal(made.train_labels, whole.train_labels)
+    assert set(np.unique(data.split(made).train.images)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("convert", [np.asarray, floats])
+def test_bernoulli_pixels_are_white_as_often_as_they_are_bright(convert):
+    levels = np.tile(np.array([0, 51, 128, 204, 255], np.uint8), (4000, 2, 1))
+    whole = image_set(4000, train_images=convert(levels), test_images=convert(levels))
+    made = data.binarized(whole, "bernoulli")
+    assert made.name == "made_bernoulli" and set(np.unique(made.train_images)) == {0, 255}
+    share = (made.train_images / 255).mean(axis=(0, 1))
+    np.testing.assert_allclose(share, levels[0, 0] / 255, atol=0.03)
+    assert share[0] == 0.0 and share[-1] == 1.0
+    assert np.any(made.train_images != made.test_images)
+    # Pixels are drawn each for itself, and once for good.
+    assert abs(np.corrcoef(made.train_images[:, :, 2].T)[0, 1]) < 0.06
+    assert data.binarized(whole, "bernoulli").fingerprint == made.fingerprint
+    assert len({made.fingerprint, whole.fingerprint}) == 2
+
+
+def test_another_way_to_black_and_white_is_refused():
+    message_of(lambda: data.binarized(image_set(), "dither"), "threshold, bernoulli", "'dither'")
+
+
 # --- Splits
 
 

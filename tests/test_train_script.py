@@ -21,6 +21,9 @@ import tensorflow as tf
 
 import keras_ae
 from keras_ae import data, runs
+from keras_ae import trained as trained_runs
+from keras_ae.evaluation import load_data
+from keras_ae.variants import BAKE_OFF
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "train.py"
@@ -333,11 +336,11 @@ def test_the_list_shows_every_variant_with_its_parameters(capsys):
 
 def test_all_means_every_variant_once(tiny, tmp_path, monkeypatch):
     small = keras_ae.Shallow((2, 2), 1)
-    monkeypatch.setattr(train, "build", lambda config, options: small)
+    monkeypatch.setattr(train, "build", lambda options, image_set, variant, latent_dim: small)
     monkeypatch.setattr(train, "train_run", finish_at_once)
     assert call(*command(tiny, tmp_path, "all", epochs=1)) == 0
     names = {path.name for path in (tmp_path / "tiny.npz").iterdir()}
-    assert names == {f"{variant}-20d-seed42" for variant in keras_ae.VARIANTS}
+    assert names == {f"{variant}-1d-seed42" for variant in keras_ae.VARIANTS}
 
 
 def finish_at_once(run, config, *others) -> None:
@@ -360,8 +363,8 @@ def bake_off(tiny, tmp_path_factory) -> Path:
 
 
 def test_the_bake_off_is_eighteen_finished_runs(bake_off):
-    expected = {f"{variant}-20d-seed42" for variant in keras_ae.VARIANTS}
-    expected |= {f"{variant}-2d-without-1-seed42" for variant in keras_ae.VARIANTS}
+    expected = {f"{variant}-20d-seed42" for variant in BAKE_OFF}
+    expected |= {f"{variant}-2d-without-1-seed42" for variant in BAKE_OFF}
     assert len(expected) == 18
     assert {path.name for path in bake_off.iterdir()} == expected
     for run in bake_off.iterdir():
@@ -796,6 +799,19 @@ def test_set_shapes_the_net_and_names_the_run(tiny, tmp_path):
     config = read_json(run / "config.json")
     assert config["model"]["beta"] == 4.0 and config["model"]["hidden_units"] == [9, 6]
     assert config["request"]["arguments"] == {"beta": 4, "hidden_units": [9, 6]}
+
+
+@pytest.mark.parametrize("how", ["threshold", "bernoulli"])
+def test_black_and_white_images_are_recorded_and_found_again(tiny, tmp_path, how):
+    line = command(tiny, tmp_path, "shallow", epochs=1)
+    assert call(*line, "--binarize", how) == 0
+    (run,) = trained_runs.find_runs(tmp_path).runs
+    assert run.directory == run_of(tmp_path, "shallow", f"tiny.npz_{how}")
+    assert run.data["binarize"] == how and run.data["source"] == str(tiny)
+    found = load_data(run)  # or an error: its fingerprint must be that of the training
+    assert set(np.unique(found.train_images)) == {0, 255}
+    flags = trained_runs.data_flags(run)
+    assert flags[flags.index("--binarize") + 1] == how
 
 
 def test_small_data_needs_no_batch_size(tiny, tmp_path):

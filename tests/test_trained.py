@@ -10,7 +10,7 @@ from fake_runs import write_run
 
 from keras_ae.data import ImageSet
 from keras_ae.trained import find_runs, in_order, labels, missing
-from keras_ae.variants import VARIANTS
+from keras_ae.variants import BAKE_OFF
 
 
 def image_set():
@@ -120,6 +120,36 @@ def test_a_label_says_what_is_not_as_usual(tmp_path):
     }
 
 
+def test_a_size_of_its_own_needs_no_mention(tmp_path):
+    write_run(tmp_path / "deep")
+    write_run(tmp_path / "vae", "vae")
+    write_run(tmp_path / "conv", "convolutional", latent_dim=576)  # follows from the image
+    write_run(tmp_path / "dense", "convolutional", latent_dim=20)
+    write_run(tmp_path / "wide", "conv_vae", latent_dim=576)
+    write_run(tmp_path / "narrow", "conv_vae", latent_dim=20)
+    write_run(tmp_path / "rows", "recurrent", latent_dim=20)
+    write_run(tmp_path / "flat", "linear", latent_dim=2)
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named == {
+        "deep": "deep",
+        "vae": "vae",
+        "conv": "convolutional",
+        "dense": "convolutional, 20-d",
+        "wide": "conv_vae",
+        "narrow": "conv_vae, 20-d",
+        "rows": "recurrent",  # as wide as most
+        "flat": "linear, 2-d",
+    }
+
+
+def test_of_sizes_of_their_own_alone_none_needs_mention(tmp_path):
+    write_run(tmp_path / "a", "convolutional", latent_dim=576)
+    write_run(tmp_path / "b", "recurrent", latent_dim=30)
+    write_run(tmp_path / "c", "sparse_l1", latent_dim=40)
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named == {"a": "convolutional", "b": "recurrent", "c": "sparse_l1"}
+
+
 def test_the_usual_size_is_that_of_its_own_kind(tmp_path):
     write_run(tmp_path / "a", latent_dim=20)
     for digit in "012":
@@ -138,11 +168,11 @@ def test_order_is_that_of_the_table_of_contents(tmp_path):
 
 def test_missing_runs_come_with_the_command_that_trains_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in VARIANTS:
+    for name in BAKE_OFF:
         if name != "sparse":
             write_run(tmp_path / "runs" / "digits" / name, name)
     lacking = missing(find_runs(Path("runs")).runs, image_set())
-    assert [row["what"].split(", in ")[0] for row in lacking] == ["sparse", ", ".join(VARIANTS)]
+    assert [row["what"].split(", in ")[0] for row in lacking] == ["sparse", ", ".join(BAKE_OFF)]
     command = shlex.split(lacking[0]["command"])
     assert command == ["python", "train.py", "--variant", "sparse", "--dataset", "digits"]
     command = shlex.split(lacking[1]["command"])
@@ -156,7 +186,7 @@ def test_the_command_trains_beside_the_runs_that_are_there(tmp_path):
 
 
 def test_nothing_is_missing_where_all_is_there(tmp_path):
-    for name in VARIANTS:
+    for name in BAKE_OFF:
         write_run(tmp_path / name, name)
         write_run(tmp_path / f"{name}-7", name, latent_dim=2, held_out_class="7")
     assert missing(find_runs(tmp_path).runs, image_set()) == []

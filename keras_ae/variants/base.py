@@ -10,43 +10,66 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_images, check_size, check_sizes
+from keras_ae.checks import check_choice, check_images, check_size, check_sizes
 from keras_ae.export import export_saved_model
-from keras_ae.losses import per_image_bce
-from keras_ae.training import EpochTrainer
+from keras_ae.losses import per_image_bce, per_image_mse
+from keras_ae.training import EpochTrainer, num_items
+from keras_ae.variants.latents import LatentTools
 
 IMAGES_PER_CALL = 2000
 Images = np.ndarray | tf.Tensor
+LOSSES = ("bce", "mse")
+# Of the output: from logits to pixels, and the range of the images it is for.
+ACTIVATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "linear": tf.identity}
+PIXEL_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": (0.0, 1.0)}
 
 
-class Autoencoder(EpochTrainer):
+class Autoencoder(LatentTools, EpochTrainer):
     """Encoder, bottleneck, decoder.
 
     A variant sets `encoder` (images to codes), `bottleneck` (codes to latents; it adds the
-    variant's latent loss) and `decoder` (latents to logits), and calls `finish()`.
+    variant's latent loss) and `decoder` (latents to logits: what comes before the output
+    activation), and calls `finish()`.
 
     The losses, for all variants alike and in nats per image: `reconstruction_loss` is the binary
-    cross-entropy summed over pixels and averaged over the batch, `latent_loss` what the
-    bottleneck adds, already weighted, `loss` their sum.
+    cross-entropy (or the squared error) summed over pixels and averaged over the batch,
+    `latent_loss` what the bottleneck adds, already weighted, `loss` their sum.
 
     Args:
         image_shape: `(height, width)` or `(height, width, channels)`.
         latent_dim: Size of a latent code, >= 1.
         seed: Of the shuffling and the noise, an integer or None. Initial weights follow
             `keras.utils.set_random_seed`.
+        reconstruction_loss: "bce", or "mse", the squared error summed over the pixels.
+        output_activation: "sigmoid"; with "mse" also "linear", or "tanh" for images in [-1, 1].
 
     Raises:
         ValueError: an argument outside its range.
     """
 
     can_sample = False
+    needs_labels = False  # whether `fit` takes class labels and the constructor `num_classes`
 
     def __init__(
-        self, image_shape=(28, 28), latent_dim: int = 20, seed: int | None = None, **kwargs
+        self,
+        image_shape=(28, 28),
+        latent_dim: int = 20,
+        seed: int | None = None,
+        *,
+        reconstruction_loss: str = "bce",
+        output_activation: str = "sigmoid",
+        **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
         self.image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
         self.latent_dim = check_size("latent_dim", latent_dim)
+        self.reconstruction_loss = check_choice("reconstruction_loss", reconstruction_loss, LOSSES)
+        self.output_activation = check_choice("output_activation", output_activation, ACTIVATIONS)
+        if reconstruction_loss == "bce" and output_activation != "sigmoid":
+            raise ValueError(
+                "output_activation must be sigmoid with reconstruction_loss 'bce'; received "
+                f"{output_activation!r}."
+            )
         self.bottleneck = keras.layers.Identity(name="bottleneck")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.latent_tracker = keras.metrics.Mean(name="latent_loss")
@@ -61,6 +84,11 @@ class Autoencoder(EpochTrainer):
         finally:
             keras.config.set_dtype_policy(before)
 
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """The lowest and the highest pixel an image may have."""
+        return PIXEL_RANGES[self.output_activation]
+
     def finish(self) -> None:
         """Builds every weight, so that saving never depends on what was called before."""
         self(tf.zeros((1, *self.image_shape)))
@@ -71,32 +99,50 @@ class Autoencoder(EpochTrainer):
             "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
             "seed": self.seed,
+            "reconstruction_loss": self.reconstruction_loss,
+            "output_activation": self.output_activation,
         }
 
     # ---- the forward pass and the step ----
 
-    def call(self, images, training=False, details: bool = False):
-        """Reconstructions in [0, 1]; with `details`, a dict of encoded, latents and logits."""
-        encoded = self.encoder(images, training=training)
+    def call(self, inputs, training=False, details: bool = False):
+        """Reconstructions; with `details`, a dict of encoded, latents and logits."""
+        encoded = self.encoder(inputs, training=training)
         latents = self.bottleneck(encoded, training=training)
         logits = self.decoder(latents, training=training)
         if details:
             return {"encoded": encoded, "latents": latents, "logits": logits}
-        return tf.sigmoid(logits)
+        return self.pixels(logits)
 
-    def batch_losses(self, images, targets, training: bool):
+    def pixels(self, logits) -> tf.Tensor:
+        """The output activation."""
+        return ACTIVATIONS[self.output_activation](logits)
+
+    def per_image_loss(self, targets, logits) -> tf.Tensor:
+        """The reconstruction loss of each image, `(batch,)`."""
+        if self.reconstruction_loss == "bce":
+            return per_image_bce(targets, logits)
+        return per_image_mse(targets, self.pixels(logits))
+
+    def batch_losses(self, inputs, targets, training: bool):
         """The per-image reconstruction loss `(batch,)`, the latent loss (a scalar), the outputs."""
-        outputs = self(images, training=training, details=True)
+        outputs = self(inputs, training=training, details=True)
         latent_loss = tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in self.losses)])
-        return per_image_bce(targets, outputs["logits"]), latent_loss, outputs
+        return self.per_image_loss(targets, outputs["logits"]), latent_loss, outputs
+
+    def unpack(self, data) -> tuple:
+        """Inputs, target images and sample weights (or None) of what Keras hands to a step."""
+        inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs = tf.cast(inputs, tf.float32)
+        return inputs, inputs if targets is None else targets, weight
 
     def observe(self, outputs: dict) -> None:
         """Updates a variant's own metrics from the outputs of a step."""
 
     def train_step(self, data) -> dict:
-        images, targets, weight = unpack(data)
+        inputs, targets, weight = self.unpack(data)
         with tf.GradientTape() as tape:
-            per_image, latent_loss, outputs = self.batch_losses(images, targets, training=True)
+            per_image, latent_loss, outputs = self.batch_losses(inputs, targets, training=True)
             reconstruction_loss = weighted_mean(per_image, weight)
             # Gradients are summed over replicas, and float16 needs its loss scaled.
             num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -104,94 +150,81 @@ class Autoencoder(EpochTrainer):
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
         # Before the update: what is observed is the step as it was, and computed only once.
-        logs = self._track(images, targets, weight, reconstruction_loss, latent_loss, outputs)
+        logs = self.track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
         self.optimizer.apply(gradients, variables)
         return logs
 
     def test_step(self, data) -> dict:
-        images, targets, weight = unpack(data)
-        per_image, latent_loss, outputs = self.batch_losses(images, targets, training=False)
+        inputs, targets, weight = self.unpack(data)
+        per_image, latent_loss, outputs = self.batch_losses(inputs, targets, training=False)
         reconstruction_loss = weighted_mean(per_image, weight)
-        return self._track(images, targets, weight, reconstruction_loss, latent_loss, outputs)
+        return self.track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
 
-    def _track(self, images, targets, weight, reconstruction_loss, latent_loss, outputs) -> dict:
-        num_images = tf.cast(tf.shape(images)[0], tf.float32)
+    def track(self, inputs, targets, weight, reconstruction_loss, latent_loss, outputs) -> dict:
+        """Updates all metrics with a step; returns them as logs."""
+        num_images = tf.cast(tf.shape(targets)[0], tf.float32)
         self.reconstruction_tracker.update_state(reconstruction_loss, num_images)
         self.latent_tracker.update_state(latent_loss, num_images)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(reconstruction_loss + latent_loss, num_images)
         self.observe(outputs)
-        return self.compute_metrics(images, targets, tf.sigmoid(outputs["logits"]), weight)
+        return self.compute_metrics(inputs, targets, self.pixels(outputs["logits"]), weight)
 
     # ---- what a trained model answers ----
 
     def encode(self, images: Images) -> Images:
-        """The deterministic latents of images in [0, 1]: `(N, latent_dim)`.
+        """The deterministic latents of images: `(N, *code_shape)`, mostly `(N, latent_dim)`.
 
         Here and below an array is answered with an array, in portions; a tensor with a tensor.
         """
         return self._answer(self._encode, images)
 
     def decode(self, latents: Images) -> Images:
-        """Images in [0, 1], `(N, *image_shape)`, of latents `(N, latent_dim)`."""
-        return self._answer(lambda z: tf.sigmoid(self.decoder(z)), latents, self.code_shape)
+        """Images, `(N, *image_shape)`, of latents `(N, *code_shape)`."""
+        return self._answer(
+            lambda codes: self.pixels(self.decoder(codes)), latents, self.check_latents
+        )
 
     def reconstruct(self, images: Images) -> Images:
         """`decode(encode(images))`."""
         return self._answer(self.__call__, images)
 
-    def anomaly_score(self, images: Images, score: str = "bce") -> Images:
+    def anomaly_score(self, images: Images, score: str | None = None) -> Images:
         """How badly each image is reconstructed, `(N,)`: higher is more anomalous.
 
         Args:
-            images: In [0, 1], `(N, *image_shape)`.
-            score: "bce", the binary cross-entropy in nats, or "signed_residual", the sum over the
-                pixels of reconstruction - input. That is no error, for what is lost counts against
-                what is added; the published figures of the bake-off were made with it.
+            images: `(N, *image_shape)`.
+            score: "bce", the binary cross-entropy in nats (of a sigmoid output); "mse", the
+                squared error summed over the pixels; None for the one of the two that the model
+                was trained with; or "signed_residual", the sum over the pixels of reconstruction
+                - input. That is no error, for what is lost counts against what is added; the
+                published figures of the bake-off were made with it.
 
         Raises:
-            ValueError: an unknown score.
+            ValueError: an unknown score, or "bce" of another than a sigmoid output.
         """
 
-        def bce(x):
-            return per_image_bce(x, self(x, details=True)["logits"])
+        def bce(x, logits):
+            return per_image_bce(x, logits)
 
-        def signed_residual(x):
-            residual = tf.cast(self(x), tf.float32) - tf.cast(x, tf.float32)
+        def mse(x, logits):
+            return per_image_mse(x, self.pixels(logits))
+
+        def signed_residual(x, logits):
+            residual = tf.cast(self.pixels(logits), tf.float32) - tf.cast(x, tf.float32)
             return tf.reduce_sum(residual, axis=list(range(1, residual.shape.rank)))
 
-        scores = {"bce": bce, "signed_residual": signed_residual}
-        if score not in list(scores):
-            raise ValueError(f"score must be one of {', '.join(scores)}; received {score!r}.")
-        return self._answer(scores[score], images)
+        scores = {"bce": bce, "mse": mse, "signed_residual": signed_residual}
+        if self.output_activation != "sigmoid":
+            del scores["bce"]
+        score = check_choice("score", score or self.reconstruction_loss, scores)
 
-    def interpolate(self, start: np.ndarray, end: np.ndarray, num_steps: int = 10) -> np.ndarray:
-        """Images along the straight line between the codes of two images.
+        def scored(inputs):
+            logits = self(inputs, details=True)["logits"]
+            return scores[score](self.images_of(inputs), logits)
 
-        The line is drawn between what the encoder gives before the bottleneck operation (Gaussian
-        parameters, unquantised codes), and each point then passes the bottleneck and the decoder.
-
-        Args:
-            start, end: One image each, `image_shape`.
-            num_steps: Images returned, both ends included, >= 2.
-
-        Returns:
-            `(num_steps, *image_shape)`, in [0, 1].
-        """
-        if check_size("num_steps", num_steps) < 2:
-            raise ValueError(f"num_steps must be >= 2, both ends included; received {num_steps}.")
-        ends = np.concatenate(
-            [
-                check_images(np.asarray(image)[None], self.image_shape, name=name)
-                for name, image in (("start", start), ("end", end))
-            ]
-        )
-        encoded = tf.cast(self.encoder(ends, training=False), tf.float32)
-        shape = (-1,) + (1,) * (encoded.shape.rank - 1)
-        fraction = tf.reshape(tf.linspace(0.0, 1.0, num_steps), shape)
-        path = encoded[:1] + fraction * (encoded[1:] - encoded[:1])
-        return self.decode(self.bottleneck(path, training=False).numpy())
+        return self._answer(scored, images)
 
     def sample(self, num_samples: int, seed: int | None = None) -> np.ndarray:
         """New images, `(num_samples, *image_shape)`, decoded from the prior.
@@ -234,29 +267,44 @@ class Autoencoder(EpochTrainer):
         """The shape of one latent code."""
         return tuple(self.decoder.input_shape[1:])
 
-    def _encode(self, images):
-        return self.bottleneck(self.encoder(images, training=False), training=False)
+    def images_of(self, inputs):
+        """The images among the model's inputs."""
+        return inputs
 
-    def _answer(self, function: Callable, inputs, shape=None):
-        if tf.is_tensor(inputs) or isinstance(inputs, keras.KerasTensor):
+    def check_inputs(self, inputs):
+        """Inputs in memory, ready for the model, or a ValueError."""
+        return check_images(inputs, self.image_shape, pixel_range=self.pixel_range)
+
+    def check_latents(self, latents) -> np.ndarray:
+        latents, shape = np.asarray(latents, dtype=np.float32), self.code_shape
+        if latents.shape[1:] != shape:
+            raise ValueError(
+                f"Latents must have the shape (N, {', '.join(map(str, shape))}); received "
+                f"{latents.shape}."
+            )
+        return latents
+
+    def _encode(self, inputs):
+        return self.bottleneck(self._encoded(inputs), training=False)
+
+    def _encoded(self, inputs):
+        """What the encoder gives before the bottleneck operation."""
+        return self.encoder(inputs, training=False)
+
+    def _answer(self, function: Callable, inputs, check: Callable | None = None):
+        """`function(inputs)`, of arrays in portions and as an array."""
+        kinds = (tf.Tensor, keras.KerasTensor)
+        if any(isinstance(part, kinds) for part in tf.nest.flatten(inputs)):
             return function(inputs)
-        if shape is None:
-            inputs = check_images(inputs, self.image_shape)
-        else:
-            inputs = np.asarray(inputs, dtype=np.float32)
-            if inputs.shape[1:] != shape:
-                raise ValueError(
-                    f"Latents must have the shape (N, {', '.join(map(str, shape))}); received "
-                    f"{inputs.shape}."
-                )
-        portions = np.split(inputs, range(IMAGES_PER_CALL, len(inputs), IMAGES_PER_CALL))
-        return np.concatenate([function(tf.constant(portion)).numpy() for portion in portions])
-
-
-def unpack(data):
-    images, targets, weight = keras.utils.unpack_x_y_sample_weight(data)
-    images = tf.cast(images, tf.float32)
-    return images, images if targets is None else targets, weight
+        inputs = (check or self.check_inputs)(inputs)
+        answers = []
+        for start in range(0, num_items(inputs), IMAGES_PER_CALL):
+            portion = tf.nest.map_structure(
+                lambda array, start=start: tf.constant(array[start : start + IMAGES_PER_CALL]),
+                inputs,
+            )
+            answers.append(function(portion).numpy())
+        return np.concatenate(answers)
 
 
 def weighted_mean(per_image, weight):

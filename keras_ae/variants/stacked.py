@@ -7,7 +7,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_ae.losses import per_image_bce
+from keras_ae.checks import check_choice
 from keras_ae.networks import hidden_blocks
 from keras_ae.variants.dense import DenseAutoencoder
 
@@ -37,8 +37,7 @@ class Stacked(DenseAutoencoder):
     def __init__(
         self, image_shape=(28, 28), latent_dim: int = 20, *, objective: str = "pixels", **network
     ):
-        if objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {OBJECTIVES}; received {objective!r}.")
+        check_choice("objective", objective, OBJECTIVES)
         if network.get("tied"):
             raise ValueError("Stacked cannot be tied: a stage would move the frozen kernels.")
         super().__init__(image_shape, latent_dim, **network)
@@ -57,25 +56,13 @@ class Stacked(DenseAutoencoder):
         ends = [-(-epochs * (stage + 1) // self.num_stages) for stage in range(self.num_stages)]
         return next((stage for stage, end in enumerate(ends) if epoch < end), self.num_stages - 1)
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs: int = 1,
-        verbose="auto",
-        callbacks=None,
-        **kwargs,
-    ) -> keras.callbacks.History:
+    def own_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
+        return [GreedyStages(epochs)]
+
+    def fit(self, *args, **kwargs) -> keras.callbacks.History:
         """As `Autoencoder.fit`; `epochs` are shared among the stages."""
-        greedy = GreedyStages(epochs)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(greedy)
-        else:
-            given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-            callbacks = [greedy, *(callback for callback in given if callback is not None)]
         try:
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            return super().fit(*args, **kwargs)
         finally:
             self.enter_stage(None)
 
@@ -128,7 +115,7 @@ class Stacked(DenseAutoencoder):
             error = tf.square(outputs["rebuilt_code"] - outputs["code_below"])
             per_image = tf.reduce_sum(tf.cast(error, tf.float32), axis=-1)
         else:
-            per_image = per_image_bce(targets, outputs["logits"])
+            per_image = self.per_image_loss(targets, outputs["logits"])
         return per_image, tf.zeros(()), outputs
 
 

@@ -1,4 +1,4 @@
-"""Builders of encoders and decoders. A decoder ends in logits, never in a sigmoid."""
+"""Encoders and decoders of dense layers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""Builders of encoders and decoders. A decoder ends in logits, never in a sigmoid."""
+
+from keras_ae.networks.conditional import conditional_encoder
+from keras_ae.networks.convolutional import (
+    convolutional_decoder,
+    convolutional_encoder,
+    feature_map_shape,
+)
+from keras_ae.networks.dense import (
+    bake_off_hidden_units,
+    dense_decoder,
+    dense_encoder,
+    hidden_block,
+    hidden_blocks,
+    kernel_initializer,
+)
+from keras_ae.networks.discriminator import discriminator
+from keras_ae.networks.recurrent import recurrent_decoder, recurrent_encoder
+from keras_ae.networks.strided import halved_sizes, strided_decoder, strided_encoder
+
+__all__ = [
+    "bake_off_hidden_units",
+    "conditional_encoder",
+    "convolutional_decoder",
+    "convolutional_encoder",
+    "dense_decoder",
+    "discriminator",
+    "dense_encoder",
+    "feature_map_shape",
+    "halved_sizes",
+    "hidden_block",
+    "hidden_blocks",
+    "kernel_initializer",
+    "recurrent_decoder",
+    "recurrent_encoder",
+    "strided_decoder",
+    "strided_encoder",
+]

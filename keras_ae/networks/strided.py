@@ -1,0 +1,105 @@
+"""Encoders and decoders of strided convolutions and residual blocks, as of the VQ-VAE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+
+
+def halved_sizes(image_shape: Sequence[int], num_stages: int) -> tuple[int, int]:
+    """Height and width after `num_stages` convolutions of stride 2: halved and rounded up."""
+    height, width = image_shape[:2]
+    for _ in range(num_stages):
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
+
+
+def strided_encoder(
+    image_shape: Sequence[int],
+    filters: Sequence[int],
+    num_residual_blocks: int,
+    code_channels: int,
+    *,
+    activation="relu",
+) -> keras.Model:
+    """Images `(batch, *image_shape)` to maps of codes `(batch, height, width, code_channels)`.
+
+    After van den Oord et al. (arXiv 1711.00937, section 4.1), with the filters as given: 4x4
+    convolutions of stride 2, residual blocks, and a linear 1x1 convolution.
+
+    Args:
+        image_shape: `(height, width)` or `(height, width, channels)`.
+        filters: Filters of each strided convolution, outermost first; there is one at least.
+        num_residual_blocks: >= 0.
+        code_channels: Channels of the output.
+        activation: Of the hidden layers.
+    """
+    images = keras.layers.Input(tuple(image_shape), name="images")
+    pixels = (*image_shape[:2], math.prod(image_shape[2:]))
+    maps = keras.layers.Reshape(pixels, name="pixels")(images)
+    for number, num_filters in enumerate(filters, start=1):
+        maps = keras.layers.Conv2D(
+            num_filters, 4, 2, padding="same", activation=activation, name=f"stride_{number}"
+        )(maps)
+    for number in range(1, num_residual_blocks + 1):
+        maps = residual_block(maps, activation, f"residual_{number}")
+    maps = keras.layers.Activation(activation, name="activation")(maps)
+    codes = keras.layers.Conv2D(code_channels, 1, name="code")(maps)
+    return keras.Model(images, codes, name="encoder")
+
+
+def strided_decoder(
+    code_shape: Sequence[int],
+    filters: Sequence[int],
+    num_residual_blocks: int,
+    image_shape: Sequence[int],
+    *,
+    activation="relu",
+) -> keras.Model:
+    """Maps of codes `(batch, *code_shape)` to logits `(batch, *image_shape)`.
+
+    The encoder backwards: residual blocks, and 4x4 transposed convolutions of stride 2, whose
+    output is cut to the size of an image where that is no multiple of theirs.
+
+    Args:
+        code_shape: `(height, width, channels)` of a map of codes.
+        filters: Filters of the *encoder's* convolutions, outermost first.
+        num_residual_blocks: >= 0.
+        image_shape: Shape of one image.
+        activation: Of the hidden layers.
+    """
+    codes = keras.layers.Input(tuple(code_shape), name="codes")
+    maps = keras.layers.Conv2D(filters[-1], 3, padding="same", name="widen")(codes)
+    for number in range(1, num_residual_blocks + 1):
+        maps = residual_block(maps, activation, f"residual_{number}")
+    maps = keras.layers.Activation(activation, name="activation")(maps)
+    for number in range(len(filters) - 1, 0, -1):
+        maps = keras.layers.Conv2DTranspose(
+            filters[number - 1],
+            4,
+            2,
+            padding="same",
+            activation=activation,
+            name=f"stride_{number + 1}",
+        )(maps)
+    logits = keras.layers.Conv2DTranspose(
+        math.prod(image_shape[2:]), 4, 2, padding="same", name="logits"
+    )(maps)
+    excess = [have - want for have, want in zip(logits.shape[1:3], image_shape[:2], strict=True)]
+    logits = keras.layers.Cropping2D([(0, rows) for rows in excess], name="crop")(logits)
+    # Logits feed the loss: float32 whatever the precision of the hidden layers.
+    logits = keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images")(logits)
+    return keras.Model(codes, logits, name="decoder")
+
+
+def residual_block(maps, activation, name: str):
+    """`maps` plus a 3x3 convolution to half the channels and a 1x1 convolution back."""
+    channels = maps.shape[-1]
+    inner = keras.layers.Activation(activation, name=f"{name}_in")(maps)
+    inner = keras.layers.Conv2D(
+        max(channels // 2, 1), 3, padding="same", activation=activation, name=f"{name}_narrow"
+    )(inner)
+    inner = keras.layers.Conv2D(channels, 1, name=f"{name}_wide")(inner)
+    return keras.layers.Add(name=name)([maps, inner])

@@ -1,0 +1,369 @@
+"""The conditional VAE: what the label does, and what labels it takes."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_ae
+from keras_ae.runs import Run
+
+SHAPE = (6, 5)
+NUM_CLASSES = 3
+
+
+@pytest.fixture(autouse=True)
+def clean_session():
+    yield
+    keras.backend.clear_session()
+
+
+def prototypes():
+    return np.random.default_rng(0).random((NUM_CLASSES, *SHAPE)) > 0.5
+
+
+def labelled_pictures(num=240, seed=1):
+    """Images of three classes, each its prototype, dimmed and with noise."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, NUM_CLASSES, num)
+    strength = random.uniform(0.5, 0.9, (num, 1, 1))
+    images = strength * prototypes()[labels] + 0.1 * random.random((num, *SHAPE))
+    return images.astype("float32"), labels
+
+
+def built(**arguments):
+    keras.utils.set_random_seed(4)
+    arguments = {"num_classes": NUM_CLASSES, "hidden_units": (12, 8), "seed": 4, **arguments}
+    model = keras_ae.ConditionalVAE(SHAPE, 2, **arguments)
+    model.compile(jit_compile=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    images, labels = labelled_pictures()
+    model = built()
+    model.fit(images, labels, batch_size=16, epochs=30, verbose=0)
+    return model
+
+
+# ---- the net ----
+
+
+class Slow:
+    """The same net in NumPy, float64, without normalisation."""
+
+    def __init__(self, model):
+        self.layers = {
+            f"{part}/{'/'.join(weight.path.split('/')[-3:])}": weight.numpy().astype("float64")
+            for part in ("encoder", "decoder")
+            for weight in getattr(model, part).weights
+        }
+
+    def dense(self, part, name, inputs):
+        kernel, bias = (self.layers[self.path(part, name, kind)] for kind in ("kernel", "bias"))
+        return inputs @ kernel + bias
+
+    def path(self, part, name, kind):
+        (path,) = [
+            path
+            for path in self.layers
+            if path.startswith(part) and f"/{name}/" in path and path.endswith(kind)
+        ]
+        return path
+
+    def encode(self, images, one_hot):
+        hidden = np.concatenate([images.reshape(len(images), -1), one_hot], axis=1)
+        for name in ("hidden_1", "hidden_2"):
+            hidden = np.tanh(self.dense("encoder", name, hidden))
+        return np.split(self.dense("encoder", "code", hidden), 2, axis=1)
+
+    def decode(self, codes, one_hot):
+        hidden = np.concatenate([codes, one_hot], axis=1)
+        for name in ("hidden_2", "hidden_1"):
+            hidden = np.tanh(self.dense("decoder", name, hidden))
+        logits = self.dense("decoder", "logits", hidden)
+        return (1 / (1 + np.exp(-logits))).reshape(-1, *SHAPE)
+
+    def loss(self, images, labels):
+        one_hot = np.eye(NUM_CLASSES)[labels]
+        z_mean, z_log_var = self.encode(images, one_hot)
+        rebuilt = self.decode(z_mean, one_hot)
+        bce = -(images * np.log(rebuilt) + (1 - images) * np.log(1 - rebuilt)).sum(axis=(1, 2))
+        return bce, 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var).sum(axis=1)
+
+
+def test_label_and_losses_are_those_of_a_slow_version():
+    model = built(activation="tanh", batch_normalization=False, beta=2.0)
+    images, labels = labelled_pictures(30)
+    model.fit(images, labels, epochs=3, batch_size=10, verbose=0)
+    slow = Slow(model)
+    one_hot = np.eye(NUM_CLASSES)[labels]
+    z_mean, z_log_var = slow.encode(images, one_hot)
+    codes = np.concatenate([z_mean, one_hot], axis=1)
+    np.testing.assert_allclose(model.encode(images, labels), codes, atol=1e-5)
+    for ours, expected in zip(model.posterior(images, labels), (z_mean, z_log_var), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        model.reconstruct(images, labels), slow.decode(z_mean, one_hot), atol=1e-5
+    )
+    bce, divergence = slow.loss(images, labels)
+    reported = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert reported["reconstruction_loss"] == pytest.approx(bce.mean(), rel=1e-5)
+    assert reported["latent_loss"] == pytest.approx(2 * divergence.mean(), rel=1e-5)
+    np.testing.assert_allclose(model.anomaly_score(images, labels=labels), bce, rtol=1e-4)
+    losses = [
+        bce + 2 * divergence
+        for bce, divergence in (
+            slow.loss(images, np.full(len(images), label)) for label in range(NUM_CLASSES)
+        )
+    ]
+    np.testing.assert_array_equal(model.infer_labels(images), np.argmin(losses, axis=0))
+
+
+def test_without_labels_the_answers_are_those_of_the_inferred_ones(trained):
+    images, labels = labelled_pictures(20, seed=2)
+    inferred = trained.infer_labels(images)
+    assert inferred.dtype == np.int32
+    np.testing.assert_array_equal(inferred, labels)
+    for answer in (trained.encode, trained.reconstruct):
+        np.testing.assert_allclose(answer(images), answer(images, labels), atol=1e-6)
+        others = (labels + 1) % NUM_CLASSES
+        assert np.any(np.abs(answer(images) - answer(images, others)) > 0.1)
+    score = trained.anomaly_score(images, score="mse")
+    np.testing.assert_allclose(score, trained.anomaly_score(images, "mse", labels), rtol=1e-5)
+    for inputs in (images, {"images": images, "labels": labels}):
+        np.testing.assert_allclose(
+            trained.predict(inputs, verbose=0), trained.reconstruct(images), atol=1e-6
+        )
+
+
+def test_interpolation_fades_from_label_to_label(trained):
+    images, labels = labelled_pictures(12, seed=3)
+    for spherical in (False, True):
+        path = trained.interpolate(images[0], images[1], 5, spherical=spherical, labels=labels[:2])
+        ends = trained.reconstruct(images[:2], labels[:2])
+        np.testing.assert_allclose(path[[0, -1]], ends, atol=1e-5)
+
+
+# ---- samples ----
+
+
+def test_samples_are_of_the_class_asked_for(trained):
+    labels = np.repeat(np.arange(NUM_CLASSES), 100)
+    samples = trained.sample(300, seed=5, labels=labels)
+    distances = np.square(samples[:, None] - 0.7 * prototypes()).sum(axis=(2, 3))
+    assert np.mean(distances.argmin(axis=1) == labels) > 0.98
+
+
+def test_a_label_for_all_samples_is_that_label_for_each(trained):
+    ones = trained.sample(4, seed=6, labels=1)
+    np.testing.assert_array_equal(ones, trained.sample(4, seed=6, labels=[1, 1, 1, 1]))
+    assert np.any(ones != trained.sample(4, seed=7, labels=1))
+
+
+def test_labels_not_asked_for_are_drawn_evenly_and_apart_from_the_noise(trained):
+    codes = trained.sample_latents(30_000, [3, 0]).numpy()
+    assert codes.shape == (30_000, *trained.code_shape)
+    one_hot = codes[:, 2:]
+    np.testing.assert_array_equal(np.sort(one_hot, axis=1), np.tile([0, 0, 1], (30_000, 1)))
+    np.testing.assert_allclose(one_hot.mean(axis=0), 1 / 3, atol=0.01)
+    np.testing.assert_allclose(codes[:, :2].mean(axis=0), 0, atol=0.03)
+    assert np.abs(np.corrcoef(codes.T)[:2, 2:]).max() < 0.02
+
+
+# ---- the ways to give labels ----
+
+
+def weights_after(fit):
+    model = built()
+    fit(model)
+    return [weight.numpy() for weight in model.weights]
+
+
+def test_every_way_to_fit_gives_the_same_weights():
+    images, labels = labelled_pictures(64)
+    both = {"images": images, "labels": labels}
+    settings = {"batch_size": 16, "epochs": 2, "verbose": 0}
+    expected = weights_after(lambda model: model.fit(images, labels, **settings))
+    for fit in (
+        lambda model: model.fit(both, **settings),
+        lambda model: model.fit(images, labels.astype("float32"), **settings),
+        lambda model: model.fit(both, images, **settings),
+        lambda model: model.fit(images, labels, sample_weight=np.ones(64), **settings),
+    ):
+        for ours, theirs in zip(weights_after(fit), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_datasets_train_like_arrays_in_the_stored_order():
+    images, labels = labelled_pictures(64)
+    both = {"images": images, "labels": labels.astype("uint8")}
+
+    def slices(data):
+        return tf.data.Dataset.from_tensor_slices(data).batch(16)
+
+    expected = weights_after(
+        lambda model: model.fit(images, labels, batch_size=16, shuffle=False, verbose=0)
+    )
+    weight = np.ones(64, "float32")
+    for data in ((images, labels), both, (images, labels, weight), (both, images, weight)):
+        got = weights_after(lambda model, data=data: model.fit(slices(data), verbose=0))
+        for ours, theirs in zip(got, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_validation_and_evaluation_take_labels_in_every_form():
+    images, labels = labelled_pictures(64)
+    both = {"images": images, "labels": labels}
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    model = built()
+    expected = model.evaluate(images, labels, batch_size=16, verbose=0, return_dict=True)["loss"]
+    for data in ((both,), (dataset,)):
+        got = model.evaluate(*data, batch_size=16 if data[0] is both else None, verbose=0)
+        assert got[model.metrics_names.index("loss")] == pytest.approx(expected, rel=1e-5)
+    model.optimizer.learning_rate = 0.0
+    for validation in ((images, labels), (both,), dataset):
+        history = built().fit(images, labels, validation_data=validation, verbose=0).history
+        assert history["val_loss"][0] > 0
+    history = model.fit(images, labels, validation_split=0.25, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_sample_weights_weigh_the_reconstructions():
+    images, labels = labelled_pictures(32)
+    model = built()
+    weight = np.random.default_rng(0).random(32)
+    reported = model.evaluate(images, labels, sample_weight=weight, verbose=0, return_dict=True)[
+        "reconstruction_loss"
+    ]
+    expected = (weight * model.anomaly_score(images, labels=labels)).mean()
+    assert reported == pytest.approx(expected, rel=1e-5)
+
+
+# ---- labels that are refused ----
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1, 2, 3], "from 0 to 2; received 3"),
+        ([0, -1, 2, 1], "from 0 to 2; received -1"),
+        ([0, 1.5, 2, 1], "whole numbers from 0 to 2; received 1.5"),
+        ([0, np.nan, 2, 1], "from 0 to 2; received nan"),
+        ([0, 1, 2], r"shape \(4,\), one an image; received \(3,\)"),
+        (np.eye(4)[:, :3], r"shape \(4,\), one an image; received \(4, 3\)"),
+        (list("abca"), "must be numbers; received dtype"),
+        (None, "must be given.*received None"),
+    ],
+)
+def test_an_unknown_label_is_a_clear_error(labels, words):
+    images, _ = labelled_pictures(4)
+    known = np.zeros(4, int)
+    model = built()
+    both = {"images": images, "labels": labels}
+    refused = [
+        lambda: model.fit(images, labels, verbose=0),
+        lambda: model.fit(both, verbose=0),
+        lambda: model.evaluate(images, labels, verbose=0),
+        lambda: model.fit(images, known, validation_data=(images, labels), verbose=0),
+    ]
+    if labels is not None:
+        refused += [
+            lambda: model.encode(images, labels),
+            lambda: model.reconstruct(images, labels),
+            lambda: model.anomaly_score(images, labels=labels),
+            lambda: model.sample(4, labels=labels),
+        ]
+    for ask in refused:
+        with pytest.raises(ValueError, match=words) as error:
+            ask()
+        assert "\n" not in str(error.value)
+
+
+def test_a_dict_without_labels_and_a_dataset_of_images_alone_are_refused():
+    images, _ = labelled_pictures(4)
+    model = built()
+    with pytest.raises(ValueError, match="must hold 'images' and 'labels'; received 'images'"):
+        model.fit({"images": images}, verbose=0)
+    with pytest.raises(ValueError, match="must be given.*received None"):
+        model.fit(tf.data.Dataset.from_tensor_slices(images).batch(2), verbose=0)
+
+
+def test_an_unknown_label_in_a_later_batch_of_a_dataset_stops_it():
+    images, labels = labelled_pictures(12)
+    labels[-1] = 7
+    model = built()
+    for data in ((images, labels), {"images": images, "labels": labels}):
+        dataset = tf.data.Dataset.from_tensor_slices(data).batch(4)
+        for ask in (model.fit, model.evaluate):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="numbers from 0 to 2"):
+                ask(dataset, verbose=0)
+
+
+def test_pretrained_classifier_says_that_it_cannot():
+    with pytest.raises(ValueError, match="received a ConditionalVAE, whose encoder") as error:
+        keras_ae.pretrained_classifier(built(), NUM_CLASSES)
+    assert "\n" not in str(error.value)
+
+
+# ---- further ----
+
+
+def test_the_exported_model_samples_the_class_asked_for(trained, tmp_path):
+    images, _ = labelled_pictures(5)
+    trained.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    five, seed = tf.constant(5), tf.constant(9)
+    np.testing.assert_allclose(
+        exported.sample_class(five, seed, tf.constant(2)),
+        trained.sample(5, seed=9, labels=2),
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(exported.encode(images), trained.encode(images), atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 2"):
+        exported.sample_class(five, seed, tf.constant(3))
+
+
+def test_log_likelihood_with_and_without_labels(trained):
+    images, labels = labelled_pictures(6, seed=4)
+    images = (images > 0.5).astype("float32")
+    given = trained.log_likelihood(images, 3000, seed=1, labels=labels)
+    both = {"images": images, "labels": labels}
+    np.testing.assert_array_equal(given, trained.log_likelihood(both, 3000, seed=1))
+    of_classes = [
+        trained.log_likelihood(images, 200, seed=1, labels=np.full(6, label))
+        for label in range(NUM_CLASSES)
+    ]
+    expected = np.log(np.exp(of_classes).mean(axis=0))
+    np.testing.assert_allclose(trained.log_likelihood(images, 200, seed=1), expected, rtol=1e-6)
+    # The plain mean of p(x|z, y) over the prior, of many draws.
+    noise = np.random.default_rng(0).standard_normal((20_000, 2)).astype("float32")
+    for image, label, estimate in zip(images, labels, given, strict=True):
+        codes = np.concatenate([noise, np.eye(NUM_CLASSES, dtype="float32")[[label] * 20_000]], 1)
+        p = trained.decode(codes).astype("float64")
+        log_p = (image * np.log(p) + (1 - image) * np.log(1 - p)).sum(axis=(1, 2))
+        assert estimate == pytest.approx(np.log(np.exp(log_p).mean()), abs=0.1)
+
+
+def test_the_divergence_can_warm_up():
+    images, labels = labelled_pictures(64)
+    model = built(kl_warmup_epochs=2)
+    history = model.fit(images, labels, epochs=3, verbose=0).history["latent_loss"]
+    assert history[0] == 0 and history[1] > 0
+
+
+def test_a_run_without_a_class_keeps_the_numbers_of_the_others(tmp_path):
+    path = Path(__file__).parents[1] / "train.py"
+    spec = importlib.util.spec_from_file_location("train", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    command = "--variant conditional_vae --dataset digits --held-out-class 3 --latent-dim 2"
+    command = [*command.split(), "--epochs", "1", "--jit", "off", "--quiet"]
+    assert script.main([*command, "--output-dir", str(tmp_path)]) == 0
+    model = Run(next(tmp_path.glob("digits/*"))).load_model()
+    assert model.num_classes == 10 and model.code_shape == (12,)
+    assert model.sample(10, seed=0, labels=np.arange(10)).shape == (10, 28, 28)

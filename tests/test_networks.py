@@ -1,0 +1,168 @@
+"""Encoders and decoders: shapes of any image, and layers against slow versions."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ae import networks
+from keras_ae.networks.convolutional import enlargement, feature_map_sizes
+
+FILTERS = (16, 32, 64)
+SHAPES = [(28, 28), (6, 5), (4, 4, 3), (9, 17, 3), (1, 8), (32, 31, 1), (1, 1)]
+
+
+def images_of(shape, num=2):
+    return np.random.default_rng(0).uniform(size=(num, *shape)).astype("float32")
+
+
+# ---- convolutional ----
+
+
+def test_feature_maps_halve_and_round_down_to_one_pixel():
+    assert feature_map_sizes((28, 28), 3) == [(28, 28), (14, 14), (7, 7), (3, 3)]
+    assert feature_map_sizes((6, 5, 3), 3) == [(6, 5), (3, 2), (1, 1), (1, 1)]
+    assert feature_map_sizes((1, 8), 2) == [(1, 8), (1, 4), (1, 2)]
+
+
+@pytest.mark.parametrize("latent_dim", [None, 7])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolutions_work_for_any_image_shape(shape, latent_dim):
+    filters = (3, 4, 5)
+    encoder = networks.convolutional_encoder(shape, filters, latent_dim)
+    decoder = networks.convolutional_decoder(latent_dim, filters, shape)
+    codes = encoder(images_of(shape))
+    wanted = (*feature_map_sizes(shape, 3)[-1], 5) if latent_dim is None else (7,)
+    assert codes.shape == (2, *wanted)
+    assert decoder(codes).shape == (2, *shape)
+
+
+def test_mnist_gives_the_net_of_the_book():
+    """Geron's, layer by layer, with "same" padding where he has it."""
+    keras.utils.set_random_seed(0)
+    book_encoder = keras.Sequential(
+        [
+            keras.layers.Input((28, 28)),
+            keras.layers.Reshape((28, 28, 1)),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(64, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(2),
+        ]
+    )
+    book_decoder = keras.Sequential(
+        [
+            keras.layers.Input((3, 3, 64)),
+            keras.layers.Conv2DTranspose(32, 3, 2, activation="relu"),
+            keras.layers.Conv2DTranspose(16, 3, 2, padding="same", activation="relu"),
+            keras.layers.Conv2DTranspose(1, 3, 2, padding="same"),
+            keras.layers.Reshape((28, 28)),
+        ]
+    )
+    encoder = networks.convolutional_encoder((28, 28), FILTERS)
+    decoder = networks.convolutional_decoder(None, FILTERS, (28, 28))
+    assert (encoder.count_params(), decoder.count_params()) == (23_296, 23_233)
+    encoder.set_weights(book_encoder.get_weights())
+    decoder.set_weights(book_decoder.get_weights())
+    codes = encoder(images_of((28, 28)))
+    assert codes.shape == (2, 3, 3, 64)
+    np.testing.assert_allclose(codes, book_encoder(images_of((28, 28))), atol=1e-6)
+    np.testing.assert_allclose(decoder(codes), book_decoder(codes), atol=1e-5)
+
+
+def slow_enlargement(maps, kernel, bias, large):
+    """Every pixel paints the kernel, scaled, around its place in the larger map."""
+    num, height, width, _ = maps.shape
+    strides = [1 if now == then else 2 for now, then in zip((height, width), large, strict=True)]
+    starts = [1 if stride == 1 else 0 for stride in strides]
+    canvas = np.zeros((num, 2 * height + 3, 2 * width + 3, kernel.shape[2]))
+    for row in range(height):
+        for column in range(width):
+            top, left = row * strides[0], column * strides[1]
+            painted = np.einsum("nc,hwoc->nhwo", maps[:, row, column], kernel)
+            canvas[:, top : top + 3, left : left + 3] += painted
+    ends = [start + size for start, size in zip(starts, large, strict=True)]
+    return canvas[:, starts[0] : ends[0], starts[1] : ends[1]] + bias
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [((3, 3), (7, 7)), ((3, 2), (6, 5)), ((2, 3), (4, 6)), ((1, 4), (1, 9)), ((1, 1), (1, 1))],
+)
+def test_enlargement_is_the_slow_transposed_convolution(small, large):
+    maps = np.random.default_rng(1).normal(size=(2, *small, 4)).astype("float32")
+    layers = enlargement(5, small, large, "up", {"bias_initializer": "normal"})
+    answer = keras.Sequential([keras.layers.Input(maps.shape[1:]), *layers])(maps)
+    kernel, bias = (np.float64(weight) for weight in layers[0].get_weights())
+    expected = slow_enlargement(np.float64(maps), kernel, bias, large)
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+def test_selu_convolutions_are_initialised_for_selu():
+    for network in (
+        networks.convolutional_encoder((8, 8), (3, 4), activation="selu"),
+        networks.convolutional_decoder(5, (3, 4), (8, 8), activation="selu"),
+    ):
+        for layer in network.layers:
+            if getattr(layer, "activation", None) is keras.activations.selu:
+                assert isinstance(layer.kernel_initializer, keras.initializers.LecunNormal)
+
+
+# ---- recurrent ----
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lstms_work_for_any_image_shape(shape):
+    encoder = networks.recurrent_encoder(shape, 6, 3)
+    decoder = networks.recurrent_decoder(3, 6, shape)
+    codes = encoder(images_of(shape))
+    assert codes.shape == (2, 3)
+    assert decoder(codes).shape == (2, *shape)
+
+
+def test_lstms_have_the_size_of_the_book():
+    """Four gates of (inputs + units + 1) x units each, and the dense rows."""
+    encoder = networks.recurrent_encoder((28, 28), 100, 30)
+    decoder = networks.recurrent_decoder(30, 100, (28, 28))
+    assert encoder.count_params() == 4 * 100 * (28 + 100 + 1) + 4 * 30 * (100 + 30 + 1)
+    assert decoder.count_params() == 4 * 100 * (30 + 100 + 1) + 28 * (100 + 1)
+
+
+def slow_lstm(rows, kernel, recurrent_kernel, bias):
+    """Hochreiter and Schmidhuber with Keras's order of gates: input, forget, cell, output."""
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    units = recurrent_kernel.shape[0]
+    state, cell, states = np.zeros((len(rows), units)), np.zeros((len(rows), units)), []
+    for step in range(rows.shape[1]):
+        gates = rows[:, step] @ kernel + state @ recurrent_kernel + bias
+        enter, forget, new, leave = np.split(gates, 4, axis=1)
+        cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(new)
+        state = sigmoid(leave) * np.tanh(cell)
+        states.append(state)
+    return np.stack(states, axis=1)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (3, 2, 3)])
+def test_images_are_read_and_written_row_by_row(shape):
+    images = images_of(shape)
+    keras.utils.set_random_seed(1)
+    encoder = networks.recurrent_encoder(shape, 6, 3)
+    decoder = networks.recurrent_decoder(3, 6, shape)
+    first, second, third = (
+        [np.float64(weight) for weight in network.get_layer(name).get_weights()]
+        for network, name in ((encoder, "hidden"), (encoder, "code"), (decoder, "hidden"))
+    )
+    rows = np.float64(images).reshape(2, shape[0], -1)
+    codes = slow_lstm(slow_lstm(rows, *first), *second)[:, -1]
+    np.testing.assert_allclose(encoder(images), codes, atol=1e-5)
+    kernel, bias = (np.float64(weight) for weight in decoder.get_layer("logits").get_weights())
+    repeated = np.repeat(codes[:, None], shape[0], axis=1)
+    logits = slow_lstm(repeated, *third) @ kernel + bias
+    answer = decoder(codes.astype("float32"))
+    np.testing.assert_allclose(answer, logits.reshape(2, *shape), atol=1e-5)

@@ -1,0 +1,61 @@
+"""The recurrent autoencoder."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ae
+
+
+def images_of(shape, num=40):
+    return np.random.default_rng(0).uniform(size=(num, *shape)).astype("float32")
+
+
+def test_the_preset_is_the_net_of_the_book():
+    model = keras_ae.VARIANTS["recurrent"]()
+    images = images_of((28, 28), 2)
+    codes = model.encode(images)
+    assert codes.shape == (2, 30) and np.abs(codes).max() < 1
+    assert model.encoder.get_layer("hidden").units == 100
+    assert model.decoder.get_layer("hidden").units == 100
+    assert model.decoder.get_layer("logits").kernel.shape == (100, 28)
+    assert model.reconstruct(images).shape == (2, 28, 28)
+
+
+def test_units_are_those_of_both_hidden_lstms():
+    model = keras_ae.Recurrent((6, 5), 3, units=7)
+    assert model.encoder.get_layer("hidden").units == 7
+    assert model.decoder.get_layer("hidden").units == 7
+
+
+def test_xla_trains_the_same_net():
+    """A loop over the rows inside the compiled loop over the steps."""
+    weights = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(0)
+        model = keras_ae.Recurrent((5, 4), 3, units=4, seed=0)
+        model.compile(jit_compile=jit_compile)
+        model.fit(images_of((5, 4)), batch_size=8, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    for compiled, plain in zip(*weights, strict=True):
+        np.testing.assert_allclose(compiled, plain, atol=1e-5)
+
+
+def test_it_learns_what_the_rows_are():
+    """Striped images: only the order in which the rows come tells the two kinds apart."""
+    up = np.linspace(0.1, 0.9, 6)[:, None].repeat(5, axis=1)
+    images = np.stack([up, up[::-1]] * 40).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras_ae.Recurrent((6, 5), 3, units=12, seed=0)
+    model.compile(keras.optimizers.Adam(2e-2), jit_compile=False)
+    model.fit(images, batch_size=40, epochs=60, verbose=0)
+    assert np.abs(model.reconstruct(images[:2]) - images[:2]).max() < 0.15
+
+
+@pytest.mark.parametrize("units", [0, 2.5, "many"])
+def test_bad_units_are_named(units):
+    with pytest.raises(ValueError, match="units must be a whole number >= 1; received") as error:
+        keras_ae.Recurrent((6, 5), 3, units=units)
+    assert repr(units) in str(error.value)
