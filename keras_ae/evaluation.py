@@ -1,7 +1,7 @@
 """Trained runs to measurements and figures, of which only what changed is made anew.
 
 A measurement is kept in a file whose name holds a digest of all that decides it: the model's file,
-the comparison's source, its options, the data and the seed.
+the sources of the comparison and of the variant, the options, the data and the seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.progress import StepProgress
 from keras_ae.runs import RunError, safe_name, write_beside
 from keras_ae.trained import TrainedRun, labels
+from keras_ae.variants import VARIANTS
 
+PACKAGE = Path(__file__).parent
 NUM_KEPT = 4  # measurements of one run in one comparison: by other options, by older code
 
 
@@ -40,6 +42,8 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
         classes=run.data.get("classes"),
         data_dir=data_dir or run.data["data_dir"],
     )
+    if run.data.get("binarize"):
+        image_set = data.binarized(image_set, run.data["binarize"])
     if image_set.fingerprint != run.request["fingerprint"]:
         raise ValueError(
             f"the images have changed since {run.directory} was trained on them (fingerprint "
@@ -81,6 +85,8 @@ class Evaluation:
         self._store = Store(folder / ".parts")
         self._measured: dict[str, list[tuple[TrainedRun, Measurement]]] = {}
         self._baselines: dict[str, list[Entry]] = {}
+        # One at a time: a split of MNIST takes 200 MB.
+        self._problem = functools.lru_cache(maxsize=1)(self._make_problem)
 
     def runs_of(self, name: str) -> list[TrainedRun]:
         """The runs that a comparison is made of."""
@@ -200,7 +206,7 @@ class Evaluation:
                 self._baselines[name] += baseline_entries(joined, held_out or None)
                 progress.end(name)
 
-    def _problem(self, split_seed: int, held_out: str | None) -> Problem:
+    def _make_problem(self, split_seed: int, held_out: str | None) -> Problem:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
         if len(image_set.class_names) < 2:  # one class tells nothing apart
@@ -228,11 +234,13 @@ class Evaluation:
     def _path(self, name: str, run: TrainedRun | None, held_out: str | None = None) -> Path:
         parts = [keras_ae.__version__, self.image_set.fingerprint, held_out, self.seed]
         parts.append(self._options_of(name))
+        parts += sources(f"comparisons.{COMPARISONS[name].module}", "comparisons.judge")
         title = "baselines" if held_out is None else f"baselines-without-{held_out}"
         if run is not None:
             parts += [run.request, run.directory / "model.keras"]
+            parts += sources(f"variants.{VARIANTS[run.request['variant']].module}")
             title = run.directory.name
-        return self._store.path(name, title, digest(name, *parts))
+        return self._store.path(name, title, digest(*parts))
 
     # ---- drawing ----
 
@@ -240,8 +248,8 @@ class Evaluation:
         """The figures of a comparison, file and caption, drawn where something changed."""
         record = self._store.folder / name / "figures.json"
         used = sorted(path.name for path in self._store.used if path.parent.name == name)
-        plots = Path(__file__).with_name("plots.py")
-        key = digest(name, plots, used, [self.labels[run.directory] for run in self.runs_of(name)])
+        parts = [PACKAGE / "plots.py", *sources(f"comparisons.{COMPARISONS[name].module}")]
+        key = digest(*parts, used, [self.labels[run.directory] for run in self.runs_of(name)])
         try:
             kept = json.loads(record.read_text())
             there = all((self.folder / figure["file"]).is_file() for figure in kept["figures"])
@@ -344,28 +352,72 @@ class Store:
             other.unlink(missing_ok=True)
 
 
-def digest(name: str, *parts) -> str:
-    """16 hex digits of a comparison's source and of `parts`: plain data, and files by content."""
+def digest(*parts) -> str:
+    """16 hex digits of plain data, and of files by their content."""
     seen = hashlib.sha256()
-    for part in [*sources(COMPARISONS[name].module), *parts]:
-        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part).encode()
+    for part in parts:
+        content = file_digest(part) if isinstance(part, Path) else json.dumps(part).encode()
         seen.update(len(content).to_bytes(8, "big") + content)
     return seen.hexdigest()[:16]
 
 
+def file_digest(path: Path) -> bytes:
+    """Of a file's content, which is read again only where the file has changed."""
+    status = path.stat()
+    return digest_of_content(path, status.st_mtime_ns, status.st_size)
+
+
 @functools.cache
-def sources(module: str) -> list[Path]:
-    """A comparison's file and those beside it that it, or one of them, imports."""
-    folder, start = Path(__file__).parent / "comparisons", "keras_ae.comparisons."
-    found, waiting = [], [module]
+def digest_of_content(path: Path, modified: int, size: int) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+# ---- what a number depends on ----
+
+
+@functools.cache
+def sources(*modules: str) -> list[Path]:
+    """The files of modules of the package and of all that they import from it.
+
+    But for plots.py, which changes no number, and for packages: those only pass names on.
+    """
+    found, waiting = set(), list(modules)
     while waiting:
-        path = folder / f"{waiting.pop()}.py"
-        found.append(path)
-        imported = {
-            node.module.removeprefix(start)
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(start)
-        }
-        known = {path.stem for path in found} | set(waiting)
-        waiting += sorted(imported - known)
-    return found
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += imported(module)
+    return [path_of(module) for module in sorted(found)]
+
+
+def imported(module: str) -> set[str]:
+    """The modules of the package whose names a module imports, wherever in it."""
+    start = "keras_ae."
+    names = {
+        defining_module(f"{node.module}.".removeprefix(start), alias.name)
+        for node in ast.walk(ast.parse(path_of(module).read_text()))
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(start)
+        for alias in node.names
+    }
+    return names - {None, "plots"}
+
+
+def defining_module(start: str, name: str) -> str | None:
+    """The module, below the package, behind `from keras_ae.<start> import name`.
+
+    `start` ends in a dot or is empty. None for what a package defines itself: it is a table of
+    contents, in which a new line changes no number.
+    """
+    if path_of(f"{start}{name}").is_file():
+        return f"{start}{name}"
+    package = path_of(f"{start}__init__")
+    if not package.is_file():
+        return start.removesuffix(".")
+    for node in ast.walk(ast.parse(package.read_text())):
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            return node.module.removeprefix("keras_ae.")
+    return None
+
+
+def path_of(module: str) -> Path:
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")

@@ -43,10 +43,12 @@ def variant_style(variant: str) -> dict:
     if variant not in VARIANTS:
         return {"color": "0.5", "linestyle": ":", "marker": "."}
     place = list(VARIANTS).index(variant)
+    again, colour = divmod(place, len(VARIANT_COLOURS))
+    # A colour that comes again does so with another dash and another marker.
     return {
-        "color": VARIANT_COLOURS[place % len(VARIANT_COLOURS)],
-        "linestyle": DASHES[place % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
+        "color": VARIANT_COLOURS[colour],
+        "linestyle": DASHES[(place + again) % len(DASHES)],
+        "marker": MARKERS[(place + 5 * again) % len(MARKERS)],
     }
 
 
@@ -169,7 +171,43 @@ def image_blocks(
     for axis, (label, images) in zip(axes, blocks.items(), strict=False):
         page = tiled(images, columns)
         axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(label, fontsize=9)
+        axis.set_title(panel_title(label, per_row), fontsize=9)
+    return save(figure, path, colours=128)
+
+
+def equation(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray], result, path: Path) -> Path:
+    """`a + b - c = d` in images, `image_shape` each: a sum and what it comes to."""
+    terms = [("+", image) for image in plus] + [("\N{MINUS SIGN}", image) for image in minus]
+    terms.append(("=", result))
+    height, width = result.shape[:2]
+    side = min(1.2, WIDTH / len(terms))
+    figure, axes = new_figure(len(terms) * side, side * height / width, 1, len(terms))
+    for place, (axis, (sign, image)) in enumerate(zip(axes, terms, strict=True)):
+        axis.imshow(tiled(image[None]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.axis("off")
+        if place:
+            axis.text(-0.16, 0.5, sign, transform=axis.transAxes, ha="center", va="center")
+    return save(figure, path, colours=128)
+
+
+def walks(
+    images: dict[int, np.ndarray], values: Sequence[float], path: Path, num_titles: int = 5
+) -> Path:
+    """A row for each latent dimension, `(num, *image_shape)`; `values` are those of the columns."""
+    every = max(1, (len(values) - 1) // (num_titles - 1))
+    titles = [f"{value:z.2g}" if place % every == 0 else "" for place, value in enumerate(values)]
+    rows = {f"dimension {dimension}": row for dimension, row in images.items()}
+    return image_rows(rows, path, titles)
+
+
+def manifold_grid(images: np.ndarray, path: Path) -> Path:
+    """A grid of images, `(rows, columns, *image_shape)`, without gaps."""
+    rows, columns, height, width = images.shape[:4]
+    page = tiled(images.reshape(rows * columns, *images.shape[2:]), columns, gap=0)
+    size = 0.75 * WIDTH
+    figure, axes = new_figure(size, size * rows * height / (columns * width))
+    axes[0].imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes[0].axis("off")
     return save(figure, path, colours=128)
 
 
@@ -189,16 +227,25 @@ def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds
     return path
 
 
+def panels_per_row(num_panels: int) -> int:
+    """Three large panels in a row or, of many, five small ones."""
+    return 3 if num_panels <= 15 else 5
+
+
+def panel_title(title: str, per_row: int) -> str:
+    return textwrap.fill(title, 120 // per_row)
+
+
 def scatter_grid(
     maps: dict[str, np.ndarray],
     labels: np.ndarray | None,
     class_names: Sequence[str],
     path: Path,
-    per_row: int = 3,
 ) -> Path:
     """Points `(N, 2)` for each title, coloured by class, with one legend for all."""
     from matplotlib.lines import Line2D
 
+    per_row = panels_per_row(len(maps))
     columns = min(per_row, len(maps))
     rows = -(-len(maps) // columns)
     side = WIDTH / per_row
@@ -208,7 +255,7 @@ def scatter_grid(
         axis.axis("off")
     for axis, (title, points) in zip(axes, maps.items(), strict=False):
         axis.scatter(*points.T, c=colours, s=2.0, alpha=0.6, linewidths=0, rasterized=True)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(panel_title(title, per_row), fontsize=9)
     if labels is not None:
         handles = [
             Line2D([], [], marker="o", linestyle="", color=class_colour(index), label=name)
@@ -223,10 +270,10 @@ def density_grid(
     notes: dict[str, str],
     x_label: str,
     path: Path,
-    per_row: int = 3,
     reference: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
     """A filled curve (edges, density) for each title, a note inside, `reference` as a line."""
+    per_row = panels_per_row(len(densities))
     columns = min(per_row, len(densities))
     rows = -(-len(densities) // columns)
     figure, axes = new_figure(columns * WIDTH / per_row, rows * 1.9, rows, columns)
@@ -237,7 +284,7 @@ def density_grid(
         if reference is not None:
             axis.plot(*reference, color="#D55E00", linewidth=1.2)
         axis.locator_params(axis="x", nbins=6)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(panel_title(title, per_row), fontsize=9)
         axis.set_yticks([])
         axis.text(
             0.98, 0.95, notes[title], ha="right", va="top", transform=axis.transAxes, fontsize=7
@@ -257,7 +304,7 @@ def curves(
     log_x: bool = False,
 ) -> Path:
     """Lines (x, y) by name in one plot, the legend beside it; `bands` are half-widths around y."""
-    figure, axes = new_figure(WIDTH * 0.85, 4.6)
+    figure, axes = new_figure(WIDTH * 0.85, legend_height(len(series)))
     axis = axes[0]
     for name, (x, y) in series.items():
         axis.plot(x, y, label=name, linewidth=1.6, markersize=4, **styles[name])
@@ -272,6 +319,11 @@ def curves(
     axis.grid(alpha=0.25)
     figure.legend(loc="outside right center")
     return save(figure, path)
+
+
+def legend_height(num_lines: int) -> float:
+    """Of a figure with a legend of so many lines beside its axes, in inches."""
+    return max(4.6, 0.19 * num_lines + 0.5)
 
 
 class Curve(NamedTuple):
@@ -297,7 +349,7 @@ def curve_panels(
     A legend for each, with the notes: below its panel, or beside the only one.
     """
     if len(panels) == 1:
-        figure, axes = new_figure(WIDTH * 0.75, 4.6)
+        figure, axes = new_figure(WIDTH * 0.75, legend_height(*map(len, panels.values())))
         beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
     else:
         width = WIDTH / len(panels)

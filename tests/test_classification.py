@@ -12,7 +12,7 @@ from keras_ae import plots
 from keras_ae.comparisons import classification
 from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset, few_labels
-from keras_ae.layers import GaussianBottleneck
+from keras_ae.transfer import pretrained_classifier
 from keras_ae.variants import VARIANTS
 
 NUM_CLASSES = 3
@@ -243,13 +243,23 @@ def test_published_samples_a_gaussian_code(problem, monkeypatch):
         means = np.asarray(images)[:, 0]
         return np.concatenate([means, means - 1], axis=1)
 
-    model = WithEncoder(encoder, GaussianBottleneck())
+    model = WithEncoder(encoder)
+    model.posterior = lambda images: np.split(encoder(images), 2, axis=1)
     (classifier,) = classification.published_accuracies(model, problem.split, seed=0)
     kernel, bias = (np.float64(weight) for weight in classifier.get_weights())
     mean, log_var = np.split(encoder(problem.split.test.images[:1])[0].astype(np.float64), 2)
     scores = classifier(np.tile(np.concatenate([mean, log_var]), (20000, 1))).numpy()
     np.testing.assert_allclose(scores.mean(axis=0), mean @ kernel + bias, atol=0.02)
     np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
+
+
+def test_a_model_that_was_told_the_labels_is_measured_by_its_codes_and_says_so(problem):
+    model = WithEncoder(lambda inputs: inputs["no such input"])
+    model.needs_labels, model.encode = True, class_codes
+    numbers = classification.measure(model, problem, seed=0).numbers
+    assert numbers["converged"] == 1.0
+    assert "published" not in numbers and "fine_tuned" not in numbers
+    assert "WithEncoder was trained with the labels" in numbers["note"]
 
 
 # ---- fine-tuned and from scratch ----
@@ -292,6 +302,36 @@ def test_from_scratch_knows_nothing_of_the_trained_weights(problem, monkeypatch)
     two = classification.fine_tuning(model, problem.split, seed=1)
     assert one["from_scratch"] == two["from_scratch"]
     assert one != two
+
+
+def test_from_scratch_has_no_codebook_of_any_kind():
+    for arguments in ({"embedding_dim": 1}, {"embedding_dim": 2}):
+        model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), **arguments)
+        untrained = classification.Untrained.of(model)
+        assert isinstance(untrained.bottleneck, keras.layers.Identity)
+
+
+@pytest.mark.parametrize(
+    ("variant", "arguments"),
+    [
+        ("vq_vae", {"embedding_dim": 1, "hidden_units": (8,), "latent_dim": 4}),
+        ("vq_vae", {"embedding_dim": 2, "hidden_units": (8,), "latent_dim": 4}),
+        ("conv_vq_vae", {"filters": (3, 2), "prior_filters": 4, "prior_blocks": 1}),
+        ("binary", {"hidden_units": (8,), "latent_dim": 4}),
+    ],
+)
+def test_fine_tuning_reaches_the_encoder_through_a_discrete_code(variant, arguments, problem):
+    model = VARIANTS[variant](image_shape=SHAPE, seed=0, **arguments)
+    classifier = pretrained_classifier(model, NUM_CLASSES, freeze=False)
+    images, labels = problem.split.train.images[:16], problem.split.train.labels[:16]
+    classifier.compile("sgd", "sparse_categorical_crossentropy")
+    encoder = classifier.get_layer("encoder").encoder
+    before = encoder.get_weights()
+    classifier.fit(images, labels, verbose=0)
+    moved = [
+        np.abs(old - new).max() for old, new in zip(before, encoder.get_weights(), strict=True)
+    ]
+    assert moved[0] > 0
 
 
 def test_restart_forgets_everything():

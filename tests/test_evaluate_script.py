@@ -14,10 +14,11 @@ import pytest
 
 import keras_ae
 from keras_ae import data
-from keras_ae.comparisons import COMPARISONS
+from keras_ae.comparisons import COMPARISONS, classification
 
 ROOT = Path(__file__).resolve().parents[1]
-VARIANTS = ("shallow", "vae", "vq_vae")
+# A ReLU, a Gaussian and a quantised code; a linear output; a code that is a map; one with a label.
+VARIANTS = ("shallow", "vae", "vq_vae", "linear", "convolutional", "conditional_vae")
 
 
 def imported(name):
@@ -38,6 +39,8 @@ def surroundings(tmp_path_factory):
         patch.setenv("KERAS_AE_CACHE", str(folder / "cache"))
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+        patch.setattr(classification, "NUM_STEPS", 50)  # how well they learn is tested elsewhere
+        patch.setattr(classification, "NUM_FITTED_DRAWS", 1)
         yield
 
 
@@ -116,8 +119,10 @@ def test_every_number_is_json_and_every_main_number_is_there(metrics):
         rows = {row["label"]: row for row in part["rows"] if row["kind"] == "variant"}
         assert set(rows) == wanted
         for row in rows.values():
-            main = row["values"][comparison.columns[0].key]
+            no_bce = name == "reconstruction" and row["label"] == "linear"
+            main = row["values"]["mse" if no_bce else comparison.columns[0].key]
             assert np.isfinite(main["mean"]), (name, row)
+            assert not (no_bce and "bce" in row["values"])
     seeds = metrics["comparisons"]["reconstruction"]["rows"]
     vae = next(row for row in seeds if row["label"] == "vae")
     assert vae["values"]["bce"]["num"] == 2 and vae["values"]["bce"]["std"] > 0
@@ -126,10 +131,11 @@ def test_every_number_is_json_and_every_main_number_is_there(metrics):
 def test_the_reconstruction_is_that_of_training(trained, metrics):
     rows = metrics["comparisons"]["reconstruction"]["rows"]
     for row in rows:
-        if row["label"] in ("shallow", "vq_vae"):
+        if row["label"] in ("shallow", "vq_vae", "linear"):
             results = trained / "tiny.npz" / f"{row['label']}-20d-seed42" / "test.json"
             expected = json.loads(results.read_text())["reconstruction_loss"]
-            assert row["values"]["bce"]["mean"] == pytest.approx(expected, rel=1e-4)
+            found = row["values"]["mse" if row["label"] == "linear" else "bce"]["mean"]
+            assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_report_says_what_was_trained_and_what_is_missing(metrics):

@@ -16,6 +16,7 @@ from keras_ae.comparisons import COMPARISONS, Column, Comparison
 from keras_ae.comparisons.base import Figure, Measurement
 from keras_ae.evaluation import Evaluation, Store, baseline_entries, join, load_data, sources
 from keras_ae.trained import find_runs, in_order
+from keras_ae.variants import VARIANTS
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def fakes(monkeypatch):
         columns = (Column("score", "score", 2, "higher"),)
         comparison = Comparison(name, name, "", columns, held_out=held_out, options=options)
         monkeypatch.setitem(COMPARISONS, name, comparison)
-    monkeypatch.setattr(evaluation, "sources", lambda module: [])
+    monkeypatch.setattr(evaluation, "sources", lambda *modules: [])
     return made
 
 
@@ -165,9 +166,46 @@ def test_a_changed_source_is_measured_again(runs, image_set, fakes, tmp_path, mo
     before = count(fakes)
     source = tmp_path / "source.py"
     source.write_text("changed")
-    monkeypatch.setattr(evaluation, "sources", lambda m: [source] if m == "novel" else [])
+
+    def only(wanted):
+        return lambda *modules: [source] if wanted in modules else []
+
+    monkeypatch.setattr(evaluation, "sources", only("comparisons.novel"))
     evaluate(runs, image_set, tmp_path / "out")
-    assert count(fakes)["whole"] == before["whole"] and count(fakes)["novel"] > before["novel"]
+    assert count(fakes) == {"whole": before["whole"], "novel": 2 * before["novel"]}
+    # Of a variant's source only what is measured of the variant, not the baselines.
+    before = count(fakes)
+    monkeypatch.setattr(evaluation, "sources", only("variants.shallow"))
+    evaluate(runs, image_set, tmp_path / "out")
+    assert count(fakes) == {"whole": before["whole"] + 2, "novel": before["novel"] + 2}
+
+
+def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    path, reads = tmp_path / "model.keras", []
+    genuine = type(path).read_bytes
+
+    def read_bytes(self):
+        reads.append(self)
+        return genuine(self)
+
+    monkeypatch.setattr(type(path), "read_bytes", read_bytes)
+    path.write_bytes(b"one")
+    first = evaluation.digest("part", path)
+    assert evaluation.digest("part", path) == first and evaluation.digest(path) != first
+    assert len(reads) == 1
+    path.write_bytes(b"other")
+    assert evaluation.digest("part", path) != first and len(reads) == 2
+
+
+def test_a_split_is_made_once_for_the_figures_of_all_comparisons(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    done = evaluate(runs, image_set, tmp_path / "out", names=("whole",))
+    made, genuine = [], data.split
+    monkeypatch.setattr(data, "split", lambda *a, **k: made.append(k) or genuine(*a, **k))
+    for _ in range(3):
+        done.draw("whole", force=True)
+    assert len(made) <= 1 and fakes["whole"].drawn == 3
 
 
 def test_a_broken_model_is_named_and_the_others_are_measured(runs, image_set, fakes, tmp_path):
@@ -268,9 +306,37 @@ def test_images_that_have_changed_are_refused(tmp_path, monkeypatch):
 
 
 def test_the_sources_of_a_comparison_are_its_own_and_what_it_imports_beside_it():
-    names = [path.name for path in sources("sampling")]
-    assert names[0] == "sampling.py" and {"base.py", "priors.py"} <= set(names)
-    assert all(path.is_file() for name in COMPARISONS for path in sources(COMPARISONS[name].module))
+    def names(*modules):
+        return {str(path.relative_to(evaluation.PACKAGE)) for path in sources(*modules)}
+
+    found = names("comparisons.sampling")
+    assert {"comparisons/sampling.py", "comparisons/base.py", "comparisons/priors.py"} <= found
+    assert {"data.py", "layers/vector_quantizer.py"} <= found  # imported by priors.py from layers
+    assert "layers/dense_transpose.py" not in found
+    assert {"transfer.py", "layers/sampling.py"} <= names("comparisons.classification")
+    assert "losses.py" in names("comparisons.reconstruction")
+    for comparison in COMPARISONS.values():
+        found = names(f"comparisons.{comparison.module}")
+        assert not any(name.startswith("variants/") or name == "plots.py" for name in found)
+        assert not any(name.endswith("__init__.py") for name in found)
+
+
+def test_the_sources_of_a_variant_are_what_its_answers_depend_on():
+    found = {str(path.relative_to(evaluation.PACKAGE)) for path in sources("variants.deep")}
+    wanted = {"variants/deep.py", "variants/dense.py", "variants/base.py", "networks/dense.py"}
+    assert {*wanted, "losses.py", "variants/latents.py"} <= found
+    assert not {"variants/vae.py", "networks/recurrent.py", "variants/__init__.py"} & found
+    for preset in VARIANTS.values():
+        assert all(path.is_file() for path in sources(f"variants.{preset.module}"))
+
+
+def test_every_measurement_depends_on_the_source_of_the_judge(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    asked = set()
+    monkeypatch.setattr(evaluation, "sources", lambda *modules: asked.update(modules) or [])
+    evaluate(runs, image_set, tmp_path / "out")
+    assert "comparisons.judge" in asked
 
 
 def test_numbers_that_are_no_json_are_refused(tmp_path):

@@ -138,6 +138,12 @@ def test_at_most_so_many_training_images_are_compared_with(monkeypatch):
     assert interpolation.measure(LINEAR, data, seed=0).numbers["path_nearest"] > everything
 
 
+def test_frames_of_a_linear_output_are_brought_back_to_images():
+    beyond = Fake(lambda start, end, fraction: start * 3 - 1)
+    frames = interpolation.measure(beyond, problem(), seed=0).arrays["frames"]
+    assert (frames.min(), frames.max()) == (0, 1)
+
+
 # ---- which pairs ----
 
 

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from keras_ae import plots
-from keras_ae.comparisons import latent_structure
+from keras_ae.comparisons import common, latent_structure
 from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
-from keras_ae.layers import GaussianBottleneck, VectorQuantizer
+from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 
 NUM_CLASSES = 4
 NAMES = tuple("abcd")
@@ -77,6 +77,10 @@ def slow_neighbour_accuracy(codes, labels):
     return correct / len(codes)
 
 
+def neighbour_accuracy(codes, labels):
+    return latent_structure.neighbour_numbers(codes, labels)["neighbour_accuracy"]
+
+
 # ---- distances ----
 
 
@@ -99,21 +103,38 @@ def test_neighbour_accuracy_against_a_slow_version(spread):
     codes = random.normal(size=(150, 5)) * spread
     codes[:, 0] += labels
     expected = slow_neighbour_accuracy(codes, labels)
-    assert latent_structure.neighbour_accuracy(codes, labels) == expected
+    assert neighbour_accuracy(codes, labels) == expected
+
+
+def test_retrieval_precision_against_a_slow_version_in_hamming_distance():
+    """Among many bits few distances are equal, and those choose few of the neighbours."""
+    random = np.random.default_rng(2)
+    labels = random.integers(0, NUM_CLASSES, 60)
+    centres = random.integers(0, 2, (NUM_CLASSES, 200))
+    flips = random.random((60, 200)) < 0.44
+    bits = np.where(flips, 1 - centres[labels], centres[labels]).astype("float32")
+    shares = []
+    for index, code in enumerate(bits):
+        distances = [((bits[other] != code).sum(), other) for other in range(60) if other != index]
+        nearest = [other for _, other in sorted(distances)[:10]]
+        shares.append(np.mean(labels[nearest] == labels[index]))
+    found = latent_structure.neighbour_numbers(bits, labels)["retrieval_precision"]
+    assert found == pytest.approx(np.mean(shares), abs=0.01)
+    assert 0.3 < found < 0.45 and neighbour_accuracy(bits, labels) > found + 0.05
 
 
 def test_a_code_is_not_its_own_neighbour():
     codes = np.arange(8.0)[:, None] * 10 + np.array([0, 1])[None]
     labels = np.tile([0, 1], 8)  # in each pair the only near one is of the other class
-    accuracy = latent_structure.neighbour_accuracy(codes.reshape(-1, 1), labels)
+    accuracy = neighbour_accuracy(codes.reshape(-1, 1), labels)
     assert accuracy == slow_neighbour_accuracy(codes.reshape(-1, 1), labels)
-    assert latent_structure.neighbour_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
+    assert neighbour_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
 
 
 def test_equal_codes_are_neighbours_of_one_another():
     labels = np.repeat([0, 1], 20)
     codes = labels[:, None].astype(float)
-    assert latent_structure.neighbour_accuracy(codes, labels) == 1.0
+    assert neighbour_accuracy(codes, labels) == 1.0
 
 
 # ---- the map ----
@@ -221,10 +242,23 @@ def test_the_line_is_the_standard_normal():
 
 
 class WithBottleneck(Fake):
+    latent_dim = 4
+
     def __init__(self, encoder, bottleneck):
         self.encoder = lambda images, training: encoder(np.asarray(images))
         self.bottleneck = bottleneck
         self.encode = lambda images: np.asarray(bottleneck(encoder(images), training=False))
+
+
+class Gaussian(Fake):
+    """Its code holds the mean and then something that is not Gaussian."""
+
+    def __init__(self):
+        super().__init__(lambda images: np.pad(parameters(images)[:, :3], ((0, 0), (0, 2))))
+
+    def posterior(self, images):
+        assert len(images) <= 50
+        return np.split(parameters(images), 2, axis=1)
 
 
 def parameters(images):
@@ -234,10 +268,9 @@ def parameters(images):
 
 
 def test_gaussian_codes(monkeypatch):
-    monkeypatch.setattr(latent_structure, "IMAGES_PER_CALL", 50)
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 50)
     problem = problem_of(310)
-    model = WithBottleneck(parameters, GaussianBottleneck(beta=3.0))
-    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    numbers = latent_structure.measure(Gaussian(), problem, seed=0, projection="tsne").numbers
     mean, log_var = np.split(parameters(np.float64(problem.split.test.images)), 2, axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
     np.testing.assert_allclose(numbers["kl_per_dimension"], kl, rtol=1e-4)
@@ -247,7 +280,7 @@ def test_gaussian_codes(monkeypatch):
 
 
 def test_quantised_codes(monkeypatch):
-    monkeypatch.setattr(latent_structure, "IMAGES_PER_CALL", 7)
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
     bottleneck = VectorQuantizer(8)
     bottleneck.build((None, 4))
     bottleneck.embeddings.assign(np.linspace(0, 0.3, 8)[None].repeat(4, 0))
@@ -260,6 +293,22 @@ def test_quantised_codes(monkeypatch):
     assert numbers["perplexity"] == pytest.approx(expected, rel=1e-4)
     assert numbers["codes_used"] == pytest.approx(np.mean(np.array(counts) > 0))
     assert numbers["codes_used"] < 0.8, "or a share of all would not show"
+
+
+def test_a_map_of_codes_from_one_codebook(monkeypatch):
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
+    bottleneck = CodebookQuantizer(8)
+    bottleneck.build((None, 2, 2, 2))
+    book = np.random.default_rng(0).uniform(0, 0.25, (8, 2)).astype("float32")
+    bottleneck.embeddings.assign(book)
+    model = WithBottleneck(lambda images: images[:, 2:].reshape(-1, 2, 2, 2), bottleneck)
+    problem = problem_of()
+    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    vectors = problem.split.test.images[:, 2:].reshape(-1, 1, 2)
+    nearest = np.square(vectors - book).sum(axis=-1).argmin(axis=-1)
+    counts = np.bincount(nearest, minlength=8)
+    assert numbers["perplexity"] == pytest.approx(np.exp(stats.entropy(counts)), rel=1e-4)
+    assert numbers["codes_used"] == pytest.approx(np.mean(counts > 0))
 
 
 def test_other_codes_have_no_such_numbers():

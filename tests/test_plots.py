@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_ae import plots
-from keras_ae.variants import VARIANTS
+from keras_ae.variants import BAKE_OFF, VARIANTS
 
 
 def gradient(num, *shape):
@@ -56,11 +56,24 @@ def test_a_figure_is_as_wide_as_a_page_and_small_on_disk(tmp_path):
     assert plots.image_blocks(blocks, tmp_path / "blocks.png").stat().st_size > 0
 
 
-def test_no_two_variants_look_alike():
-    styles = [plots.variant_style(name) for name in VARIANTS]
-    assert len({style["color"] for style in styles}) == len(styles)
+def test_no_two_variants_look_alike(monkeypatch):
+    many = {**VARIANTS, **{f"another {place}": None for place in range(48 - len(VARIANTS))}}
+    monkeypatch.setattr("keras_ae.variants.VARIANTS", many)
+    styles = [plots.variant_style(name) for name in many]
+    assert len({(style["color"], style["linestyle"]) for style in styles}) == 48
+    assert len({(style["color"], style["marker"]) for style in styles}) == 48
+    for place, style in enumerate(styles):
+        near = styles[max(0, place - 11) : place]
+        assert style["color"] not in {other["color"] for other in near}
     assert plots.variant_style("no variant")["color"] not in {style["color"] for style in styles}
     assert len(set(plots.CLASS_COLOURS)) == 10
+
+
+def test_the_nine_look_as_in_the_published_figures():
+    styles = [plots.variant_style(name) for name in BAKE_OFF]
+    assert [style["color"] for style in styles] == list(plots.VARIANT_COLOURS[:9])
+    assert [style["linestyle"] for style in styles] == ["-", "--", "-.", ":"] * 2 + ["-"]
+    assert "".join(style["marker"] for style in styles) == "osD^vP*Xd"
 
 
 def test_labels_of_one_variant_share_its_colour_and_differ_otherwise():
@@ -69,3 +82,107 @@ def test_labels_of_one_variant_share_its_colour_and_differ_otherwise():
     assert styles["vae"]["color"] == styles["vae, beta 4"]["color"]
     assert styles["vae"]["linestyle"] != styles["vae, beta 4"]["linestyle"]
     assert styles["deep"]["color"] != styles["vae"]["color"]
+
+
+# ---- many at once ----
+
+
+@pytest.mark.parametrize("num", [9, 24])
+def test_a_legend_stays_inside_its_figure(tmp_path, monkeypatch, num):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path, **_: drawn.append(figure) or path)
+    names = [f"a_rather_long_name_{place}" for place in range(num)]
+    line = np.linspace(0, 1, 3)
+    styles = plots.label_styles(dict.fromkeys(names, "deep"))
+    plots.curves({name: (line, line) for name in names}, styles, ("x", "y"), tmp_path / "a.png")
+    panel = {name: plots.Curve(line, line, "0.123") for name in names}
+    plots.curve_panels({"one": panel}, styles, ("x", "y"), tmp_path / "b.png")
+    for figure in drawn:
+        figure.canvas.draw()
+        legend = figure.legends[0] if figure.legends else figure.axes[0].get_legend()
+        box = legend.get_window_extent()
+        assert box.y0 >= 0 and box.y1 <= figure.bbox.height
+        assert len(legend.get_texts()) == num
+    assert (drawn[0].get_size_inches()[1] == 4.6) == (num == 9)
+
+
+def test_many_panels_are_small_and_few_are_large():
+    assert plots.panels_per_row(11) == 3 and plots.panels_per_row(24) == 5
+    assert plots.panel_title("denoising_dropout: 0.912", 5) == "denoising_dropout: 0.912"
+    assert plots.panel_title("stacked, objective codes: 0.912", 5).count("\n") == 1
+    assert plots.panel_title("stacked, objective codes: 0.912", 3).count("\n") == 0
+
+
+def test_two_dozen_panels_have_titles_that_do_not_meet(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path, **_: drawn.append(figure) or path)
+    titles = [f"denoising_dropout, rate 0.{place}: 0.912" for place in range(24)]
+    points = {title: np.random.default_rng(0).random((9, 2)) for title in titles}
+    plots.scatter_grid(points, np.arange(9), tuple("abcdefghi"), tmp_path / "a.png")
+    figure = drawn[0]
+    figure.canvas.draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
+    assert len(boxes) == 24
+    for one, other in zip(boxes, boxes[1:], strict=False):
+        assert one.x1 < other.x0 or other.x0 < one.x0  # beside it, or in the next row
+
+
+# ---- latent tools ----
+
+
+def page_of(monkeypatch):
+    """What imshow is given, in order."""
+    from matplotlib.axes import Axes
+
+    shown, genuine = [], Axes.imshow
+
+    def imshow(self, page, **options):
+        shown.append(np.asarray(page))
+        return genuine(self, page, **options)
+
+    monkeypatch.setattr(Axes, "imshow", imshow)
+    return shown
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_an_equation_shows_its_terms_and_their_signs(tmp_path, monkeypatch, shape):
+    shown, images = page_of(monkeypatch), gradient(4, *shape)
+    drawn = []
+    genuine = plots.save
+    monkeypatch.setattr(
+        plots, "save", lambda figure, *a, **k: drawn.append(figure) or genuine(figure, *a, **k)
+    )
+    path = plots.equation(images[:2], images[2:3], images[3], tmp_path / "sum.png")
+    for page, image in zip(shown, images, strict=True):
+        np.testing.assert_array_equal(page, image)
+    signs = [text.get_text() for axis in drawn[0].axes for text in axis.texts]
+    assert signs == ["+", "\N{MINUS SIGN}", "="]
+    assert path.stat().st_size > 0
+
+
+def test_walks_have_a_row_a_dimension_and_the_values_above(tmp_path, monkeypatch):
+    seen = {}
+
+    def image_rows(rows, path, titles):
+        seen.update(rows=rows, titles=titles)
+        return path
+
+    images = gradient(18, 4, 5).reshape(2, 9, 4, 5)
+    monkeypatch.setattr(plots, "image_rows", image_rows)
+    plots.walks({0: images[0], 7: images[1]}, np.linspace(-3, 3, 9), tmp_path / "walks.png")
+    assert list(seen["rows"]) == ["dimension 0", "dimension 7"]
+    np.testing.assert_array_equal(seen["rows"]["dimension 7"], images[1])
+    assert seen["titles"] == ["-3", "", "-1.5", "", "0", "", "1.5", "", "3"]
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_a_manifold_is_a_page_without_gaps(tmp_path, monkeypatch, shape):
+    shown, images = page_of(monkeypatch), gradient(6, *shape).reshape(2, 3, *shape)
+    path = plots.manifold_grid(images, tmp_path / "manifold.png")
+    assert shown[0].shape == (8, 15, *shape[2:])
+    for row in range(2):
+        for column in range(3):
+            place = shown[0][4 * row : 4 * row + 4, 5 * column : 5 * column + 5]
+            np.testing.assert_array_equal(place, images[row, column])
+    with Image.open(path) as image:
+        assert image.width > 600

@@ -10,7 +10,15 @@ from scipy.stats import logistic, multivariate_normal
 
 from keras_ae import VectorQuantizer
 from keras_ae.comparisons import priors
-from keras_ae.comparisons.priors import CodePrior, MixturePrior, fit_prior, log_mass, masked_network
+from keras_ae.comparisons.priors import (
+    BinaryPrior,
+    CodePrior,
+    MixturePrior,
+    fit_prior,
+    log_mass,
+    masked_network,
+)
+from keras_ae.layers import CodebookQuantizer
 
 # ---- Gaussian mixtures ----
 
@@ -98,6 +106,105 @@ def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
     np.testing.assert_array_equal(samples[0], samples[1])
     assert (asked[0] != asked[2]).any()
     assert len(np.unique(asked[0][:, 0, 0])) > 290  # drawn without replacement, not the first ones
+
+
+def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
+    monkeypatch.setattr(priors, "MOST_DIMS", 2)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
+    codes = blobs()
+    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
+    samples = MixturePrior(codes @ turn * 3 + 5, seed=0, num_components=2).sample(20_000, 1)
+    back = (samples - 5) / 3 @ turn.T
+    np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # but for the clipping
+    np.testing.assert_allclose(np.corrcoef(back.T), np.corrcoef(codes.T), atol=0.03)
+    found = np.histogram(back[:, 0], bins=20, range=(-3, 3), density=True)[0]
+    expected = np.histogram(codes[:, 0], bins=20, range=(-3, 3), density=True)[0]
+    assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # of two humps
+
+
+def test_codes_of_64_dimensions_are_fitted_as_they_are():
+    codes = np.random.default_rng(0).normal(size=(200, 65))
+    assert MixturePrior(codes[:, :64], seed=0).axes is None
+    assert MixturePrior(codes, seed=0).axes.shape == (64, 65)
+    assert MixturePrior(codes[:40], seed=0).sample(3, 0).shape == (3, 65)
+
+
+# ---- codes that are not continuous ----
+
+
+def test_samples_of_a_shared_codebook_are_its_vectors():
+    bottleneck = CodebookQuantizer(3)
+    bottleneck.build((None, 2, 2))
+    book = np.float32([[0, 0], [1, 5], [-3, 2]])
+    bottleneck.embeddings.assign(book)
+    chosen = np.random.default_rng(0).integers(0, 3, (900, 2))
+    model = SimpleNamespace(encode=lambda images: book[images], bottleneck=bottleneck)
+    samples = fit_prior(model, chosen, seed=0).sample(600, 0)
+    assert samples.shape == (600, 2, 2) and samples.dtype == np.float32
+    found = (samples[:, :, None] == book).all(axis=-1)
+    assert found.any(axis=-1).all()
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), 1 / 3, atol=0.07)
+
+
+def test_the_label_behind_a_code_is_one_of_the_labels():
+    """The mean of the code is that of its class, in both."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 3000)
+    codes = np.column_stack([random.normal(labels * 10, 1), random.normal(size=3000)])
+    codes = np.column_stack([codes, np.eye(3)[labels]]).astype("float32")
+    model = SimpleNamespace(encode=lambda images: codes[images], needs_labels=True, latent_dim=2)
+    samples = fit_prior(model, np.arange(3000), seed=0).sample(2000, 1)
+    assert set(np.unique(samples[:, 2:])) == {0, 1} and (samples[:, 2:].sum(axis=1) == 1).all()
+    sampled = samples[:, 2:].argmax(axis=1)
+    np.testing.assert_allclose(np.bincount(sampled) / 2000, 1 / 3, atol=0.05)
+    for label in range(3):
+        assert samples[sampled == label, 0].mean() == pytest.approx(label * 10, abs=0.3)
+
+
+def bits(num, seed=0):
+    """Three kinds of four bits: 0.2, 0.3 and 0.5 of the codes, a tenth of the bits flipped."""
+    random = np.random.default_rng(seed)
+    kinds = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1]])
+    chosen = kinds[random.choice(3, num, p=[0.2, 0.3, 0.5])]
+    return np.abs(chosen - (random.random((num, 4)) < 0.1)).astype("float32")
+
+
+def true_probabilities():
+    every = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    kinds = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1]])
+    same = (every[:, None] == kinds).sum(axis=-1)
+    return every, (0.9**same * 0.1 ** (4 - same)) @ [0.2, 0.3, 0.5]
+
+
+def test_binary_codes_have_the_probabilities_they_were_drawn_with():
+    every, expected = true_probabilities()
+    model = SimpleNamespace(encode=lambda images: bits(6000)[images])
+    prior = fit_prior(model, np.arange(6000), seed=0)
+    assert isinstance(prior, BinaryPrior)
+    found = np.exp(-prior.negative_log_likelihood(every))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found, expected, atol=0.015)
+    assert prior.uniform == pytest.approx(np.log(16))
+    nats = prior.negative_log_likelihood(bits(4000, seed=1)).mean()
+    assert nats == pytest.approx(-(expected * np.log(expected)).sum(), abs=0.03)
+
+
+def test_binary_samples_are_seeded_and_follow_the_fit():
+    every, expected = true_probabilities()
+    prior = BinaryPrior(bits(6000).reshape(-1, 2, 2), seed=0)
+    samples = prior.sample(20_000, 1)
+    assert samples.shape == (20_000, 2, 2) and samples.dtype == np.float32
+    places = samples.reshape(-1, 4) @ [8, 4, 2, 1]
+    shares = np.bincount(places.astype(int), minlength=16) / 20_000
+    np.testing.assert_allclose(shares, expected, atol=0.02)
+    np.testing.assert_array_equal(samples, prior.sample(20_000, 1))
+    assert (samples != prior.sample(20_000, 2)).any()
+
+
+def test_no_bit_is_certain():
+    prior = BinaryPrior(np.zeros((30, 3)), seed=0)
+    assert np.isfinite(prior.negative_log_likelihood(np.ones((1, 3)))).all()
+    assert prior.sample(5, 0).shape == (5, 3)
 
 
 # ---- the distribution over code indices ----

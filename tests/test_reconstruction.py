@@ -4,13 +4,11 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from keras_ae.comparisons import COMPARISONS, reconstruction
+from keras_ae.comparisons import COMPARISONS, common, reconstruction
 from keras_ae.comparisons.base import Entry, Problem
 from keras_ae.data import Split, Subset, load, split
-from keras_ae.layers.gaussian_bottleneck import GaussianBottleneck
 from keras_ae.losses import entropy_floor, per_image_bce
 
 
@@ -31,25 +29,30 @@ class Fake:
     def reconstruct(self, images):
         return 1 / (1 + np.exp(-np.asarray(self.logits_of(images), "float64")))
 
-    def anomaly_score(self, images):
+    def anomaly_score(self, images, score):
+        assert score == "bce"
         return per_image_bce(images, self.logits_of(images)).numpy()
 
 
 class Gaussian(Fake):
-    """One code unit of N(mean, exp(log_var)) whatever the image; every logit is that code."""
+    """One code unit of N(mean, exp(log_var)) whatever the image, then a label of two that shifts
+    all: every logit is their sum."""
 
-    def __init__(self, mean=0.7, log_var=-0.4, beta=1.0, shape=(6, 5)):
-        super().__init__(lambda images: np.full(images.shape, mean, "float32"))
-        self.bottleneck = GaussianBottleneck(beta=beta)
-        self.parameters, self.shape = (mean, log_var), shape
+    def __init__(self, mean=0.7, log_var=-0.4, label=(0.0, 0.0), shape=(6, 5)):
+        shift = np.float32(label) @ [1, 2]
+        super().__init__(lambda images: np.full(images.shape, mean + shift, "float32"))
+        self.parameters, self.label, self.shape = np.float32([mean, log_var]), label, shape
 
-    def encoder(self, images, training):
-        assert not training
-        return tf.tile(tf.constant([self.parameters], tf.float32), (len(images), 1))
+    def posterior(self, images):
+        return tuple(np.tile(part, (len(images), 1)) for part in self.parameters)
+
+    def encode(self, images):
+        return np.tile(np.float32([self.parameters[0], *self.label]), (len(images), 1))
 
     def decoder(self, latents, training):
-        assert not training
-        return np.broadcast_to(latents[:, :, None], (len(latents), *self.shape))
+        assert not training and latents.shape[1:] == (3,)
+        logits = latents @ np.float32([1, 1, 2])
+        return np.broadcast_to(logits[:, None, None], (len(latents), *self.shape))
 
 
 def perfect(images):
@@ -64,7 +67,7 @@ def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
     assert numbers["mse_per_pixel"] == pytest.approx(0, abs=1e-10)
     floor = reconstruction.baselines(data, seed=0)["entropy floor"].numbers["bce"]
     assert numbers["bce"] == pytest.approx(floor, rel=1e-5)
-    assert set(numbers) == {"bce", "mse_per_pixel"}  # nothing is sampled here
+    assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # nothing is sampled here
 
 
 def test_a_constant_output_costs_log_2_a_pixel():
@@ -73,22 +76,56 @@ def test_a_constant_output_costs_log_2_a_pixel():
     assert numbers["bce"] == pytest.approx(30 * np.log(2), rel=1e-6)
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
     assert numbers["mse_per_pixel"] == pytest.approx(expected, rel=1e-6)
+    assert numbers["mse"] == pytest.approx(30 * expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("beta", [1.0, 4.0])
-def test_sampled_bce_and_negative_elbo_are_the_closed_form(beta):
-    """Every logit is z ~ N(m, s^2), so the expected BCE is E[softplus(z)] - x m, by quadrature."""
+class Straight(Fake):
+    """A linear output: no probabilities, and pixels beyond 0 and 1."""
+
+    output_activation = "linear"
+
+    def reconstruct(self, images):
+        return 2 * images - 0.5
+
+    def anomaly_score(self, images, score):
+        raise AssertionError("there is no cross-entropy to ask for")
+
+
+def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images():
+    data = problem(grey(), grey(seed=1))
+    made = reconstruction.measure(Straight(None), data, seed=0)
+    assert set(made.numbers) == {"mse", "mse_per_pixel"}
+    expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
+    assert made.numbers["mse_per_pixel"] == pytest.approx(expected, rel=1e-5)
+    shown = made.arrays["reconstructions"]
+    assert (shown.min(), shown.max()) == (0, 1)
+
+
+def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
+    model = Gaussian()
+    model.output_activation = "linear"
+    numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).numbers
+    assert set(numbers) == {"mse", "mse_per_pixel", "kl"}
+
+
+@pytest.mark.parametrize("label", [(0.0, 0.0), (0.0, 1.0)])
+def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
+    """Every logit is z + c, z ~ N(m, s^2): the BCE is E[softplus(z + c)] - x (m + c).
+
+    By quadrature; c is of the label behind the code, which is not sampled.
+    """
     images = grey(6000)
-    mean, log_var = 0.7, -0.4
-    model = Gaussian(mean, log_var, beta)
+    mean, log_var, shift = 0.7, -0.4, 2 * label[1]
+    model = Gaussian(mean, log_var, label)
     numbers = reconstruction.measure(model, problem(images, images), seed=3).numbers
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    z = mean + np.exp(log_var / 2) * nodes
+    z = mean + shift + np.exp(log_var / 2) * nodes
     softplus = (weights * np.logaddexp(0, z)).sum() / weights.sum()
-    expected = 30 * softplus - images.astype("float64").sum(axis=(1, 2)).mean() * mean
+    ink = images.astype("float64").sum(axis=(1, 2)).mean()
+    expected = 30 * softplus - ink * (mean + shift)
     # One draw an image: the standard error over 6,000 of them is about 0.05 nats.
     assert numbers["sampled_bce"] == pytest.approx(expected, abs=0.25)
-    assert numbers["bce"] < expected - 1  # softplus is convex: sampling costs
+    assert numbers["bce"] < expected - 0.5  # softplus is convex: sampling costs
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var)
     assert numbers["kl"] == pytest.approx(kl, rel=1e-5)
     assert numbers["negative_elbo"] == pytest.approx(numbers["sampled_bce"] + kl, rel=1e-6)
@@ -108,7 +145,7 @@ def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
     assert first == again
     assert first["sampled_bce"] != other["sampled_bce"]
     assert first["bce"] == other["bce"]
-    monkeypatch.setattr(reconstruction, "IMAGES_PER_CALL", 7)
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
     portions = reconstruction.measure(Gaussian(), data, seed=5).numbers
     assert portions == pytest.approx(first, rel=1e-6)
 
@@ -136,7 +173,7 @@ def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_neve
     train = np.zeros((4, 2, 2))
     train[:2, 0, 0] = 1  # half the images, and nothing elsewhere
     rows = reconstruction.baselines(problem(train, np.ones((3, 2, 2))), seed=0)
-    assert rows["entropy floor"].numbers["bce"] == 0
+    assert rows["entropy floor"].numbers == {"bce": 0, "mse": 0, "mse_per_pixel": 0}
     assert rows["mean image"].numbers["bce"] == pytest.approx(np.log(2) + 3 * np.log(10))
     projected = 3 * np.log(512) - np.log(511 / 512)
     assert rows["PCA, 1 components"].numbers["bce"] == pytest.approx(projected, rel=1e-5)

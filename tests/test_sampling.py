@@ -7,7 +7,8 @@ from scipy.linalg import sqrtm
 from keras_ae import VectorQuantizer
 from keras_ae.comparisons import priors, sampling
 from keras_ae.comparisons.base import Entry, Judge, Measurement, Problem
-from keras_ae.comparisons.sampling import frechet_distance, moments, nearest_distances
+from keras_ae.comparisons.common import nearest_distances
+from keras_ae.comparisons.sampling import frechet_distance, moments
 from keras_ae.data import Split, Subset
 
 SHAPE = (4, 4)
@@ -218,6 +219,37 @@ def test_discrete_codes_report_their_likelihood(problem, monkeypatch):
     assert found.numbers["uniform_nll"] == pytest.approx(16 * np.log(2))
     assert np.log(4) < found.numbers["fitted_nll"] < found.numbers["uniform_nll"]
     assert np.isin(found.arrays["fitted_images"], np.float32([0.1, 0.8])).all()
+
+
+def test_binary_codes_report_their_likelihood(problem):
+    fake = Fake()
+    fake.encode = lambda pictures: np.float32(quarters(pictures) > 0.45)
+    fake.decode = lambda codes: codes.repeat(4, axis=1).reshape(-1, *SHAPE)
+    found = sampling.measure(fake, problem, seed=0).numbers
+    assert found["uniform_nll"] == pytest.approx(4 * np.log(2))
+    assert found["fitted_nll"] == pytest.approx(np.log(4), abs=0.1)  # one of four bits is on
+
+
+def test_what_a_linear_output_samples_is_brought_back_to_images(problem):
+    fake = Fake(lambda num: np.full((num, *SHAPE), 1.5, "float32"))
+    fake.decode = lambda latents: np.full((len(latents), *SHAPE), -0.5, "float32")
+    made = sampling.measure(fake, problem, seed=0).arrays
+    assert (made["prior_images"] == 1).all() and (made["fitted_images"] == 0).all()
+
+
+def test_a_model_that_fits_a_prior_of_its_own_is_sampled_once(problem, monkeypatch):
+    class WithPrior(Fake):
+        def fit_prior(self, images):
+            raise AssertionError("training has fitted it")
+
+    calls = []
+    monkeypatch.setattr(sampling, "fit_prior", None)
+    model = WithPrior(lambda num: calls.append(num) or problem.split.train.images[:num])
+    numbers = sampling.measure(model, problem, seed=0).numbers
+    assert calls == [200]
+    for name in ("frechet", "confidence", "class_entropy", "nearest"):
+        assert numbers[f"fitted_{name}"] == numbers[f"prior_{name}"]
+    assert "own prior of WithPrior was fitted" in numbers["note"]
 
 
 # ---- figures ----

@@ -14,8 +14,8 @@ NUM_POINTS = 200
 NUM_COMPONENTS = 2
 MOST_PANELS = 3
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # twice 0: a curve may begin with a rise
-# What a key ends in, and the score behind it.
-SCORES = {"": "bce", "_signed": "signed_residual"}
+# What a key ends in, and the score behind it: None is the loss that the model was trained with.
+SCORES = {"": None, "_signed": "signed_residual"}
 BASELINE_STYLES = (
     {"color": "0.35", "linestyle": (0, (1, 1))},
     {"color": "0.6", "linestyle": (0, (6, 1.5))},
@@ -26,8 +26,9 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
     """Areas under the ROC curve, the images of the held-out class being the positives.
 
     Returns:
-        Numbers: `auc` of the reconstruction's BCE and `auc_signed` of the signed residual, each in
-        [0, 1]; 0.5 is chance, and less means that the images never seen look the more normal.
+        Numbers: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
+        `auc_signed` of the signed residual, each in [0, 1]; 0.5 is chance, and less means that the
+        images never seen look the more normal.
         Arrays: `fpr`, `tpr`, `fpr_signed` and `tpr_signed`, at most 200 points of each curve.
 
     Raises:
@@ -89,7 +90,7 @@ def draw(
     return [
         Figure(
             path,
-            f"ROC curves of the reconstruction's BCE, {positives}. This is the score that the text "
+            f"ROC curves of the reconstruction loss, {positives}. This is the score that the text "
             f"of the published comparison describes. {references}",
         ),
         Figure(

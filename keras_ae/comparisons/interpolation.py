@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.comparisons.common import as_images, nearest_distances
 from keras_ae.runs import safe_name
 
 NUM_STEPS = 12
@@ -46,7 +47,7 @@ def measure(
         ValueError: `interpolate` names a class that there is not, or that has no test image.
     """
     return measure_paths(
-        lambda start, end: model.interpolate(start, end, num_steps=NUM_STEPS),
+        lambda start, end: as_images(model.interpolate(start, end, num_steps=NUM_STEPS)),
         problem,
         seed,
         interpolate,
@@ -201,10 +202,3 @@ def choose(images: np.ndarray, num: int, seed: int) -> np.ndarray:
     if len(images) <= num:
         return images
     return images[np.random.default_rng([seed, 1]).choice(len(images), num, replace=False)]
-
-
-def nearest_distances(pixels: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """`(N,)` L2 distances of `(N, num_pixels)` to the nearest of `images`."""
-    from sklearn.metrics import pairwise_distances_argmin_min
-
-    return pairwise_distances_argmin_min(pixels, images.reshape(len(images), -1))[1]

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.comparisons.common import flat, portions, posterior
+from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.losses import gaussian_kl
+from keras_ae.metrics import CodebookUsage
 
 PROJECTIONS = {"umap": "UMAP", "tsne": "t-SNE"}
 NUM_NEIGHBOURS = 10
@@ -17,7 +21,6 @@ NUM_UMAP_EPOCHS = 200  # UMAP's own number for large sets; its 500 for these map
 NUM_COMPONENTS = 20
 NUM_BINS = 100
 ACTIVE_VARIANCE = 0.01
-IMAGES_PER_CALL = 2000
 
 
 def measure(model, problem: Problem, *, seed: int, projection: str = "umap") -> Measurement:
@@ -125,10 +128,10 @@ def map_caption(numbers: list[dict], labelled: bool) -> str:
 def structure_of(codes: np.ndarray, labels, *, seed: int, projection: str) -> Measurement:
     """What is known of codes `(N, D)` by their distances, and their map.
 
-    Numbers: `neighbour_accuracy`, the share whose class is that of most of the 10 nearest other
-    codes; `silhouette` (Rousseeuw 1987) in [-1, 1], of at most 2,500 codes; both only with labels;
-    `trustworthiness` of the map (Venna and Kaski 2001) in [0, 1], of the same subset: 1 where
-    every neighbour on the map is one among the codes; `map_kind` and `map_points`.
+    Numbers: those of `neighbour_numbers` and `silhouette` (Rousseeuw 1987) in [-1, 1], of at most
+    2,500 codes, only with labels; `trustworthiness` of the map (Venna and Kaski 2001) in [0, 1], of
+    the same subset: 1 where every neighbour on the map is one among the codes; `map_kind` and
+    `map_points`.
     """
     from sklearn.manifold import trustworthiness
     from sklearn.metrics import silhouette_score
@@ -149,17 +152,20 @@ def structure_of(codes: np.ndarray, labels, *, seed: int, projection: str) -> Me
     if labels is not None:
         arrays["map_labels"] = np.asarray(labels)[shown]
         if len(codes) > 1:
-            numbers["neighbour_accuracy"] = neighbour_accuracy(codes, labels)
+            numbers |= neighbour_numbers(codes, labels)
         few_labels = arrays["map_labels"][few]
         if 1 < len(np.unique(few_labels)) < len(few):
             numbers["silhouette"] = float(silhouette_score(codes[shown][few], few_labels))
     return Measurement(numbers, arrays)
 
 
-def neighbour_accuracy(codes: np.ndarray, labels: np.ndarray) -> float:
-    """The share of codes whose class is that of most of their 10 nearest others, in [0, 1].
+def neighbour_numbers(codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What the 10 nearest other codes say of the class, in [0, 1].
 
-    Among equally frequent classes the first counts, as in scikit-learn's classifier.
+    `neighbour_accuracy`, the share of codes whose class is that of most of them (among equally
+    frequent classes the first counts, as in scikit-learn's classifier); `retrieval_precision`, the
+    share of them that are of the code's class. Of binary codes the nearest are those of the
+    smallest Hamming distance.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -168,7 +174,10 @@ def neighbour_accuracy(codes: np.ndarray, labels: np.ndarray) -> float:
     nearest = NearestNeighbors(n_neighbors=number).fit(codes).kneighbors(return_distance=False)
     kinds, labels = np.unique(labels, return_inverse=True)
     votes = (labels[nearest][:, :, None] == np.arange(len(kinds))).sum(axis=1)
-    return float(np.mean(votes.argmax(axis=1) == labels))
+    return {
+        "neighbour_accuracy": float(np.mean(votes.argmax(axis=1) == labels)),
+        "retrieval_precision": float(np.mean(labels[nearest] == labels[:, None])),
+    }
 
 
 def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
@@ -213,38 +222,38 @@ def bottleneck_numbers(model, images: np.ndarray) -> dict:
     Gaussian: `kl`, the mean of KL(q(z|x) || N(0, I)) in nats an image, without beta;
     `kl_per_dimension`; `active_units`, the dimensions whose posterior mean varies over the images
     by more than 0.01 (Burda et al., arXiv 1509.00519, section 5.2). Quantised: `perplexity` and
-    `codes_used`, the share of scalars chosen at least once, as `keras_ae.metrics.CodebookUsage`
+    `codes_used`, the share of a codebook chosen at least once, as `keras_ae.metrics.CodebookUsage`
     has them, over all images.
     """
-    from keras_ae.layers import GaussianBottleneck, VectorQuantizer
-    from keras_ae.losses import gaussian_kl
-    from keras_ae.metrics import CodebookUsage
-
+    gaussian = posterior(model, images)
+    if gaussian is not None:
+        return gaussian_numbers(*gaussian)
     bottleneck = getattr(model, "bottleneck", None)
-    if isinstance(bottleneck, GaussianBottleneck):
-        encoded = np.concatenate([np.asarray(part) for part in encodings(model, images)])
-        z_mean, z_log_var = np.split(encoded, 2, axis=-1)
-        each = gaussian_kl(z_mean[..., None], z_log_var[..., None]).numpy().astype(np.float64)
-        per_dimension = each.mean(axis=0)
-        variances = z_mean.astype(np.float64).var(axis=0)
-        return {
-            "kl": float(per_dimension.sum()),
-            "kl_per_dimension": [float(value) for value in per_dimension],
-            "active_units": int((variances > ACTIVE_VARIANCE).sum()),
-        }
-    if isinstance(bottleneck, VectorQuantizer):
-        usage = CodebookUsage(*bottleneck.embeddings.shape)
-        for encoded in encodings(model, images):
-            usage.update_state(bottleneck.indices(encoded))
-        result = {name: float(value) for name, value in usage.result().items()}
-        return {"perplexity": result["perplexity"], "codes_used": result["codebook_usage"]}
+    if isinstance(bottleneck, VectorQuantizer | CodebookQuantizer):
+        return codebook_numbers(model, images)
     return {}
 
 
-def encodings(model, images: np.ndarray):
-    """What the encoder gives before the bottleneck, in portions."""
-    for start in range(0, len(images), IMAGES_PER_CALL):
-        yield model.encoder(images[start : start + IMAGES_PER_CALL], training=False)
+def gaussian_numbers(z_mean: np.ndarray, z_log_var: np.ndarray) -> dict:
+    each = gaussian_kl(z_mean[..., None], z_log_var[..., None]).numpy().astype(np.float64)
+    per_dimension = each.mean(axis=0)
+    variances = z_mean.astype(np.float64).var(axis=0)
+    return {
+        "kl": float(per_dimension.sum()),
+        "kl_per_dimension": [float(value) for value in per_dimension],
+        "active_units": int((variances > ACTIVE_VARIANCE).sum()),
+    }
+
+
+def codebook_numbers(model, images: np.ndarray) -> dict:
+    """One codebook that all share, or one of scalars for each dimension."""
+    bottleneck = model.bottleneck
+    shared = isinstance(bottleneck, CodebookQuantizer)
+    usage = CodebookUsage(1 if shared else model.latent_dim, bottleneck.num_embeddings)
+    for portion in portions(images):
+        usage.update_state(bottleneck.indices(model.encoder(portion, training=False)))
+    result = {name: float(value) for name, value in usage.result().items()}
+    return {"perplexity": result["perplexity"], "codes_used": result["codebook_usage"]}
 
 
 def subset(number: int, at_most: int, seed: int) -> np.ndarray:
@@ -252,10 +261,6 @@ def subset(number: int, at_most: int, seed: int) -> np.ndarray:
     if number <= at_most:
         return np.arange(number)
     return np.sort(np.random.default_rng(seed).choice(number, at_most, replace=False))
-
-
-def flat(images: np.ndarray) -> np.ndarray:
-    return np.asarray(images).reshape(len(images), -1)
 
 
 def standard_normal() -> tuple[np.ndarray, np.ndarray]:

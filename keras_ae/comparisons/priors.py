@@ -9,11 +9,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ae.comparisons.common import flat
 from keras_ae.comparisons.judge import batch_size, shuffled_batches
-from keras_ae.layers import VectorQuantizer
+from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 
 MOST_CODES = 20_000  # of a mixture; more cost time and change nothing to see
 NUM_GAUSSIANS = 10
+MOST_DIMS = 64  # of a mixture with full covariances; of more, the first principal components
+NUM_BERNOULLIS = 50
+BINARY_STEPS = 100
 REGULARIZATION = 1e-4  # added to the variances of standardised codes
 EPOCHS = 12  # more gain 0.4 nats of 93 on MNIST, and cost 6 on 1,400 codes
 HIDDEN_UNITS = (256, 256)
@@ -21,11 +25,13 @@ NUM_LOGISTICS = 8
 FAR = 1e3  # the outer edge of the outermost cells, in standard deviations
 
 
-def fit_prior(model, images: np.ndarray, *, seed: int) -> MixturePrior | CodePrior:
+def fit_prior(model, images: np.ndarray, *, seed: int) -> SnappedPrior | CodePrior | BinaryPrior:
     """A distribution of the model's codes, fitted to those of `images`.
 
-    An autoregressive one over the codes' indices where the bottleneck is a `VectorQuantizer`,
-    else a Gaussian mixture, fitted to at most 20,000 codes.
+    Of codes that are 0 or 1 a mixture of Bernoullis, and where the bottleneck is a
+    `VectorQuantizer` an autoregressive one over the codes' indices. Else a mixture of Gaussians
+    whose samples are snapped to what the decoder knows: vectors of a shared codebook, a one-hot
+    label behind the code. A mixture is fitted to at most 20,000 codes.
 
     Args:
         model: An autoencoder: `encode`, and `bottleneck` where it has one.
@@ -42,7 +48,28 @@ def fit_prior(model, images: np.ndarray, *, seed: int) -> MixturePrior | CodePri
     if len(images) > MOST_CODES:
         chosen = np.random.default_rng(seed).choice(len(images), MOST_CODES, replace=False)
         images = images[np.sort(chosen)]
-    return MixturePrior(model.encode(images), seed=seed)
+    codes = np.asarray(model.encode(images))
+    if np.isin(codes, (0.0, 1.0)).all():
+        return BinaryPrior(codes, seed=seed)
+    return SnappedPrior(model, MixturePrior(codes, seed=seed))
+
+
+class SnappedPrior:
+    """Samples of a continuous distribution, each moved to the nearest code that the model has."""
+
+    def __init__(self, model, prior: MixturePrior):
+        self.model = model
+        self.prior = prior
+
+    def sample(self, num: int, seed: int) -> np.ndarray:
+        """Latents `(num, *code_shape)`, float32."""
+        latents = self.prior.sample(num, seed)
+        if isinstance(getattr(self.model, "bottleneck", None), CodebookQuantizer):
+            return np.asarray(self.model.bottleneck(latents, training=False))
+        if getattr(self.model, "needs_labels", False):
+            labels = latents[:, self.model.latent_dim :]
+            labels[:] = np.eye(labels.shape[1])[labels.argmax(axis=1)]
+        return latents
 
 
 class MixturePrior:
@@ -50,6 +77,9 @@ class MixturePrior:
 
     Samples are clipped to the range of the fitted codes in each dimension, since sigmoid and ReLU
     codes have bounds that a Gaussian does not know. A dimension that never changes stays as it is.
+    Of codes of more than 64 dimensions the mixture is one of their first 64 principal components,
+    for covariances of all would cost minutes and ask for more codes than there are. The other
+    components stay at their mean.
 
     Args:
         latents: `(N, *code_shape)`, N >= 2; a code of higher rank is flattened and reshaped.
@@ -63,10 +93,12 @@ class MixturePrior:
         from threadpoolctl import threadpool_limits
 
         self.code_shape = latents.shape[1:]
-        codes = np.asarray(latents, dtype=np.float64).reshape(len(latents), -1)
+        codes = flat(np.asarray(latents, dtype=np.float64))
         self.low, self.high = codes.min(axis=0), codes.max(axis=0)
         self.mean, self.scale = codes.mean(axis=0), codes.std(axis=0)
         codes = (codes - self.mean) / np.where(self.scale > 0, self.scale, 1.0)
+        self.axes = principal_axes(codes, seed)
+        codes = codes if self.axes is None else codes @ self.axes.T
         carried = len(np.unique(codes, axis=0)) // (10 * codes.shape[1])
         self.mixture = GaussianMixture(
             max(1, min(num_components, carried)),
@@ -83,9 +115,72 @@ class MixturePrior:
         """Latents `(num, *code_shape)`, float32, in random order."""
         self.mixture.random_state = seed % 2**32
         codes, _ = self.mixture.sample(num)  # component by component
+        codes = codes if self.axes is None else codes @ self.axes
         codes = np.random.default_rng(seed).permutation(codes) * self.scale + self.mean
         codes = np.clip(codes, self.low, self.high)
         return codes.reshape(num, *self.code_shape).astype(np.float32)
+
+
+def principal_axes(codes: np.ndarray, seed: int) -> np.ndarray | None:
+    """The first 64 of centred codes `(N, D)`, `(64, D)`; None where there are no more than that."""
+    from sklearn.decomposition import PCA
+
+    if codes.shape[1] <= MOST_DIMS:
+        return None
+    number = min(MOST_DIMS, len(codes))
+    return PCA(number, svd_solver="randomized", random_state=seed % 2**32).fit(codes).components_
+
+
+class BinaryPrior:
+    """A mixture of independent Bernoullis, fitted by EM (Bishop, "Pattern Recognition", 9.3.3).
+
+    Args:
+        latents: Codes of zeros and ones, `(N, *code_shape)`.
+        seed: Of the start of EM.
+        num_components: At most this many: ten codes for each component and dimension are asked for.
+    """
+
+    def __init__(self, latents: np.ndarray, *, seed: int, num_components: int = NUM_BERNOULLIS):
+        self.code_shape = latents.shape[1:]
+        codes = flat(np.asarray(latents, dtype=np.float64))
+        self.uniform = float(codes.shape[1] * math.log(2.0))
+        number = max(1, min(num_components, len(codes) // (10 * codes.shape[1])))
+        chosen = np.random.default_rng(seed).choice(len(codes), number, replace=False)
+        self.weights = np.full(number, 1.0 / number)
+        self.means = 0.25 + 0.5 * codes[chosen]
+        for _ in range(BINARY_STEPS):
+            self._step(codes)
+
+    def _step(self, codes: np.ndarray) -> None:
+        """A step of EM; half a code of each kind more, so that no bit is certain."""
+        joint = self._joint(codes)
+        shares = np.exp(joint - log_sum_exp(joint))
+        counts = shares.sum(axis=0)
+        self.weights = (counts + 1.0) / (counts + 1.0).sum()
+        self.means = (shares.T @ codes + 0.5) / (counts[:, None] + 1.0)
+
+    def _joint(self, codes: np.ndarray) -> np.ndarray:
+        """log p(code, component), `(N, num_components)`."""
+        ones, zeros = np.log(self.means), np.log1p(-self.means)
+        return codes @ ones.T + (1.0 - codes) @ zeros.T + np.log(self.weights)
+
+    def negative_log_likelihood(self, latents: np.ndarray) -> np.ndarray:
+        """-log p of each code in nats, `(N,)`; `uniform` is that of chance."""
+        return -log_sum_exp(self._joint(flat(latents)))[:, 0]
+
+    def sample(self, num: int, seed: int) -> np.ndarray:
+        """Latents `(num, *code_shape)`, float32, of zeros and ones."""
+        random = np.random.default_rng(seed)
+        means = self.means[random.choice(len(self.weights), num, p=self.weights)]
+        codes = random.random(means.shape) < means
+        return codes.reshape(num, *self.code_shape).astype(np.float32)
+
+
+def log_sum_exp(values: np.ndarray) -> np.ndarray:
+    """Over the second axis, `(N, 1)`."""
+    from scipy.special import logsumexp
+
+    return logsumexp(values, axis=1, keepdims=True)
 
 
 class CodePrior:

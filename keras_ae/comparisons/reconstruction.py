@@ -1,4 +1,4 @@
-"""How well the test images are reconstructed, in nats an image."""
+"""How well the test images are reconstructed: nats, and squared error, an image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.layers.gaussian_bottleneck import GaussianBottleneck
+from keras_ae.comparisons.common import as_images, flat, has_bce, mean, portions, posterior
 from keras_ae.losses import entropy_floor, gaussian_kl, per_image_bce
 
 NUM_SHOWN = 16
 NUM_COMPONENTS = 20
-IMAGES_PER_CALL = 2000
 # Half a grey level of 8 bits: a pixel of exactly 0 where there is ink would cost infinitely much.
 SMALLEST = 1 / 512
 
@@ -25,26 +24,25 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
         seed: Of the noise on the sampled codes.
 
     Returns:
-        Numbers, each a mean over all test images: `bce` of the deterministic code, in nats an
-        image; `mse_per_pixel`, the squared error; and where the bottleneck is Gaussian
-        `sampled_bce`, with the code drawn as in training, `kl`, unweighted whatever the model's
-        beta, and `negative_elbo`, their sum (Kingma and Welling, arXiv 1312.6114, eq. 10, with
-        one sample an image).
+        Numbers, each a mean over all test images: `mse`, the squared error summed over the pixels,
+        and `mse_per_pixel`. Where the output is a probability of ink `bce` of the deterministic
+        code, in nats an image. Where the code is Gaussian `kl`, unweighted whatever the model's
+        beta, and with both `sampled_bce`, the code drawn as in training, and `negative_elbo`, the
+        sum of that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample an
+        image).
         Arrays: `originals` and `reconstructions` `(16, *image_shape)`, the first test images.
     """
     images = problem.split.test.images
     reconstructions = np.asarray(model.reconstruct(images))
-    numbers = {
-        "bce": mean(model.anomaly_score(images)),
-        "mse_per_pixel": mean(np.square(reconstructions - images)),
-    }
-    if isinstance(getattr(model, "bottleneck", None), GaussianBottleneck):
-        sampled_bce, kl = sampled_losses(model, images, seed)
-        numbers |= {
-            "sampled_bce": mean(sampled_bce),
-            "kl": mean(kl),
-            "negative_elbo": mean(sampled_bce) + mean(kl),
-        }
+    numbers = squared_errors(images, reconstructions)
+    if has_bce(model):
+        numbers["bce"] = mean(model.anomaly_score(images, score="bce"))
+    gaussian = posterior(model, images)
+    if gaussian is not None:
+        numbers["kl"] = mean(gaussian_kl(*gaussian))
+    if gaussian is not None and has_bce(model):
+        numbers["sampled_bce"] = mean(sampled_bce(model, images, gaussian, seed))
+        numbers["negative_elbo"] = numbers["sampled_bce"] + numbers["kl"]
     return Measurement(numbers, shown(images, reconstructions))
 
 
@@ -60,7 +58,9 @@ def baselines(problem: Problem, *, seed: int) -> dict[str, Measurement]:
     components, projected = project(train, test, NUM_COMPONENTS, seed)
     projected = np.clip(projected, SMALLEST, 1 - SMALLEST)
     return {
-        "entropy floor": Measurement({"bce": mean(entropy_floor(test)), "mse_per_pixel": 0.0}),
+        "entropy floor": Measurement(
+            {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
+        ),
         "mean image": of_probabilities(test, np.broadcast_to(average, test.shape)),
         f"PCA, {components} components": of_probabilities(test, projected),
     }
@@ -86,19 +86,23 @@ def draw(
     ]
 
 
-def sampled_losses(model, images: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """BCE from a sampled code and the KL divergence, `(N,)` each, of a Gaussian bottleneck."""
+def squared_errors(images: np.ndarray, pixels: np.ndarray) -> dict[str, float]:
+    per_pixel = mean(np.square(pixels - images))
+    return {"mse": per_pixel * flat(images).shape[1], "mse_per_pixel": per_pixel}
+
+
+def sampled_bce(model, images: np.ndarray, gaussian: tuple, seed: int) -> np.ndarray:
+    """BCE `(N,)` from a code drawn of each posterior; what else a code holds stays as it is."""
     random = np.random.default_rng(seed)
+    z_mean, z_log_var = gaussian
+    codes = np.array(model.encode(images), dtype=np.float32)
     losses = []
-    for start in range(0, len(images), IMAGES_PER_CALL):
-        portion = images[start : start + IMAGES_PER_CALL]
-        encoded = np.asarray(model.encoder(portion, training=False), dtype=np.float32)
-        z_mean, z_log_var = np.split(encoded, 2, axis=-1)
-        noise = random.standard_normal(z_mean.shape, dtype=np.float32)
-        logits = model.decoder(z_mean + np.exp(z_log_var / 2) * noise, training=False)
-        losses.append((per_image_bce(portion, logits), gaussian_kl(z_mean, z_log_var)))
-    sampled_bce, kl = zip(*losses, strict=True)
-    return np.concatenate(sampled_bce), np.concatenate(kl)
+    for portion in portions(np.arange(len(images))):
+        noise = random.standard_normal(z_mean[portion].shape, dtype=np.float32)
+        latents = codes[portion]
+        latents[:, : z_mean.shape[1]] = z_mean[portion] + np.exp(z_log_var[portion] / 2) * noise
+        losses.append(per_image_bce(images[portion], model.decoder(latents, training=False)))
+    return np.concatenate(losses)
 
 
 def project(
@@ -107,10 +111,10 @@ def project(
     """`images` projected on the first principal components of `train`, and how many there are."""
     from sklearn.decomposition import PCA
 
-    pixels = train.reshape(len(train), -1)
+    pixels = flat(train)
     num_components = min(num_components, *pixels.shape)
     pca = PCA(num_components, random_state=seed).fit(pixels)
-    projected = pca.inverse_transform(pca.transform(images.reshape(len(images), -1)))
+    projected = pca.inverse_transform(pca.transform(flat(images)))
     return num_components, projected.reshape(images.shape)
 
 
@@ -119,14 +123,13 @@ def of_probabilities(images: np.ndarray, probabilities: np.ndarray) -> Measureme
 
     numbers = {
         "bce": mean(per_image_bce(images, logit(probabilities))),
-        "mse_per_pixel": mean(np.square(probabilities - images)),
+        **squared_errors(images, probabilities),
     }
     return Measurement(numbers, shown(images, probabilities.astype(np.float32)))
 
 
 def shown(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
-    return {"originals": images[:NUM_SHOWN], "reconstructions": reconstructions[:NUM_SHOWN]}
-
-
-def mean(values) -> float:
-    return float(np.mean(values, dtype=np.float64))
+    return {
+        "originals": images[:NUM_SHOWN],
+        "reconstructions": as_images(reconstructions[:NUM_SHOWN]),
+    }

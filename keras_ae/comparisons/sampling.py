@@ -9,7 +9,8 @@ import numpy as np
 
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.priors import CodePrior, fit_prior
+from keras_ae.comparisons.common import as_images, nearest_distances
+from keras_ae.comparisons.priors import fit_prior
 
 MOST_SAMPLES = 5000
 NUM_NEAREST = 1000  # samples whose nearest training image is looked for
@@ -28,20 +29,27 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
         `*_frechet`, the Frechet distance to the test images in its features; `*_confidence`, the
         mean of its highest probability; `*_class_entropy`, the entropy of its mean class
         distribution in nats; always `*_nearest`, the mean L2 distance of 1,000 samples to the
-        nearest training image. `num_samples`. For discrete codes `fitted_nll`, the fitted prior's
-        mean -log p of the validation codes in nats an image, and `uniform_nll`, that of uniform
-        indices. Arrays: `*_images`, 16 each.
+        nearest training image. `num_samples`. Where the fitted prior is one of discrete codes
+        `fitted_nll`, its mean -log p of the validation codes in nats an image, and `uniform_nll`,
+        that of codes drawn evenly. Arrays: `*_images`, 16 each.
     """
     num_samples = min(MOST_SAMPLES, len(problem.split.test))
-    fitted = fit_prior(model, problem.split.train.images, seed=seed)
-    samples = {"fitted": model.decode(fitted.sample(num_samples, seed))}
+    samples, numbers, fitted = {}, {"num_samples": num_samples}, None
     if model.can_sample:
-        samples["prior"] = model.sample(num_samples, seed=seed)
-    numbers = {"num_samples": num_samples}
+        samples["prior"] = as_images(model.sample(num_samples, seed=seed))
+    if hasattr(model, "fit_prior"):
+        samples["fitted"] = samples["prior"]
+        numbers["note"] = (
+            f"The own prior of {type(model).__name__} was fitted to the codes of the training "
+            "images: its samples stand for both."
+        )
+    else:
+        fitted = fit_prior(model, problem.split.train.images, seed=seed)
+        samples["fitted"] = as_images(model.decode(fitted.sample(num_samples, seed)))
     for kind, images in samples.items():
         qualities = {**judged(images, problem), "nearest": nearest(images[:NUM_NEAREST], problem)}
         numbers |= {f"{kind}_{name}": value for name, value in qualities.items()}
-    if isinstance(fitted, CodePrior):
+    if hasattr(fitted, "negative_log_likelihood"):
         codes = model.encode(problem.split.validation.images)
         numbers["fitted_nll"] = float(fitted.negative_log_likelihood(codes).mean())
         numbers["uniform_nll"] = fitted.uniform
@@ -162,16 +170,3 @@ def entropy(probabilities: np.ndarray) -> float:
 def nearest(images: np.ndarray, problem: Problem) -> float:
     """The mean L2 distance of an image to the nearest training image."""
     return float(nearest_distances(images, problem.split.train.images).mean())
-
-
-def nearest_distances(images: np.ndarray, references: np.ndarray, portion: int = 200) -> np.ndarray:
-    """The L2 distance of each image to the nearest of `references`, `(N,)`; 0 for a copy."""
-    images = np.asarray(images, dtype=np.float32).reshape(len(images), -1)
-    references = np.asarray(references, dtype=np.float32).reshape(len(references), -1)
-    half_norms = 0.5 * np.einsum("nd,nd->n", references, references)
-    distances = []
-    for start in range(0, len(images), portion):
-        part = images[start : start + portion]
-        found = references[np.argmin(half_norms - part @ references.T, axis=1)]
-        distances.append(np.linalg.norm(part - found, axis=1))
-    return np.concatenate(distances)

@@ -1,0 +1,65 @@
+"""Estimates log p(x) of a run's test images by importance sampling.
+
+    python scripts/log_likelihood.py runs/mnist_bernoulli/vae-20d-seed42
+
+For runs of the variants with a Gaussian code, trained with `--binarize`: of grey images the
+figure is no likelihood, and the program says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from keras_ae import data
+from keras_ae.evaluation import load_data
+from keras_ae.runs import Run
+from keras_ae.trained import read_run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a run directory of train.py")
+    parser.add_argument("--num-samples", type=int, default=5000, help="draws for each image")
+    parser.add_argument("--num-images", type=int, default=1000, help="test images, drawn at random")
+    parser.add_argument("--seed", type=int, default=42, help="of the images and the draws")
+    parser.add_argument("--data-dir", help="where data sets are prepared, if not where they were")
+    options = parser.parse_args()
+    try:
+        print(json.dumps(measured(options), indent=2))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def measured(options: argparse.Namespace) -> dict:
+    run = read_run(Run(options.run))
+    model = run.run.load_model()
+    if not hasattr(model, "log_likelihood"):
+        raise ValueError(f"{run.request['variant']} has no likelihood: its code is not Gaussian")
+    test = data.split(load_data(run, options.data_dir), seed=run.request["seed"]).test
+    if set(np.unique(test.images)) - {0.0, 1.0}:
+        print("grey images: this is no likelihood; train with --binarize", file=sys.stderr)
+    order = np.random.default_rng(options.seed).permutation(len(test))
+    chosen = test.where(np.sort(order[: options.num_images]))
+    inputs = chosen.images
+    if model.needs_labels:
+        inputs = {"images": chosen.images, "labels": chosen.labels}
+    answers = model.log_likelihood(inputs, options.num_samples, seed=options.seed)
+    return {
+        "run": str(options.run),
+        "num_images": len(answers),
+        "num_samples": options.num_samples,
+        "negative_log_likelihood": -answers.mean(),
+        "standard_error": answers.std() / np.sqrt(len(answers)),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What a variational code is good for, on drawings: the figures of the README.
+
+    python train.py --variant convolutional conv_vae --dataset quickdraw --classes cat tree fish
+    python scripts/quickdraw_figures.py runs/quickdraw-cat-tree-fish results/quickdraw
+
+Reads the two runs and writes PNGs: from a cat to a tree, new drawings from both nets, the values of
+their codes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from keras_ae import data, plots
+from keras_ae.runs import Run
+
+PLAIN, VARIATIONAL = "convolutional", "conv_vae"
+NUM_STEPS = 12
+NUM_SAMPLES = 32
+SEED = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, help="the folder of the two runs")
+    parser.add_argument("figures", type=Path, help="where the pictures go")
+    parser.add_argument("--pair", nargs=2, default=("cat", "tree"), metavar="CLASS")
+    options = parser.parse_args()
+    runs = {name: only_run(options.runs, name) for name in (PLAIN, VARIATIONAL)}
+    models = {name: run.load_model() for name, run in runs.items()}
+    split, class_names = data_of(runs[PLAIN])
+    options.figures.mkdir(parents=True, exist_ok=True)
+    for path in (
+        draw_paths(models, split, class_names, options.pair, options.figures),
+        draw_samples(models, split, options.figures),
+        draw_densities(models, split, options.figures),
+    ):
+        print(f"wrote {path}")
+
+
+def only_run(folder: Path, variant: str) -> Run:
+    found = [Run(path) for path in sorted(folder.glob(f"{variant}-*")) if Run(path).finished]
+    if not found:
+        raise SystemExit(f"{folder} holds no finished run of {variant}: see --help")
+    return found[0]
+
+
+def data_of(run: Run) -> tuple[data.Split, list[str]]:
+    """The images that a run was trained on, split as they were for it."""
+    config = run.config
+    source, classes = config["data"]["source"], config["data"]["classes"]
+    image_set = data.load(source, classes=classes, data_dir=config["data"]["data_dir"])
+    return data.split(image_set, seed=config["request"]["seed"]), list(image_set.class_names)
+
+
+def draw_paths(models, split, class_names, pair, folder: Path) -> Path:
+    """From the first test image of one class to the first of another, and the cross-fade."""
+    start, end = (
+        split.test.images[np.flatnonzero(split.test.labels == class_names.index(name))[0]]
+        for name in pair
+    )
+    rows = {"pixels, cross-faded": np.linspace(start, end, NUM_STEPS)}
+    rows |= {name: model.interpolate(start, end, NUM_STEPS) for name, model in models.items()}
+    variational = models[VARIATIONAL]
+    rows[f"{VARIATIONAL}, spherical"] = variational.interpolate(
+        start, end, NUM_STEPS, spherical=True
+    )
+    return plots.image_rows(rows, folder / f"{pair[0]}_to_{pair[1]}.png")
+
+
+def draw_samples(models, split, folder: Path) -> Path:
+    """New drawings: what comes out when a code is drawn at random."""
+    random = np.random.default_rng(SEED)
+    plain = models[PLAIN]
+    codes = plain.encode(split.train.images)
+    noise = random.standard_normal((NUM_SAMPLES, *plain.code_shape))
+    blocks = {
+        "drawings": split.test.images[:NUM_SAMPLES],
+        f"{PLAIN}, N(0, I)": plain.decode(noise),
+        f"{PLAIN}, each unit's\nown mean and spread": plain.decode(
+            codes.mean(axis=0) + codes.std(axis=0) * noise
+        ),
+        f"{VARIATIONAL}, N(0, I)": models[VARIATIONAL].sample(NUM_SAMPLES, seed=SEED),
+    }
+    return plots.image_blocks(blocks, folder / "samples.png", columns=4, per_row=4)
+
+
+def draw_densities(models, split, folder: Path) -> Path:
+    """The values of all units of all test codes; of the variational one, drawn as in training."""
+    random = np.random.default_rng(SEED)
+    z_mean, z_log_var = (
+        np.asarray(part) for part in models[VARIATIONAL].posterior(split.test.images)
+    )
+    values = {
+        PLAIN: models[PLAIN].encode(split.test.images),
+        f"{VARIATIONAL}, means": z_mean,
+        f"{VARIATIONAL}, sampled": z_mean
+        + np.exp(z_log_var / 2) * random.standard_normal(z_mean.shape),
+    }
+    densities, notes = {}, {}
+    for name, codes in values.items():
+        low, high = np.quantile(codes, (0.001, 0.999))
+        density, edges = np.histogram(codes.ravel(), bins=80, range=(low, high), density=True)
+        densities[name] = (edges, density)
+        notes[name] = f"mean {codes.mean():.2f}\nstd {codes.std():.2f}"
+    x = np.linspace(-4, 4, 200)
+    normal = (x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
+    return plots.density_grid(
+        densities, notes, "value of a code unit; the line is N(0, 1)", folder / "densities.png",
+        reference=normal,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What the scripts that fill the README's tables share: metrics.json to Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+
+def shown(value: dict | None, digits: int) -> str:
+    """`64.52 ± 0.11`, `64.52` of one run, or a dash."""
+    if not value or value["mean"] is None:
+        return "–"
+    spread = f" ± {value['std']:.{digits}f}" if value["std"] is not None else ""
+    return f"{value['mean']:.{digits}f}{spread}"
+
+
+def counted(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def values_of(metrics: dict, comparison: str) -> dict[str, dict]:
+    """The values of every row of a comparison, by label."""
+    rows = metrics["comparisons"].get(comparison, {"rows": []})["rows"]
+    return {row["label"]: row["values"] for row in rows if row["kind"] == "variant"}
+
+
+def configurations_of(metrics: dict) -> dict[str, dict]:
+    """What was trained with all classes, and what it took, by label."""
+    return {row["label"]: row for row in metrics["configurations"] if row["held_out"] is None}
+
+
+def as_table(heading, lines) -> str:
+    cells = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def caption(metrics: dict) -> str:
+    """The data, the seeds and what the figures were made with."""
+    made, data = metrics["made_by"], metrics["data"]
+    seeds = sorted({seed for row in metrics["configurations"] for seed in row["seeds"]})
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    return (
+        f"{data['name']}, {data['num_test']:,} test images; seeds {', '.join(map(str, seeds))}; "
+        f"{versions}; {made['device']}, {platform.machine()}."
+    )
+
+
+def run(description: str, make: Callable[[dict], str], begin: str, end: str) -> None:
+    """The command line: prints the tables and, with `--write`, puts them between two lines."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("metrics", type=Path)
+    parser.add_argument("--write", type=Path, help="a file with the table's two comment lines")
+    options = parser.parse_args()
+    text = make(json.loads(options.metrics.read_text()))
+    print(text)
+    if options.write:
+        page = options.write.read_text()
+        if page.count(begin) != 1 or page.count(end) != 1:
+            parser.error(f"{options.write}: it must hold the lines {begin} and {end} once each")
+        head, rest = page.split(begin)
+        _, tail = rest.split(end)
+        options.write.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
