@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_ae
 from keras_ae.runs import Diverged, KeepRun, Run, state_variables
-from keras_ae.variants.vae_gan import scaled
+from keras_ae.variants.vae_gan import saturation, scaled
 
 SHAPE = (6, 5)
 
@@ -354,3 +354,14 @@ def test_bad_arguments_are_named(arguments, words):
     with pytest.raises(ValueError, match=words) as error:
         built(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_logits_beyond_the_limit_are_pulled_back():
+    rebuilt, sampled = np.zeros((2, 2, 3)), np.zeros((2, 2, 3))
+    rebuilt[0, 0, 0], rebuilt[1, 1, 1], sampled[0, 1, 2] = 11.0, 8.9, -12.0
+    outputs = {"logits": tf.constant(rebuilt), "sampled_logits": tf.constant(sampled)}
+    assert float(saturation(outputs)) == pytest.approx((2**2 + 3**2) / 4)
+    model = built({"jit_compile": False})
+    model.decoder.get_layer("logits").bias.assign(tf.fill(30, 20.0))
+    model.fit(np.zeros((64, *SHAPE)), batch_size=16, epochs=60, verbose=0)
+    assert model.decoder.get_layer("logits").bias.numpy().max() < 20

@@ -15,6 +15,7 @@ from keras_ae.variants.base import weighted_mean
 from keras_ae.variants.vae import VAE
 
 CHANCE = math.log(2.0)  # the cross-entropy of a discriminator that knows nothing
+LOGIT_LIMIT = 9.0  # of a pixel of 0.0001 or 0.9999
 MOST_WINS = 0.95  # of the batches of an epoch, without a warning
 OBSERVED = (
     "feature_loss",
@@ -203,7 +204,8 @@ class VAEGAN(VAE):
                 "discriminator_loss"
             ]
             encoder_loss = scaled(self.optimizer, latent_loss + feature_loss)
-            decoder_loss = scaled(self.optimizer, self.gamma * feature_loss + adversarial_loss)
+            decoder_loss = self.gamma * feature_loss + adversarial_loss + saturation(outputs)
+            decoder_loss = scaled(self.optimizer, decoder_loss)
             discriminator_loss = scaled(self.discriminator_optimizer, discriminator_loss)
         reconstruction_loss = weighted_mean(per_image, weight)
         terms = (reconstruction_loss, encoder_loss, decoder_loss, discriminator_loss)
@@ -231,6 +233,17 @@ class VAEGAN(VAE):
 
     def own_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
         return [*super().own_callbacks(epochs), BalanceWatch()]
+
+
+def saturation(outputs: dict) -> tf.Tensor:
+    """How far logits lie beyond `LOGIT_LIMIT`, squared, summed over pixels: a mean of the images.
+
+    There the sigmoid is flat: a pixel that strays so far finds no way back, and a decoder that has
+    many of them gives all images the same noise.
+    """
+    logits = tf.concat([outputs["logits"], outputs["sampled_logits"]], axis=0)
+    beyond = tf.nn.relu(tf.abs(tf.cast(logits, tf.float32)) - LOGIT_LIMIT)
+    return tf.reduce_mean(tf.reduce_sum(tf.square(beyond), axis=list(range(1, logits.shape.rank))))
 
 
 def scaled(optimizer, loss) -> tf.Tensor:
