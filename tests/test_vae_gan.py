@@ -171,16 +171,17 @@ def test_the_second_optimizer_is_like_the_first_unless_given():
     assert model.optimizers == [model.optimizer, model.discriminator_optimizer]
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(policy, tmp_path):
+def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
+    # In mixed precision, where both optimizers are wrapped; the contract has the other case.
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
-    compiled = {"discriminator_optimizer": keras.optimizers.Adam(3e-4, beta_1=0.5)}
-    whole = built(compiled, dtype=policy)
+
+    def fresh():
+        other = keras.optimizers.Adam(3e-4, beta_1=0.5)
+        return built({"discriminator_optimizer": other}, dtype="mixed_float16")
+
+    whole, first = fresh(), fresh()
     whole.fit(images, epochs=4, **settings)
-    first = built(
-        {"discriminator_optimizer": keras.optimizers.Adam(3e-4, beta_1=0.5)}, dtype=policy
-    )
     first.fit(images, epochs=2, **settings)
     first.save(tmp_path / "half.keras")
     second = keras.models.load_model(tmp_path / "half.keras")
@@ -207,11 +208,11 @@ def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
 
 
 def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
-    images = pictures(64)
-    compiled = built({"jit_compile": "auto"})
-    history = compiled.fit(images, batch_size=32, epochs=2, shuffle=False, verbose=0).history
+    images = pictures(32)
+    compiled = built({"jit_compile": True})
+    history = compiled.fit(images, batch_size=16, epochs=1, shuffle=False, verbose=0).history
     eager = built({"run_eagerly": True})
-    expected = eager.fit(images, batch_size=32, epochs=2, shuffle=False, verbose=0).history
+    expected = eager.fit(images, batch_size=16, epochs=1, shuffle=False, verbose=0).history
     for name in ("loss", "feature_loss", "discriminator_loss", "adversarial_loss"):
         np.testing.assert_allclose(history[name], expected[name], rtol=2e-3, err_msg=name)
 
@@ -363,5 +364,5 @@ def test_logits_beyond_the_limit_are_pulled_back():
     assert float(saturation(outputs)) == pytest.approx((2**2 + 3**2) / 4)
     model = built({"jit_compile": False})
     model.decoder.get_layer("logits").bias.assign(tf.fill(30, 20.0))
-    model.fit(np.zeros((64, *SHAPE)), batch_size=16, epochs=60, verbose=0)
+    model.fit(np.zeros((64, *SHAPE)), batch_size=16, epochs=20, verbose=0)
     assert model.decoder.get_layer("logits").bias.numpy().max() < 20

@@ -34,7 +34,7 @@ class VAEGAN(VAE):
     (algorithm 1; all in nats per image):
 
         encoder         latent_loss + feature_loss
-        decoder         gamma * feature_loss + adversarial_loss
+        decoder         gamma * feature_loss + adversarial_loss + saturation
         discriminator   discriminator_loss
 
     `latent_loss`: `beta` times the divergence from N(0, I).
@@ -48,21 +48,23 @@ class VAEGAN(VAE):
     al., arXiv 1406.2661, section 3).
 
     `loss` and `reconstruction_loss` are reported as of every other variant, so that tables
-    compare: the reconstruction loss is that of the pixels, which no net here is trained on. It
-    falls at first, then rises as images get sharper: no measure of when to stop.
+    compare: the reconstruction loss is that of the pixels, which no net here is trained on, and no
+    measure of how good the images look.
 
-    Two guards:
+    Three guards:
     - The balance. Where the discriminator's loss is further than `equilibrium_margin` below log 2,
       it does not learn from the batch; where it is as far above, the decoder does without the
       adversarial loss. `discriminator_wins` and `decoder_wins` log the share of such batches. An
       epoch in which the discriminator wins nearly all of them brings a warning.
+    - Saturation. The decoder pays for logits beyond `LOGIT_LIMIT` (see `saturation`); the paper has
+      no such term, and without it this decoder ended in noise on MNIST.
     - Divergence. From a step on whose losses are not all finite, no net learns any more: those that
       stay finite show that it did not begin there. The training stops after that epoch and names
       the others.
 
     Args:
         gamma: Factor on the feature loss in the decoder's, >= 0 (section 3.3).
-        feature_variance: > 0. The smaller, the more the encoder tells of an image.
+        feature_variance: >= 1e-6. The smaller, the more the encoder tells of an image.
         equilibrium_margin: In nats, >= 0; from log 2 on the discriminator always learns.
         discriminator_filters: Filters of the discriminator's convolutions, outermost first.
         beta, kl_warmup_epochs, **network: See `VAE`.
@@ -70,6 +72,8 @@ class VAEGAN(VAE):
     Raises:
         ValueError: an argument outside its range.
     """
+
+    xla_on_cpu = False
 
     def __init__(
         self,
