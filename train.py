@@ -17,8 +17,10 @@ import functools
 import importlib.util
 import os
 import platform
+import statistics
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 PROGRAM = "train.py"
@@ -334,11 +336,12 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     if config["request"]["held_out_class"] is not None:
         seen = seen.where(seen.labels != config["data"]["held_out_index"])
     losses = model.evaluate(*inputs_of(model, seen), verbose=0, return_dict=True)
-    seconds = sorted(row["seconds"] for row in keep.rows)
+    # The first epoch compiles.
+    seconds = [row["seconds"] for row in keep.rows[1:] or keep.rows]
     results = {name: float(value) for name, value in losses.items()}
     results["num_images"] = len(seen)
     results["num_parameters"] = model.count_params()
-    results["seconds_per_epoch"] = seconds[len(seconds) // 2]
+    results["seconds_per_epoch"] = statistics.median(seconds)
     run.finish(model, results)
 
 
@@ -363,7 +366,8 @@ def build(options, image_set, variant: str, latent_dim: int | None):
             image_shape=image_set.image_shape, seed=options.seed, **arguments, **options.set
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(unbuildable(variant, options.set, error)) from error
+        asked = {**options.set, **({} if latent_dim is None else {"latent_dim": latent_dim})}
+        raise ValueError(unbuildable(variant, asked, error)) from error
     if model.pixel_range != (0.0, 1.0):
         raise ValueError(
             f"output_activation {model.output_activation} is for images in [-1, 1], and those of "
@@ -383,7 +387,7 @@ def unbuildable(variant: str, arguments: dict, error: Exception) -> str:
     known = set(VARIANTS[variant]().get_config())
     known -= {"name", "trainable", "dtype", "image_shape", "latent_dim", "seed", "num_classes"}
     for name in arguments:
-        if name not in known:
+        if name not in known | {"latent_dim"}:
             return f"{variant} has no argument {name!r}; it has {', '.join(sorted(known))}"
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return f"{variant} cannot be built with {given}: {str(error).splitlines()[0]}"
@@ -522,4 +526,5 @@ def summary(run) -> str:
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_: f"{PROGRAM}: warning: {message}\n"
     sys.exit(main())

@@ -185,8 +185,12 @@ class PixelCNN(keras.layers.Layer):
             The mean of `nats` over each epoch.
 
         Raises:
-            ValueError: an argument outside its range.
+            ValueError: an argument outside its range, or a prior that is frozen.
         """
+        if not self.trainable:
+            raise ValueError(
+                "This prior is part of an autoencoder and frozen: use its fit_prior(images)."
+            )
         epochs = check_size("epochs", epochs)
         indices = self._checked(indices)
         if not self.built:

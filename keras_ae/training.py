@@ -379,6 +379,11 @@ class EpochTrainer(keras.Model):
         if same:
             y = self.images_of(x)
         elif y is not None:
+            if np.ndim(y) == 1:
+                raise ValueError(
+                    f"targets must be images; received an array of the shape {np.shape(y)}. Labels "
+                    "are not targets: fit(images) is enough."
+                )
             y = check_images(y, self.image_shape, name="targets", pixel_range=self.pixel_range)
             if len(y) != num_images:
                 raise ValueError(f"Received {num_images} images but {len(y)} targets.")

@@ -44,6 +44,8 @@ def measured(options: argparse.Namespace) -> dict:
     if not hasattr(model, "log_likelihood"):
         raise ValueError(f"{run.request['variant']} has no likelihood: its code is not Gaussian")
     test = data.split(load_data(run, options.data_dir), seed=run.request["seed"]).test
+    if run.held_out is not None:
+        test = test.where(test.labels != run.data["held_out_index"])
     if set(np.unique(test.images)) - {0.0, 1.0}:
         print("grey images: this is no likelihood; train with --binarize", file=sys.stderr)
     order = np.random.default_rng(options.seed).permutation(len(test))

@@ -18,7 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from keras_ae import data, plots
+from keras_ae.evaluation import load_data
 from keras_ae.runs import Run
+from keras_ae.trained import read_run
 
 PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12
@@ -53,10 +55,8 @@ def only_run(folder: Path, variant: str) -> Run:
 
 def data_of(run: Run) -> tuple[data.Split, list[str]]:
     """The images that a run was trained on, split as they were for it."""
-    config = run.config
-    source, classes = config["data"]["source"], config["data"]["classes"]
-    image_set = data.load(source, classes=classes, data_dir=config["data"]["data_dir"])
-    return data.split(image_set, seed=config["request"]["seed"]), list(image_set.class_names)
+    image_set = load_data(read_run(run))
+    return data.split(image_set, seed=run.config["request"]["seed"]), list(image_set.class_names)
 
 
 def draw_paths(models, split, class_names, pair, folder: Path) -> Path:

@@ -276,6 +276,7 @@ def test_an_unknown_label_is_a_clear_error(labels, words):
             lambda: model.reconstruct(images, labels),
             lambda: model.anomaly_score(images, labels=labels),
             lambda: model.sample(4, labels=labels),
+            lambda: model.posterior(images, labels),
         ]
     for ask in refused:
         with pytest.raises(ValueError, match=words) as error:
@@ -290,6 +291,16 @@ def test_a_dict_without_labels_and_a_dataset_of_images_alone_are_refused():
         model.fit({"images": images}, verbose=0)
     with pytest.raises(ValueError, match="must be given.*received None"):
         model.fit(tf.data.Dataset.from_tensor_slices(images).batch(2), verbose=0)
+
+
+@pytest.mark.parametrize("unknown", [-1, 3, 99])
+def test_an_unknown_label_stops_predict_and_a_call_too(unknown):
+    images, labels = labelled_pictures(4)
+    model = built()
+    both = {"images": images, "labels": np.append(labels[:3], unknown)}
+    for ask in (model, model.predict):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="numbers from 0 to 2"):
+            ask(both)
 
 
 def test_an_unknown_label_in_a_later_batch_of_a_dataset_stops_it():

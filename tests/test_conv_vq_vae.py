@@ -199,6 +199,16 @@ def test_the_prior_computes_in_single_precision_in_a_mixed_precision_model():
     assert {weight.dtype for weight in model.bottleneck.weights} == {"float32"}
 
 
+def test_the_latent_dim_that_follows_from_the_image_is_taken():
+    assert ConvVQVAE(latent_dim=784).get_config()["latent_dim"] is None
+
+
+def test_a_frozen_prior_says_how_it_is_fitted(trained):
+    model, images = trained
+    with pytest.raises(ValueError, match=r"use its fit_prior\(images\)"):
+        model.prior.fit(model.indices(images))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

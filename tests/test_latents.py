@@ -172,7 +172,11 @@ def test_a_quantised_sum_is_one_of_the_codes():
     ("plus", "minus", "words"),
     [
         ([], [], "plus must hold at least one image; received none"),
-        ([pictures(1)[0, :1]], [], r"plus\[0\] must have the shape \(N, 2, 3\)"),
+        (
+            [pictures(1)[0, :1]],
+            [],
+            r"plus\[0\] must be one image of the shape \(2, 3\); received \(1, 3\)",
+        ),
         (pictures(1), [pictures(1)[0] * 255], r"minus\[0\] must have pixels in \[0, 1\]"),
     ],
 )

@@ -57,6 +57,18 @@ def test_it_prints_the_mean_of_the_likelihoods(runs, variant, capsys, monkeypatc
     assert set(np.unique(images)) == {0.0, 1.0}
 
 
+def test_a_held_out_class_is_left_out(runs, capsys, monkeypatch):
+    line = ["--variant", "vae", "--dataset", str(runs.parent / "small.npz"), "--epochs", "1"]
+    line += ["--binarize", "bernoulli", "--latent-dim", "2", "--jit", "off", "--quiet"]
+    line += ["--output-dir", str(runs.parent), "--held-out-class", "1"]
+    assert script("train.py").main(line) == 0
+    directory = runs / "vae-2d-without-1-seed42"
+    num_seen = json.loads((directory / "test.json").read_text())["num_images"]
+    monkeypatch.setattr(sys, "argv", ["log_likelihood.py", str(directory), "--num-samples", "2"])
+    script("scripts/log_likelihood.py").main()
+    assert json.loads(capsys.readouterr().out)["num_images"] == num_seen
+
+
 def test_a_run_without_a_gaussian_code_is_refused(runs, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["log_likelihood.py", str(runs / "deep-2d-seed42")])
     with pytest.raises(SystemExit):

@@ -349,6 +349,12 @@ def finish_at_once(run, config, *others) -> None:
     (run.directory / "test.json").write_text(json.dumps(results))
 
 
+def test_a_size_that_a_variant_cannot_have_is_named(tiny, tmp_path, capsys):
+    line = command(tiny, tmp_path, "conv_vq_vae", epochs=1)
+    words = "conv_vq_vae cannot be built with latent_dim=3: latent_dim must be left out"
+    assert words in refused(capsys, *line, "--latent-dim", "3")
+
+
 def test_a_variant_named_twice_is_trained_once(tiny, tmp_path, capsys):
     assert call(*command(tiny, tmp_path, "shallow", "shallow", epochs=1)) == 0
     assert "[1/1]" in capsys.readouterr().out

@@ -317,7 +317,7 @@ def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
         history = model.fit(pictures(), batch_size=16, epochs=3, verbose=0).history
     assert len(history["loss"]) == 1
     assert np.isfinite(history["loss"]).all()  # that of the pixels, which nothing broke
-    assert "reconstruction_loss" not in str(caught[0].message).replace("feature", "")
+    assert "reconstruction_loss" not in str(caught[0].message)
     for weight in (*model.encoder.weights, *model.decoder.weights):
         assert np.isfinite(weight.numpy()).all()
 

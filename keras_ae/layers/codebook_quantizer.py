@@ -9,6 +9,7 @@ from keras_ae.checks import check_number, check_size
 from keras_ae.layers.noisy import NoisyLayer
 
 EPSILON = 1e-5  # of the smoothed counts
+FLOOR = 0.01  # inputs a step; below that, smoothing would pull a vector to the origin
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
@@ -185,7 +186,8 @@ class CodebookQuantizer(NoisyLayer):
         smoothed = (ema_counts + EPSILON) / (total + self.num_embeddings * EPSILON) * total
         self.ema_counts.assign(ema_counts)
         self.ema_sums.assign(ema_sums)
-        self.embeddings.assign(ema_sums / smoothed[:, None])
+        used = ema_counts[:, None] > FLOOR
+        self.embeddings.assign(tf.where(used, ema_sums / smoothed[:, None], self.embeddings))
 
     def _revive(self, counts, vectors) -> None:
         """Replaces what has been idle for too long by random inputs of the batch."""

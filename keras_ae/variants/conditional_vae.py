@@ -105,10 +105,11 @@ class ConditionalVAE(Variational, Autoencoder):
 
     def conditioned(self, inputs) -> dict:
         """What the encoder takes: images and one-hot labels, inferred where there are none."""
-        if not isinstance(inputs, dict):
-            inputs = {"images": inputs, "labels": self._infer_labels(inputs)}
-        images = tf.convert_to_tensor(inputs["images"])
-        return {"images": images, "labels": self.one_hot(inputs["labels"])}
+        if isinstance(inputs, dict):
+            images, labels = inputs["images"], self.known_labels(inputs["labels"])
+        else:
+            images, labels = inputs, self._infer_labels(inputs)
+        return {"images": tf.convert_to_tensor(images), "labels": self.one_hot(labels)}
 
     def one_hot(self, labels) -> tf.Tensor:
         return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes)

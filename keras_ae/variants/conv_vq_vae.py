@@ -31,7 +31,8 @@ class ConvVQVAE(Autoencoder):
 
     Args:
         image_shape, seed: See `Autoencoder`.
-        latent_dim: None: it follows from the image, height * width * `embedding_dim` of the map.
+        latent_dim: None, or what follows from the image: height * width * `embedding_dim` of the
+            map.
         filters: Filters of the strided convolutions, outermost first; each halves the map.
         num_residual_blocks: Residual blocks each way, >= 1.
         activation: Of the hidden layers.
@@ -42,7 +43,7 @@ class ConvVQVAE(Autoencoder):
         **arguments: See `Autoencoder`.
 
     Raises:
-        ValueError: an argument outside its range, or a latent_dim that is not None.
+        ValueError: an argument outside its range, or another latent_dim than follows.
     """
 
     can_sample = True
@@ -70,9 +71,10 @@ class ConvVQVAE(Autoencoder):
         filters = check_filters(filters)
         map_shape = halved_sizes(image_shape, len(filters))
         code_shape = (*map_shape, check_size("embedding_dim", embedding_dim))
-        if latent_dim is not None:
+        if latent_dim not in (None, math.prod(code_shape)):
             raise ValueError(
-                f"latent_dim must be None, it follows from the image; received {latent_dim!r}."
+                f"latent_dim must be left out, or {math.prod(code_shape)} as follows from the "
+                f"image; received {latent_dim!r}."
             )
         super().__init__(image_shape, math.prod(code_shape), seed, **arguments)
         self.filters = filters

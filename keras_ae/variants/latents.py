@@ -157,8 +157,12 @@ class LatentTools:
 
     def _one(self, image, name: str) -> np.ndarray:
         """An image, checked, as the only one of an array."""
-        image = np.asarray(image)[None]
-        return check_images(image, self.image_shape, name=name, pixel_range=self.pixel_range)
+        image = np.asarray(image)
+        if image.shape != self.image_shape:
+            raise ValueError(
+                f"{name} must be one image of the shape {self.image_shape}; received {image.shape}."
+            )
+        return check_images(image[None], self.image_shape, name=name, pixel_range=self.pixel_range)
 
     def _ends(self, start, end) -> np.ndarray:
         """Both images, checked, in one array."""

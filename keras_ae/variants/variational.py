@@ -59,6 +59,8 @@ class Variational:
 
     def posterior(self, inputs) -> tuple[tf.Tensor, tf.Tensor]:
         """`z_mean` and `z_log_var` of q(z|x), `(N, latent_dim)` each, float32."""
+        if not any(map(tf.is_tensor, tf.nest.flatten(inputs))):
+            inputs = self.check_inputs(inputs)
         z_mean, z_log_var, _ = self._parts_of(inputs)
         return z_mean, z_log_var
 
