@@ -63,8 +63,15 @@ def family_table(metrics: dict) -> str:
     return as_table(HEADING, lines)
 
 
+def notes(metrics: dict) -> list[str]:
+    """What the comparisons say of single variants, such as one that is told the labels."""
+    comparisons = metrics["comparisons"]
+    measured = [comparisons.get(name, {}) for name in ("reconstruction", "classification")]
+    return [note for comparison in measured for note in comparison.get("notes", [])]
+
+
 def table(metrics: dict) -> str:
-    return "\n\n".join([family_table(metrics), caption(metrics)])
+    return "\n\n".join([family_table(metrics), " ".join([caption(metrics), *notes(metrics)])])
 
 
 if __name__ == "__main__":

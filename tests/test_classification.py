@@ -253,13 +253,12 @@ def test_published_samples_a_gaussian_code(problem, monkeypatch):
     np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
 
 
-def test_a_model_that_was_told_the_labels_is_measured_by_its_codes_and_says_so(problem):
-    model = WithEncoder(lambda inputs: inputs["no such input"])
-    model.needs_labels, model.encode = True, class_codes
+def test_a_model_that_was_told_the_labels_has_no_accuracy_and_says_so(problem):
+    model = Fake(class_codes)
+    model.needs_labels = True
     numbers = classification.measure(model, problem, seed=0).numbers
-    assert numbers["converged"] == 1.0
-    assert "published" not in numbers and "fine_tuned" not in numbers
-    assert "WithEncoder was trained with the labels" in numbers["note"]
+    assert list(numbers) == ["note"]
+    assert "Fake was trained with the labels" in numbers["note"]
 
 
 # ---- fine-tuned and from scratch ----
@@ -391,6 +390,9 @@ def test_the_figures(problem, measured, monkeypatch, tmp_path):
     ]
     plain = {name: one[name] for name in ("num_labels", "converged", "converged_spread", "curve")}
     baselines = [Entry("pixels", "pixels", 0, 0, None, Measurement(plain))]
+    told = Measurement({"note": "It was told the labels."})
+    entries.insert(0, Entry("conditional_vae", "conditional_vae", 0, 4, None, told))
+    assert classification.draw(entries[:1], [], problem, tmp_path) == []
     figures = classification.draw(entries, baselines, problem, tmp_path)
     assert all(figure.path.exists() for figure in figures)
     assert list(seen["curves"]) == ["vq_vae", "pixels"]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from keras_ae import plots
@@ -233,6 +234,34 @@ def test_the_values():
     assert density[3] * (edges[4] - edges[3]) == pytest.approx(inside.mean())
 
 
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_both_values_of_a_binary_code_have_a_bin_around_them(low):
+    codes = np.where(np.arange(400).reshape(20, 20) % 4 == 0, 1.0, low)
+    made = latent_structure.values_of(codes)
+    edges, density = made.arrays["edges"], made.arrays["density"]
+    (first, last), widths = np.flatnonzero(density), np.diff(edges)
+    assert widths.min() >= 0.999 * latent_structure.NARROWEST_BIN
+    centres = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(centres[[first, last]], [low, 1.0], atol=1e-9)
+    np.testing.assert_allclose((density * widths)[[first, last]], [0.75, 0.25])
+
+
+@pytest.mark.parametrize("num_panels", [1, 3, 20])
+def test_both_values_of_a_binary_code_are_drawn(num_panels, tmp_path):
+    """In every row of panels there are twice as many blue bars as panels."""
+    made = latent_structure.values_of(np.arange(400).reshape(20, 20) % 2.0)
+    made.arrays["map"] = np.zeros((3, 2))
+    made.numbers.update(map_kind="codes", map_points=3)
+    entries = [entry(f"run {number}", 1, made) for number in range(num_panels)]
+    figures = latent_structure.draw(entries, [], problem_of(labelled=False), tmp_path)
+    pixels = np.asarray(Image.open(figures[1].path).convert("RGB")).astype(int)
+    blue = pixels[..., 2] - pixels[..., 0] > 60
+    bars = (np.diff(blue.astype(int), axis=1, prepend=0) == 1).sum(axis=1)
+    per_row = min(num_panels, plots.panels_per_row(num_panels))
+    for row in np.array_split(bars, num_panels // per_row):
+        assert row.max() == 2 * per_row
+
+
 def test_the_line_is_the_standard_normal():
     x, y = latent_structure.standard_normal()
     np.testing.assert_allclose(y, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
@@ -277,6 +306,34 @@ def test_gaussian_codes(monkeypatch):
     assert numbers["kl"] == pytest.approx(kl.sum(), rel=1e-4)
     assert [round(float(v), 3) > 0.01 for v in mean.var(axis=0)] == [True, True, False]
     assert numbers["active_units"] == 2
+
+
+class Told(Fake):
+    """Its Gaussian mean is the image's second row, moved by the label it is given; its code holds
+    the label too."""
+
+    needs_labels = True
+
+    def __init__(self):
+        super().__init__(None)  # nothing asks for the code itself
+
+    def posterior(self, inputs):
+        assert len(inputs["images"]) == len(inputs["labels"]) <= 50
+        z_mean = inputs["images"][:, 1, :3] + 0.01 * inputs["labels"][:, None]
+        return z_mean, np.zeros_like(z_mean)
+
+
+def test_a_code_that_holds_the_label_is_measured_without_it(monkeypatch):
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 50)
+    problem = problem_of()
+    made = latent_structure.measure(Told(), problem, seed=0, projection="tsne")
+    test = problem.split.test
+    z_mean = test.images[:, 1, :3] + 0.01 * test.labels[:, None]
+    assert made.numbers["neighbour_accuracy"] == slow_neighbour_accuracy(z_mean, test.labels)
+    assert made.numbers["neighbour_accuracy"] < 0.8
+    assert made.numbers["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
+    assert made.numbers["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
+    assert "Told is told the class" in made.numbers["note"]
 
 
 def test_quantised_codes(monkeypatch):

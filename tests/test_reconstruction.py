@@ -10,6 +10,7 @@ from keras_ae.comparisons import COMPARISONS, common, reconstruction
 from keras_ae.comparisons.base import Entry, Problem
 from keras_ae.data import Split, Subset, load, split
 from keras_ae.losses import entropy_floor, per_image_bce
+from keras_ae.variants import VARIANTS
 
 
 def grey(num=40, shape=(6, 5), seed=0):
@@ -148,6 +149,47 @@ def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
     monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
     portions = reconstruction.measure(Gaussian(), data, seed=5).numbers
     assert portions == pytest.approx(first, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """Weights so large that codes and images depend on the label."""
+    model = VARIANTS["conditional_vae"](
+        image_shape=(6, 5), latent_dim=2, num_classes=3, hidden_units=(8,), seed=0,
+        batch_normalization=False,
+    )  # fmt: skip
+    random = np.random.default_rng(4)
+    model.set_weights([random.normal(0, 0.4, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypatch):
+    """As `evaluate` is; the inferred label is by construction the one of the lowest loss."""
+    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
+    images, labels = grey(9, seed=1), np.arange(9) % 3
+    data = Problem(Split(Subset(grey()), Subset(grey(1)), Subset(images, labels)))
+    made = reconstruction.measure(conditional, data, seed=5)
+    conditional.compile(jit_compile=False)
+    told = conditional.evaluate({"images": images, "labels": labels}, verbose=0, return_dict=True)
+    numbers = made.numbers
+    assert numbers["bce"] == pytest.approx(told["reconstruction_loss"], rel=1e-5)
+    assert numbers["kl"] == pytest.approx(told["latent_loss"], rel=1e-5)
+    alone = conditional.anomaly_score(images, score="bce").mean()
+    assert abs(numbers["bce"] - alone) > 0.1, "or the inferred labels would do as well"
+
+    z_mean, z_log_var = (np.asarray(part) for part in conditional.posterior(images, labels))
+    random = np.random.default_rng(5)
+    noise = np.concatenate([random.standard_normal((n, 2), dtype=np.float32) for n in (7, 2)])
+    codes = np.hstack([z_mean + np.exp(z_log_var / 2) * noise, np.eye(3)[labels]])
+    x, p = images.astype("float64"), conditional.decode(codes).astype("float64")
+    sampled = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=(1, 2)).mean()
+    assert numbers["sampled_bce"] == pytest.approx(sampled, rel=1e-4)
+    assert numbers["negative_elbo"] == pytest.approx(sampled + numbers["kl"], rel=1e-4)
+
+    shown = conditional.decode(np.hstack([z_mean, np.eye(3)[labels]]))
+    np.testing.assert_allclose(made.arrays["reconstructions"], shown, rtol=1e-4)
+    assert numbers["mse"] == pytest.approx(9**-1 * ((shown - x) ** 2).sum(), rel=1e-4)
+    assert "is told the class: its figures are given the label." in numbers["note"]
 
 
 def test_baselines_are_those_of_the_training_images():

@@ -118,6 +118,17 @@ def test_only_columns_with_a_direction_are_ranked_and_baselines_are_not():
     assert "One seed" in part["rankings"][0]["sentence"]
 
 
+def test_a_row_without_the_main_number_is_there_and_not_ranked():
+    told = Entry("told", "told", 1, 2, None, Measurement({"note": "It was told."}))
+    part = summarised("whole", WHOLE, [told, entry("vae", 0.5), entry("deep", 0.6)], [], "toy")
+    assert row(part, "told")["values"] == {}
+    assert part["rankings"][0]["groups"] == [["deep"], ["vae"]]
+    assert part["notes"] == ["It was told."]
+    alone = summarised("whole", WHOLE, [told], [], "toy")
+    assert [column["key"] for column in alone["columns"]] == ["auc"]
+    assert alone["rankings"][0]["groups"] == []
+
+
 def test_published_figures_stand_beside_the_variants_they_belong_to():
     entries = [entry("vae", 0.7), entry("vae, beta 4", 0.6, variant="vae")]
     part = summarised("anomaly", WHOLE, entries, [], "mnist")

@@ -101,6 +101,17 @@ def test_the_family_is_what_the_nine_are_not_and_a_few_of_them(scripts):
     assert all(len(row) == len(rows["variant"]) for row in rows.values())
 
 
+def test_the_family_table_says_what_the_comparisons_note(scripts):
+    plain = scripts["family"].table(METRICS)
+    parts = METRICS["comparisons"]
+    noted = {
+        name: {**parts[name], "notes": [f"{name} said so."]}
+        for name in ("reconstruction", "classification", "anomaly")
+    }
+    text = scripts["family"].table({**METRICS, "comparisons": noted})
+    assert text == f"{plain} reconstruction said so. classification said so."
+
+
 def test_the_bake_off_has_none_of_the_family(scripts):
     text = scripts["bake_off"].tables(METRICS)
     assert "linear" not in text and "tied" not in text

@@ -32,28 +32,32 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
     """Test accuracies, in [0, 1], of classifiers that see few labels of the training images.
 
     Args:
-        model: A trained autoencoder; one without `encoder` and `bottleneck`, or whose encoder
-            takes labels, is measured by its codes alone.
+        model: A trained autoencoder; one without `encoder` and `bottleneck` is measured by its
+            codes alone.
         problem: With labels.
         seed: Of the labels drawn, the initial weights, the order and the noise. It sets the seed
             of Keras, so that later random numbers follow from it too.
 
     Returns:
-        numbers: `num_labels`; those of `converged_numbers`; where there is an encoder, of
-        `published_numbers` and `fine_tuning`. `*_spread` is a standard deviation over draws.
+        numbers: only a `note` where the model was trained with the labels of all images, so that
+            the class is in its code. Else `num_labels`; those of `converged_numbers`; where there
+            is an encoder, of `published_numbers` and `fine_tuning`. `*_spread` is a standard
+            deviation over draws.
     """
     import keras
 
+    if getattr(model, "needs_labels", False):
+        return Measurement(
+            {
+                "note": f"{type(model).__name__} was trained with the labels of all images and "
+                "its code holds the class: it has no accuracy from few labels."
+            }
+        )
     split = problem.split
     keras.utils.set_random_seed(seed)
     codes = Codes(*(flat(model.encode(part.images)) for part in (split.train, split.test)))
     numbers = converged_numbers(standardised(codes), split, seed=seed)
-    if getattr(model, "needs_labels", False):
-        numbers["note"] = (
-            f"{type(model).__name__} was trained with the labels of all images and its code holds "
-            "the class it infers: its accuracy is not one of few labels."
-        )
-    elif getattr(model, "encoder", None) is not None:
+    if getattr(model, "encoder", None) is not None:
         numbers |= published_numbers(model, split, seed=seed)
         numbers |= fine_tuning(model, split, seed=seed)
     return Measurement(numbers)
@@ -80,12 +84,18 @@ def baselines(problem: Problem, *, seed: int) -> dict[str, Measurement]:
 def draw(
     entries: list[Entry], baselines: list[Entry], problem: Problem, folder: Path
 ) -> list[Figure]:
-    """Accuracy against the number of labels, and the protocols side by side."""
+    """Accuracy against the number of labels, and the protocols side by side.
+
+    Without those that have no accuracy.
+    """
     from keras_ae import plots
 
+    entries = [entry for entry in entries if "curve" in entry.measurement.numbers]
     runs: dict[str, list[Entry]] = {}
     for entry in [*entries, *baselines]:
         runs.setdefault(entry.label, []).append(entry)
+    if not runs:
+        return []
     greys = iter([("0.45", "--", "x"), ("0.65", ":", "+"), ("0.25", "-.", ".")] * len(runs))
     plain = {entry.label for entry in baselines}
     series, bands = {}, {}

@@ -6,13 +6,31 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keras_ae.data import Subset
+
 IMAGES_PER_CALL = 2000
+
+
+def told(model, subset: Subset) -> np.ndarray | dict[str, np.ndarray]:
+    """What a model is given of a subset: the images, with their labels if it needs them."""
+    if getattr(model, "needs_labels", False):
+        return {"images": subset.images, "labels": subset.labels}
+    return subset.images
 
 
 def portions(images: np.ndarray) -> Iterator[np.ndarray]:
     """The images a few at a time."""
     for start in range(0, len(images), IMAGES_PER_CALL):
         yield images[start : start + IMAGES_PER_CALL]
+
+
+def portions_of(inputs: np.ndarray | dict) -> Iterator[np.ndarray | dict]:
+    """What `told` gives, a few images at a time."""
+    if not isinstance(inputs, dict):
+        yield from portions(inputs)
+        return
+    for parts in zip(*map(portions, inputs.values()), strict=True):
+        yield dict(zip(inputs, parts, strict=True))
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -34,11 +52,11 @@ def has_bce(model) -> bool:
     return getattr(model, "output_activation", "sigmoid") == "sigmoid"
 
 
-def posterior(model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def posterior(model, inputs: np.ndarray | dict) -> tuple[np.ndarray, np.ndarray] | None:
     """`z_mean` and `z_log_var`, `(N, latent_dim)` each; None where the code is not Gaussian."""
     if not hasattr(model, "posterior"):
         return None
-    parts = [map(np.asarray, model.posterior(portion)) for portion in portions(images)]
+    parts = [map(np.asarray, model.posterior(portion)) for portion in portions_of(inputs)]
     z_mean, z_log_var = zip(*parts, strict=True)
     return np.concatenate(z_mean), np.concatenate(z_log_var)
 

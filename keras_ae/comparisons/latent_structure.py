@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import flat, portions, posterior
+from keras_ae.comparisons.common import flat, portions, posterior, told
 from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 from keras_ae.losses import gaussian_kl
 from keras_ae.metrics import CodebookUsage
@@ -20,11 +20,12 @@ NUM_TSNE = 2500
 NUM_UMAP_EPOCHS = 200  # UMAP's own number for large sets; its 500 for these map no better
 NUM_COMPONENTS = 20
 NUM_BINS = 100
+NARROWEST_BIN = 0.05  # about a pixel or two beside N(0, 1): a narrower bar may not be drawn at all
 ACTIVE_VARIANCE = 0.01
 
 
 def measure(model, problem: Problem, *, seed: int, projection: str = "umap") -> Measurement:
-    """The codes of the test images, `model.encode`, each flattened.
+    """The codes of the test images, `codes_of`, each flattened.
 
     Args:
         model: A trained autoencoder.
@@ -34,17 +35,24 @@ def measure(model, problem: Problem, *, seed: int, projection: str = "umap") -> 
             Hinton, JMLR 9, 2008): how codes of more than two dimensions are mapped to two.
 
     Returns:
-        numbers: those of `structure_of`, of `values_of` and of `bottleneck_numbers`.
+        numbers: those of `structure_of`, of `values_of` and of `bottleneck_numbers`; a `note`
+            where the model is told the labels.
         arrays: `map` (N, 2), `map_labels` (N,) where there are labels, `edges`, `density`.
 
     Raises:
         ValueError: an unknown projection.
     """
     test = problem.split.test
-    codes = flat(model.encode(test.images))
+    inputs = told(model, test)
+    codes = codes_of(model, inputs)
     structure = structure_of(codes, test.labels, seed=seed, projection=projection)
     values = values_of(codes)
-    numbers = {**structure.numbers, **values.numbers, **bottleneck_numbers(model, test.images)}
+    numbers = {**structure.numbers, **values.numbers, **bottleneck_numbers(model, inputs)}
+    if isinstance(inputs, dict):
+        numbers["note"] = (
+            f"{type(model).__name__} is told the class: what is measured is its z alone, the mean "
+            "given the label, without the label behind it."
+        )
     return Measurement(numbers, {**structure.arrays, **values.arrays})
 
 
@@ -123,6 +131,11 @@ def map_caption(numbers: list[dict], labelled: bool) -> str:
 
 
 # ---- the numbers ----
+
+
+def codes_of(model, inputs) -> np.ndarray:
+    """Codes `(N, D)`; where labels are among the inputs, without the label that a code holds."""
+    return posterior(model, inputs)[0] if isinstance(inputs, dict) else flat(model.encode(inputs))
 
 
 def structure_of(codes: np.ndarray, labels, *, seed: int, projection: str) -> Measurement:
@@ -208,15 +221,25 @@ def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
 
 
 def values_of(codes: np.ndarray) -> Measurement:
-    """The histogram of all code values, and `code_min`, `code_max`, `code_mean`, `code_std`."""
-    density, edges = np.histogram(codes, bins=NUM_BINS, density=True)
+    """The histogram of all code values, and `code_min`, `code_max`, `code_mean`, `code_std`.
+
+    The lowest and the highest value are each in the middle of a bin, so that both are drawn of a
+    code that has no others.
+    """
+    low, span = float(codes.min()), float(np.ptp(codes))
+    width = max(span / (NUM_BINS - 1), NARROWEST_BIN)
+    num_bins = int(span / width + 0.5) + 1
+    start = low - width / 2
+    density, edges = np.histogram(
+        codes, bins=num_bins, range=(start, start + num_bins * width), density=True
+    )
     numbers = {
         f"code_{name}": float(getattr(codes, name)()) for name in ("min", "max", "mean", "std")
     }
     return Measurement(numbers, {"edges": edges, "density": density})
 
 
-def bottleneck_numbers(model, images: np.ndarray) -> dict:
+def bottleneck_numbers(model, inputs) -> dict:
     """What only a Gaussian or a quantised code has.
 
     Gaussian: `kl`, the mean of KL(q(z|x) || N(0, I)) in nats an image, without beta;
@@ -225,12 +248,12 @@ def bottleneck_numbers(model, images: np.ndarray) -> dict:
     `codes_used`, the share of a codebook chosen at least once, as `keras_ae.metrics.CodebookUsage`
     has them, over all images.
     """
-    gaussian = posterior(model, images)
+    gaussian = posterior(model, inputs)
     if gaussian is not None:
         return gaussian_numbers(*gaussian)
     bottleneck = getattr(model, "bottleneck", None)
     if isinstance(bottleneck, VectorQuantizer | CodebookQuantizer):
-        return codebook_numbers(model, images)
+        return codebook_numbers(model, inputs)
     return {}
 
 

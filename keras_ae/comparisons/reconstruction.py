@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import as_images, flat, has_bce, mean, portions, posterior
+from keras_ae.comparisons.common import as_images, flat, has_bce, mean, portions, posterior, told
 from keras_ae.losses import entropy_floor, gaussian_kl, per_image_bce
 
 NUM_SHOWN = 16
@@ -29,20 +29,26 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
         code, in nats an image. Where the code is Gaussian `kl`, unweighted whatever the model's
         beta, and with both `sampled_bce`, the code drawn as in training, and `negative_elbo`, the
         sum of that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample an
-        image).
+        image). A model that needs labels is given the true ones, as `evaluate` is, and a `note`
+        says so: inferred labels are those of the lowest loss, a minimum that no other model has.
         Arrays: `originals` and `reconstructions` `(16, *image_shape)`, the first test images.
     """
     images = problem.split.test.images
-    reconstructions = np.asarray(model.reconstruct(images))
+    inputs = told(model, problem.split.test)
+    reconstructions = np.asarray(model.reconstruct(inputs))
     numbers = squared_errors(images, reconstructions)
     if has_bce(model):
-        numbers["bce"] = mean(model.anomaly_score(images, score="bce"))
-    gaussian = posterior(model, images)
+        numbers["bce"] = mean(model.anomaly_score(inputs, score="bce"))
+    gaussian = posterior(model, inputs)
     if gaussian is not None:
         numbers["kl"] = mean(gaussian_kl(*gaussian))
     if gaussian is not None and has_bce(model):
-        numbers["sampled_bce"] = mean(sampled_bce(model, images, gaussian, seed))
+        numbers["sampled_bce"] = mean(sampled_bce(model, images, inputs, gaussian, seed))
         numbers["negative_elbo"] = numbers["sampled_bce"] + numbers["kl"]
+    if isinstance(inputs, dict):
+        numbers["note"] = (
+            f"{type(model).__name__} is told the class: its figures are given the label."
+        )
     return Measurement(numbers, shown(images, reconstructions))
 
 
@@ -91,11 +97,11 @@ def squared_errors(images: np.ndarray, pixels: np.ndarray) -> dict[str, float]:
     return {"mse": per_pixel * flat(images).shape[1], "mse_per_pixel": per_pixel}
 
 
-def sampled_bce(model, images: np.ndarray, gaussian: tuple, seed: int) -> np.ndarray:
+def sampled_bce(model, images: np.ndarray, inputs, gaussian: tuple, seed: int) -> np.ndarray:
     """BCE `(N,)` from a code drawn of each posterior; what else a code holds stays as it is."""
     random = np.random.default_rng(seed)
     z_mean, z_log_var = gaussian
-    codes = np.array(model.encode(images), dtype=np.float32)
+    codes = np.array(model.encode(inputs), dtype=np.float32)
     losses = []
     for portion in portions(np.arange(len(images))):
         noise = random.standard_normal(z_mean[portion].shape, dtype=np.float32)
