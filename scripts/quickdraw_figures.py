@@ -24,7 +24,7 @@ from keras_ae.trained import read_run
 
 PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12
-NUM_SAMPLES = 32
+NUM_SAMPLES = 36
 SEED = 0
 
 
@@ -88,7 +88,7 @@ def draw_samples(models, split, folder: Path) -> Path:
         ),
         f"{VARIATIONAL}, N(0, I)": models[VARIATIONAL].sample(NUM_SAMPLES, seed=SEED),
     }
-    return plots.image_blocks(blocks, folder / "samples.png", columns=4, per_row=4)
+    return plots.image_blocks(blocks, folder / "samples.png", columns=6, per_row=4)
 
 
 def draw_densities(models, split, folder: Path) -> Path:
