@@ -83,9 +83,7 @@ def draw_samples(models, split, folder: Path) -> Path:
     blocks = {
         "drawings": split.test.images[:NUM_SAMPLES],
         f"{PLAIN}, N(0, I)": plain.decode(noise),
-        f"{PLAIN}, each unit's\nown mean and spread": plain.decode(
-            codes.mean(axis=0) + codes.std(axis=0) * noise
-        ),
+        f"{PLAIN}, own moments": plain.decode(codes.mean(axis=0) + codes.std(axis=0) * noise),
         f"{VARIATIONAL}, N(0, I)": models[VARIATIONAL].sample(NUM_SAMPLES, seed=SEED),
     }
     return plots.image_blocks(blocks, folder / "samples.png", columns=6, per_row=4)
