@@ -223,7 +223,7 @@ def test_eager_mode_and_further_metrics():
         ({"x": pictures()[..., None]}, r"\(200, 6, 5, 1\)"),
         ({"x": pictures()[:0]}, "at least one image"),
         ({"x": pictures(), "batch_size": 201}, "batch_size=201 with 200 images"),
-        ({"x": pictures(), "y": np.arange(200)}, "targets must have the shape"),
+        ({"x": pictures(), "y": np.arange(200)}, "Labels are not targets"),
         ({"x": pictures(), "y": pictures(100)}, "200 images but 100 targets"),
         ({"x": pictures(), "sample_weight": np.ones(3)}, "sample_weight must have the shape"),
         ({"x": pictures(), "class_weight": {0: 1.0}}, "class_weight"),
