@@ -118,6 +118,14 @@ def check_sizes(name: str, values, lengths: Sequence[int] | None = None) -> tupl
     return sizes
 
 
+def check_filters(filters, name: str = "filters") -> tuple[int, ...]:
+    """`filters` as a tuple of sizes, one at least, or a ValueError."""
+    sizes = check_sizes(name, filters)
+    if not sizes:
+        raise ValueError(f"{name} must hold one number at least; received {filters!r}.")
+    return sizes
+
+
 def check_number(name: str, value, minimum: float = 0.0, maximum: float = math.inf) -> float:
     """`value` as a finite float in [minimum, maximum], or a ValueError."""
     try:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_number, check_size, check_sizes
+from keras_ae.layers.noisy import random_words
 from keras_ae.training import checked_batch_size, epoch_order
 
 BATCH_SIZE = 64
@@ -268,11 +269,8 @@ def gated(features) -> tf.Tensor:
 
 def uniform(shape, seed) -> tf.Tensor:
     """Uniform numbers in [0, 1), the same with and without XLA, unlike tf.random's own floats."""
-    words = tf.random.stateless_uniform(
-        shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-    )
     # The 24 bits that a float32 holds exactly.
-    bits = tf.bitwise.right_shift(words, tf.constant(8, tf.uint32))
+    bits = tf.bitwise.right_shift(random_words(shape, seed), tf.constant(8, tf.uint32))
     return tf.cast(tf.cast(bits, tf.int32), tf.float32) / 2.0**24
 
 

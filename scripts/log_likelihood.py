@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from keras_ae import data
+from keras_ae.comparisons.common import told
 from keras_ae.evaluation import load_data
 from keras_ae.runs import Run
 from keras_ae.trained import read_run
@@ -50,10 +51,7 @@ def measured(options: argparse.Namespace) -> dict:
         print("grey images: this is no likelihood; train with --binarize", file=sys.stderr)
     order = np.random.default_rng(options.seed).permutation(len(test))
     chosen = test.where(np.sort(order[: options.num_images]))
-    inputs = chosen.images
-    if model.needs_labels:
-        inputs = {"images": chosen.images, "labels": chosen.labels}
-    answers = model.log_likelihood(inputs, options.num_samples, seed=options.seed)
+    answers = model.log_likelihood(told(model, chosen), options.num_samples, seed=options.seed)
     return {
         "run": str(options.run),
         "num_images": len(answers),

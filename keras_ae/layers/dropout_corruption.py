@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_number
-from keras_ae.layers.noisy import NoisyLayer
+from keras_ae.layers.noisy import NoisyLayer, random_words
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
@@ -35,16 +35,9 @@ class DropoutCorruption(NoisyLayer):
     def call(self, inputs, training=False):
         if not training or self.rate == 0.0:
             return inputs
-        # Whole random words: no detour through floats, and the same under XLA.
-        words = tf.random.stateless_uniform(
-            tf.shape(inputs),
-            self.next_seed(),
-            minval=None,
-            maxval=None,
-            dtype=tf.uint32,
-            alg="philox",
+        kept = random_words(tf.shape(inputs), self.next_seed()) >= tf.constant(
+            round(self.rate * 2**32), tf.uint32
         )
-        kept = words >= tf.constant(round(self.rate * 2**32), tf.uint32)
         return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape):

@@ -58,15 +58,13 @@ class VectorQuantizer(keras.layers.Layer):
     def indices(self, inputs) -> tf.Tensor:
         """The nearest scalar of each coordinate, the first of equals: int32, `(batch, latent_dim)`.
 
-        All differences and two plain reductions. In a compiled step that is half the time of a
-        binary search, whose sort of the codebooks costs more than it saves, and a third of argmin.
+        All differences: in a compiled step that takes half the time of a binary search, whose sort
+        of the codebooks costs more than it saves.
         """
         embeddings = tf.convert_to_tensor(self.embeddings)
         inputs = tf.stop_gradient(tf.cast(inputs, embeddings.dtype))
         distances = tf.abs(inputs[:, :, None] - embeddings)
-        nearest = tf.reduce_min(distances, axis=-1, keepdims=True)
-        last = self.num_embeddings - 1  # also where a NaN is nearest to nothing
-        return tf.reduce_min(tf.where(distances == nearest, tf.range(last + 1), last), axis=-1)
+        return first_smallest(distances)
 
     def lookup(self, indices) -> tf.Tensor:
         """The scalars behind `indices`: float, `(batch, latent_dim)`."""
@@ -94,3 +92,13 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_cost": self.commitment_cost,
             "seed": self.seed,
         }
+
+
+def first_smallest(distances) -> tf.Tensor:
+    """The index of the smallest along the last axis, the first of equals: int32.
+
+    Two plain reductions: compiled, they take a third of the time of an argmin.
+    """
+    smallest = tf.reduce_min(distances, axis=-1, keepdims=True)
+    last = distances.shape[-1] - 1  # also where a NaN is nearest to nothing
+    return tf.reduce_min(tf.where(distances == smallest, tf.range(last + 1), last), axis=-1)

@@ -144,11 +144,9 @@ class Autoencoder(LatentTools, EpochTrainer):
         with tf.GradientTape() as tape:
             per_image, latent_loss, outputs = self.batch_losses(inputs, targets, training=True)
             reconstruction_loss = weighted_mean(per_image, weight)
-            # Gradients are summed over replicas, and float16 needs its loss scaled.
-            num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled = self.optimizer.scale_loss((reconstruction_loss + latent_loss) / num_replicas)
+            loss = scaled(self.optimizer, reconstruction_loss + latent_loss)
         variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        gradients = tape.gradient(loss, variables)
         # Before the update: what is observed is the step as it was, and computed only once.
         logs = self.track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
         self.optimizer.apply(gradients, variables)
@@ -293,8 +291,7 @@ class Autoencoder(LatentTools, EpochTrainer):
 
     def _answer(self, function: Callable, inputs, check: Callable | None = None):
         """`function(inputs)`, of arrays in portions and as an array."""
-        kinds = (tf.Tensor, keras.KerasTensor)
-        if any(isinstance(part, kinds) for part in tf.nest.flatten(inputs)):
+        if holds_tensors(inputs):
             return function(inputs)
         inputs = (check or self.check_inputs)(inputs)
         answers = []
@@ -305,6 +302,17 @@ class Autoencoder(LatentTools, EpochTrainer):
             )
             answers.append(function(portion).numpy())
         return np.concatenate(answers)
+
+
+def holds_tensors(inputs) -> bool:
+    """Whether an input, or a part of a nest, is a tensor: those are neither checked nor cut."""
+    kinds = (tf.Tensor, keras.KerasTensor)
+    return any(isinstance(part, kinds) for part in tf.nest.flatten(inputs))
+
+
+def scaled(optimizer, loss) -> tf.Tensor:
+    """A loss as its gradients need it: they are summed over replicas, and float16 needs a scale."""
+    return optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def weighted_mean(per_image, weight):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from keras_ae.checks import check_filters
 from keras_ae.networks import convolutional_decoder, convolutional_encoder
 from keras_ae.variants.base import Autoencoder
-from keras_ae.variants.convolutional import check_filters
 from keras_ae.variants.variational import Variational, gaussian_bottleneck
 
 

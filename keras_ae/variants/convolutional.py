@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from keras_ae.checks import check_sizes
+from keras_ae.checks import check_filters, check_sizes
 from keras_ae.networks import convolutional_decoder, convolutional_encoder, feature_map_shape
 from keras_ae.variants.base import Autoencoder
 
@@ -60,11 +60,3 @@ class Convolutional(Autoencoder):
             "filters": self.filters,
             "activation": self.activation,
         }
-
-
-def check_filters(filters) -> tuple[int, ...]:
-    """`filters` as a tuple of sizes, or a ValueError."""
-    sizes = check_sizes("filters", filters)
-    if not sizes:
-        raise ValueError(f"filters must hold one number at least; received {filters!r}.")
-    return sizes

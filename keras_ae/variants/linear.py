@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_ae.checks import check_images
 from keras_ae.networks import dense_decoder, dense_encoder
 from keras_ae.variants.base import Autoencoder
 
@@ -66,7 +65,7 @@ class Linear(Autoencoder):
                 "The closed form is that of output_activation='linear'; received a model with "
                 f"{self.output_activation!r}."
             )
-        images = check_images(images, self.image_shape, pixel_range=self.pixel_range)
+        images = self.check_inputs(images)
         mean, components = principal_components(images, self.latent_dim)
         self.encoder.get_layer("code").set_weights([components.T, -components @ mean])
         self.decoder.get_layer("logits").set_weights([components, mean])

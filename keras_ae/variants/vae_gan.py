@@ -8,10 +8,10 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_ae.checks import check_number, check_sizes
+from keras_ae.checks import check_filters, check_number
 from keras_ae.layers import Sampling
 from keras_ae.networks import discriminator
-from keras_ae.variants.base import weighted_mean
+from keras_ae.variants.base import scaled, weighted_mean
 from keras_ae.variants.vae import VAE
 
 CHANCE = math.log(2.0)  # the cross-entropy of a discriminator that knows nothing
@@ -58,9 +58,9 @@ class VAEGAN(VAE):
       epoch in which the discriminator wins nearly all of them brings a warning.
     - Saturation. The decoder pays for logits beyond `LOGIT_LIMIT` (see `saturation`); the paper has
       no such term, and without it this decoder ended in noise on MNIST.
-    - Divergence. From a step on whose losses are not all finite, no net learns any more: those that
-      stay finite show that it did not begin there. The training stops after that epoch and names
-      the others.
+    - Divergence. A step whose losses are not all finite gives no gradient to any net, so what is
+      not finite does not spread; momentum still moves them. The training stops after that epoch and
+      names the losses that are not finite.
 
     Args:
         gamma: Factor on the feature loss in the decoder's, >= 0 (section 3.3).
@@ -88,12 +88,7 @@ class VAEGAN(VAE):
         **network,
     ):
         # Before the rest, which calls `finish`.
-        self.discriminator_filters = check_sizes("discriminator_filters", discriminator_filters)
-        if not self.discriminator_filters:
-            raise ValueError(
-                "discriminator_filters must hold one number at least; received "
-                f"{discriminator_filters!r}."
-            )
+        self.discriminator_filters = check_filters(discriminator_filters, "discriminator_filters")
         super().__init__(image_shape, latent_dim, seed=seed, **network)
         self.gamma = check_number("gamma", gamma)
         self.feature_variance = check_number("feature_variance", feature_variance, 1e-6)
@@ -216,7 +211,7 @@ class VAEGAN(VAE):
         finite = tf.reduce_all(tf.math.is_finite(tf.stack(terms)))
 
         def gradients(loss, variables):
-            # Zero once a loss has diverged, so that the others do not follow it.
+            # Zero where a loss is not finite, so that the others do not follow it.
             return [
                 tf.where(finite, gradient, tf.zeros_like(gradient))
                 for gradient in tape.gradient(loss, variables)
@@ -248,11 +243,6 @@ def saturation(outputs: dict) -> tf.Tensor:
     logits = tf.concat([outputs["logits"], outputs["sampled_logits"]], axis=0)
     beyond = tf.nn.relu(tf.abs(tf.cast(logits, tf.float32)) - LOGIT_LIMIT)
     return tf.reduce_mean(tf.reduce_sum(tf.square(beyond), axis=list(range(1, logits.shape.rank))))
-
-
-def scaled(optimizer, loss) -> tf.Tensor:
-    """A loss as its gradients need it: they are summed over replicas, and float16 needs a scale."""
-    return optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 class BalanceWatch(keras.callbacks.Callback):

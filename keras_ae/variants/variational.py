@@ -16,6 +16,7 @@ from keras_ae.layers.noisy import standard_normal
 from keras_ae.losses import gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
 from keras_ae.training import num_items
+from keras_ae.variants.base import holds_tensors
 
 DECODINGS_PER_STEP = 4000
 
@@ -59,7 +60,7 @@ class Variational:
 
     def posterior(self, inputs) -> tuple[tf.Tensor, tf.Tensor]:
         """`z_mean` and `z_log_var` of q(z|x), `(N, latent_dim)` each, float32."""
-        if not any(map(tf.is_tensor, tf.nest.flatten(inputs))):
+        if not holds_tensors(inputs):
             inputs = self.check_inputs(inputs)
         z_mean, z_log_var, _ = self._parts_of(inputs)
         return z_mean, z_log_var
