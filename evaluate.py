@@ -22,6 +22,8 @@ from train import (
     Parser,
     at_least,
     device_words,
+    exit_code,
+    heed_termination,
     native_logs_hidden,
     refuse,
     refuse_python,
@@ -35,15 +37,16 @@ PROGRAM = "evaluate.py"
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
+        heed_termination()
         with native_logs_hidden():
             import tensorflow  # noqa: F401
         return evaluate(options)
     except ModuleNotFoundError as error:
         return refuse_python(error, PROGRAM)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         words = "what was measured is kept, the same command goes on from there"
         print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
-        return 130
+        return exit_code(stop)
     except (ValueError, OSError) as error:
         return refuse(error, PROGRAM)
 
@@ -85,19 +88,21 @@ def evaluate(options: argparse.Namespace) -> int:
 
     from keras_ae.report import write_report
     from keras_ae.runs import write_beside
-    from keras_ae.trained import find_runs, in_order
+    from keras_ae.trained import find_runs, in_order, other_versions
 
     tf.get_logger().setLevel("ERROR")
     found = find_runs(Path(options.runs))
     if not found.runs:
         raise ValueError(nothing_to_compare(options.runs, found))
     problems, written = list(found.broken), []
-    for (name, fingerprint), runs in groupby(sorted(found.runs, key=data_set), key=data_set):
+    for (name, fingerprint), group in groupby(sorted(found.runs, key=data_set), key=data_set):
+        runs = in_order(list(group))
         folder = folder_for(options, name, fingerprint)
         try:
-            metrics = evaluate_data_set(options, in_order(list(runs)), folder, say)
+            metrics = evaluate_data_set(options, runs, folder, say)
             problems += metrics["broken"]
             metrics["broken"] += found.broken
+            metrics["other_versions"] = other_versions(runs, metrics["made_by"]["versions"])
             metrics["unfinished"] = [str(path) for path in found.unfinished]
             pages = write_report(metrics, folder)
         except (ValueError, OSError) as error:
@@ -108,6 +113,8 @@ def evaluate(options: argparse.Namespace) -> int:
         written.append(folder)
         for page in pages:
             say(f"wrote {page}")
+        for words in metrics["other_versions"]:
+            say(f"trained with other versions: {words}")
         for lacking in metrics["missing"]:
             say(f"missing: {lacking['what']}; to train:\n    {lacking['command']}")
     for path in found.unfinished:
@@ -133,7 +140,7 @@ def nothing_to_compare(runs: str, found) -> str:
 
 def folder_for(options, name: str, fingerprint: str) -> Path:
     """The results of a data set; of another one with the same name, beside it."""
-    first = folder = Path(options.output_dir) / Path(name).name
+    first = folder = Path(options.output_dir) / (Path(name).name.strip(".") or "images")
     number = 2
     while fingerprint_of(folder) not in (None, fingerprint):
         folder = first.with_name(f"{first.name}-{number}")

@@ -17,9 +17,11 @@ import functools
 import importlib.util
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 
@@ -29,6 +31,7 @@ PROGRAM = "train.py"
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
+        heed_termination()
         with native_logs_hidden():
             import tensorflow  # noqa: F401
         if options.list:
@@ -36,16 +39,35 @@ def main(argv: list[str] | None = None) -> int:
         return train(options)
     except ModuleNotFoundError as error:
         return refuse_python(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         way = "without --overwrite " if options.overwrite else ""
         words = f"the same command {way}goes on from the last finished epoch"
         print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
-        return 130
+        return exit_code(stop)
     except ArithmeticError as error:
         refuse(error)
         return 1
     except (ValueError, OSError) as error:
         return refuse(error)
+
+
+class Terminated(KeyboardInterrupt):
+    """What a scheduler or a shutdown sends; treated as Ctrl-C is."""
+
+
+def heed_termination() -> None:
+    """From here on SIGTERM ends the program in order."""
+
+    def stop(*_):
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """As a shell has it: 128 and the number of the signal."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 # ---- the command line ----
@@ -248,12 +270,10 @@ def native_logs_hidden():
 def train(options: argparse.Namespace) -> int:
     say = (lambda *_: None) if options.quiet else lambda text: print(text, flush=True)
 
-    import keras
     import tensorflow as tf
 
     import keras_ae
     from keras_ae import data
-    from keras_ae.progress import GridProgress
     from keras_ae.runs import Run
 
     tf.get_logger().setLevel("ERROR")
@@ -278,10 +298,42 @@ def train(options: argparse.Namespace) -> int:
         run = Run(run_directory(options, image_set, variant, model.latent_dim, held_out))
         config = resolved(options, image_set, split, variant, model.latent_dim, held_out)
         config["model"] = model.get_config()
-        if run.started and not options.overwrite:
-            run.start(config)
+        if not options.overwrite:
+            check_what_is_there(run, config)
         jobs.append((run, config, split, make))
     say(describe(image_set, jobs[0][2]))
+    with contextlib.ExitStack() as locks:
+        for run, *_ in jobs:
+            if options.overwrite or not run.finished or (options.export and not run.exported):
+                locks.enter_context(run.held())
+        train_jobs(jobs, options, say)
+    load = f"keras.models.load_model('{jobs[-1][0].directory}/model.keras')"
+    say(f'next: {sys.executable} -c "import keras_ae, keras; {load}.summary()"')
+    return 0
+
+
+def check_what_is_there(run, config: dict) -> None:
+    """Refuses a run that cannot be gone on with; says where it was made by other versions."""
+    from keras_ae.trained import read_run
+
+    run.check(config)
+    if run.finished:
+        read_run(run)
+        run.check_model()
+    elif run.started and (versions := run.other_versions(config["versions"])):
+        warnings.warn(
+            f"{run.directory} was begun with {versions}: what follows may differ from a run "
+            "without an interruption.",
+            stacklevel=2,
+        )
+
+
+def train_jobs(jobs: list[tuple], options, say) -> None:
+    """Trains what is not finished, one run after the other."""
+    import keras
+
+    from keras_ae.progress import GridProgress
+
     if options.overwrite:  # all at once: after an interruption there is one way to go on
         for run, *_ in jobs:
             run.clear()
@@ -301,9 +353,6 @@ def train(options: argparse.Namespace) -> int:
         if options.export and not run.exported:
             say(f"exported to {run.export(model)}")
         keras.backend.clear_session()
-    load = f"keras.models.load_model('{run.directory}/model.keras')"
-    say(f'next: {sys.executable} -c "import keras_ae, keras; {load}.summary()"')
-    return 0
 
 
 def train_run(run, config: dict, model, split, options, progress, say) -> None:
@@ -515,7 +564,7 @@ def describe(image_set, split) -> str:
 
 
 def summary(run) -> str:
-    results, model = run.results, run.config["model"]
+    results, model = run.results, run.config.get("model", {})
     # Runs from before there was a choice have no such entry.
     measure = {"bce": "nats an image (BCE)", "mse": "squared error an image"}
     return (

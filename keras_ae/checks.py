@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -150,6 +151,14 @@ def check_choice(name: str, value, choices: Sequence[str]) -> str:
     if value not in list(choices):
         raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
     return value
+
+
+def check_unfolded(path, limit: int) -> None:
+    """Raises a ValueError where a zip archive unfolds to more than `limit` bytes."""
+    with zipfile.ZipFile(path) as archive:
+        unfolded = sum(info.file_size for info in archive.infolist())
+    if unfolded > limit:
+        raise ValueError(f"it unfolds to {unfolded:,} bytes; at most {limit:,} make sense")
 
 
 def one_line(error: BaseException) -> str:

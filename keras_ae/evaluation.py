@@ -24,7 +24,7 @@ from keras_ae.comparisons import COMPARISONS, judge
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.progress import StepProgress
 from keras_ae.runs import RunError, safe_name, write_beside
-from keras_ae.trained import TrainedRun, labels
+from keras_ae.trained import TrainedRun, for_evaluation, labels
 from keras_ae.variants import VARIANTS
 
 PACKAGE = Path(__file__).parent
@@ -157,7 +157,7 @@ class Evaluation:
         try:
             model = run.run.load_model()
         except RunError as error:
-            self.broken.append(one_line(error))
+            self.broken.append(for_evaluation(error))
             for name in paths:
                 progress.begin(name, run.directory.name)
                 progress.end(name)

@@ -34,7 +34,7 @@ def write_report(metrics: dict, folder: Path) -> list[Path]:
 
     Args:
         metrics: What `metrics.json` holds: `data`, `made_by`, `configurations`, `comparisons`,
-            `missing`, `broken`, `unfinished`.
+            `missing`, `broken`, `unfinished`, `other_versions`.
         folder: Where the figures are, and the pages will be; made where it is missing.
 
     Returns:
@@ -417,6 +417,7 @@ def reproduction(metrics: dict) -> Section:
     facts = {
         "Seed of the evaluation": made_by.get("seed"),
         "Versions": versions(made_by),
+        "Trained with other versions": listed(metrics.get("other_versions")),
         "Device": made_by.get("device"),
         "Data": data.get("name"),
         "Fingerprint of the data": data.get("fingerprint"),

@@ -12,6 +12,7 @@ Every file is written beside its name and then renamed: on disk there is never h
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -26,7 +27,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_ae.checks import one_line
+from keras_ae.checks import check_unfolded, one_line
+from keras_ae.locks import held
+from keras_ae.model_files import check_model_file, load_model
+
+REMEDY = "Use --overwrite to train anew."
+MARKS = ("test.json", "model.keras", "history.csv")  # of a run that got anywhere
+MOST_JSON = 2**26  # bytes
 
 
 class RunError(ValueError):
@@ -59,11 +66,19 @@ def write_beside(path: Path, write: Callable[[Path], None]) -> None:
     The name is always the same, so what a kill leaves behind is written over the next time.
     """
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary.unlink(missing_ok=True)  # a link would be written through
     try:
         write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Deletes a folder; of a link, the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Run:
@@ -107,32 +122,61 @@ class Run:
                 for row in csv.DictReader(lines)
             ]
 
+    def check_model(self) -> None:
+        """Looks whether `model.keras` is whole, without loading it.
+
+        Raises:
+            RunError: it is missing or unusable.
+        """
+        path = self._path("model.keras")
+        try:
+            check_model_file(path)
+        except Exception as error:
+            raise RunError(f"{path} cannot be loaded ({one_line(error)}). {REMEDY}") from error
+
     def load_model(self) -> keras.Model:
         """The trained model.
 
         Raises:
-            RunError: the file is missing or unusable.
+            RunError: the file is missing, unusable, or not the model that `config.json` says.
         """
         path = self._path("model.keras")
         try:
-            return keras.models.load_model(path)
+            model = load_model(path)
         except Exception as error:
-            raise RunError(f"{path} cannot be loaded ({one_line(error)}).") from error
+            raise RunError(f"{path} cannot be loaded ({one_line(error)}). {REMEDY}") from error
+        expected = self._part("model")
+        found = json.loads(json.dumps(model.get_config()))  # lists for tuples
+        for name in expected:  # a run of before an argument was added has no value of it
+            if name in found and found[name] != expected[name]:
+                raise RunError(
+                    f"{path} is not the model of this run: its {name} is {found[name]!r}, and "
+                    f"config.json says {expected[name]!r}. Use --overwrite to train anew."
+                )
+        return model
 
     # ---- training ----
 
-    def start(self, config: dict) -> None:
-        """Writes `config.json`, or checks that the run that is there was asked for the same.
+    def held(self) -> contextlib.AbstractContextManager:
+        """Keeps every other training out of the directory until the block ends.
+
+        Raises:
+            Held: one is at work in it.
+        """
+        return held(self.directory, "Wait for it, stop it, or use another --output-dir.")
+
+    def check(self, config: dict) -> None:
+        """Makes sure that what is there, if anything, was asked for by the same request.
 
         Raises:
             RunError: it was asked for something else, or its files are unusable.
-            OSError: the directory cannot be written.
         """
         if not self.started:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._write_json("config.json", config)
+            if lost := [name for name in (*MARKS, "resume.npz") if self._path(name).exists()]:
+                path = self._path("config.json")
+                raise RunError(f"{path} is missing beside {lost[0]}. {REMEDY}")
             return
-        before, now = self.config.get("request", {}), config["request"]
+        before, now = self._part("request"), config["request"]
         for name in now:
             if before.get(name) != now[name]:
                 if name == "fingerprint":
@@ -145,12 +189,31 @@ class Run:
                     f"for {now[name]!r}. Use another --output-dir, or --overwrite to replace it."
                 )
 
+    def start(self, config: dict) -> None:
+        """Writes `config.json`, where none is there yet.
+
+        Raises:
+            RunError: as `check`.
+            OSError: the directory cannot be written.
+        """
+        self.check(config)
+        if not self.started:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._write_json("config.json", config)
+
+    def other_versions(self, now: dict[str, str]) -> str:
+        """What the run was made with that differs from `now`: `keras 3.14.0`; mostly empty."""
+        then = self._part("versions")
+        return ", ".join(
+            f"{name} {then[name]}" for name in now if name in then and then[name] != now[name]
+        )
+
     def clear(self) -> None:
-        """Deletes the files of a run, the one that marks it as finished first."""
-        for name in ("test.json", "resume.npz", "model.keras", "history.csv", "config.json"):
+        """Deletes the files of a run, in an order that leaves a usable state after each."""
+        for name in (*MARKS, "resume.npz", "config.json"):
             self._path(name).unlink(missing_ok=True)
         for name in ("saved_model", ".saved_model.partial", "tensorboard"):
-            shutil.rmtree(self._path(name), ignore_errors=True)
+            remove(self._path(name))
 
     def restore(self, model: keras.Model, epochs: int) -> int:
         """Brings a fresh, compiled model to the last finished epoch; returns how many there are.
@@ -160,22 +223,23 @@ class Run:
         """
         path = self._path("resume.npz")
         if not path.exists():
+            if self._path("history.csv").exists():
+                raise RunError(f"{path} is missing beside history.csv. {REMEDY}")
             return 0
         try:
+            check_unfolded(path, unfolded_limit(model))
             with np.load(path, allow_pickle=False) as state:
                 arrays = {name: state[name] for name in state.files}
-            rows = json.loads(str(arrays.pop("history")))
+            rows = checked_rows(json.loads(str(arrays.pop("history"))), epochs)
         except Exception as error:
-            raise RunError(
-                f"{path} cannot be read ({one_line(error)}). Use --overwrite to train anew."
-            ) from error
+            raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
         model.resume_at(len(rows), epochs)
         variables = state_variables(model)
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if shapes != {name: array.shape for name, array in arrays.items()}:
+        kinds = {name: (tuple(each.shape), each.dtype) for name, each in variables.items()}
+        if kinds != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
             raise RunError(
                 f"{path} belongs to another network than this version of the program builds. "
-                "Use --overwrite to train anew."
+                f"{REMEDY}"
             )
         for name, variable in variables.items():
             variable.assign(arrays[name])
@@ -203,7 +267,7 @@ class Run:
         """Writes `saved_model/`; returns its path."""
         path = self._path("saved_model")
         temporary = path.with_name(f".{path.name}.partial")
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
         model.export(temporary, verbose=False)
         os.replace(temporary, path)
         return path
@@ -216,11 +280,19 @@ class Run:
     def _read_json(self, name: str) -> dict:
         path = self._path(name)
         try:
+            if path.stat().st_size > MOST_JSON:
+                raise ValueError(f"{path.stat().st_size:,} bytes are too many")
             return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} cannot be read ({one_line(error)}). Use --overwrite to train anew."
-            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
+
+    def _part(self, name: str) -> dict:
+        """One part of the config, which older runs may lack."""
+        config = self.config
+        part = config.get(name, {}) if isinstance(config, dict) else None
+        if not isinstance(part, dict):
+            raise RunError(f"{self._path('config.json')} is damaged: no usable {name}. {REMEDY}")
+        return part
 
     def _write_json(self, name: str, content: dict) -> None:
         text = json.dumps(content, indent=2) + "\n"
@@ -234,8 +306,28 @@ class Run:
         write_beside(self._path("history.csv"), lambda path: path.write_text(table.getvalue()))
 
 
+def unfolded_limit(model: keras.Model) -> int:
+    """Twice the bytes of a network's state, its optimizers' included, and a long history's."""
+    numbers = sum(math.prod(variable.shape) for variable in model.variables)
+    return 2 * 8 * numbers * (2 + len(model.optimizers)) + MOST_JSON
+
+
+def checked_rows(rows, epochs: int) -> list[dict]:
+    """A history as `keep` saved it: an epoch a row, numbers alone."""
+    try:
+        plain = all(isinstance(value, int | float) for row in rows for value in row.values())
+        counted = [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+        if plain and counted and 1 <= len(rows) <= epochs:
+            return rows
+    except (AttributeError, KeyError, TypeError):
+        pass
+    raise ValueError("its history is damaged")
+
+
 class KeepRun(keras.callbacks.Callback):
     """Saves the run after every epoch, so that it can go on from there bit for bit."""
+
+    every_batch = False  # a look after each stretch of batches is enough
 
     def __init__(self, run: Run):
         super().__init__()
@@ -243,19 +335,33 @@ class KeepRun(keras.callbacks.Callback):
         self.rows = run.history if run._path("history.csv").exists() else []
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
         self.began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._refuse_divergence(logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self.began
         values = {name: float(value) for name, value in (logs or {}).items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"{name} became {value} in epoch {epoch + 1}; {self.run.directory} keeps the "
-                    "state before it. Try a lower --learning-rate with --overwrite."
-                )
+        self._refuse_divergence(values)
         self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, "seconds": seconds, **values}]
         self.run.keep(self.model, self.rows)
+
+    def _refuse_divergence(self, logs: dict) -> None:
+        """Raises where a loss is no number any more, and names the term before the sum."""
+        values = {name: float(value) for name, value in logs.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        for name in sorted(bad, key=lambda name: name.removeprefix("val_") == "loss"):
+            kept = (
+                f"{self.run.directory} keeps the state after epoch {self.epoch}"
+                if self.epoch
+                else "nothing was learned before"
+            )
+            raise Diverged(
+                f"{name} became {values[name]} in epoch {self.epoch + 1}; {kept}. "
+                "Try a lower --learning-rate with --overwrite."
+            )
 
 
 def state_variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keras_ae import data
 from keras_ae.checks import one_line
-from keras_ae.runs import Run, RunError
+from keras_ae.runs import REMEDY, Run, RunError
 from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 REQUEST = {
@@ -86,11 +86,13 @@ def find_runs(folder: Path) -> Found:
         try:
             found.runs.append(read_run(run))
         except ValueError as error:
-            # The remedy is train.py's.
-            found.broken.append(
-                one_line(error).replace("Use --overwrite", "Use train.py --overwrite")
-            )
+            found.broken.append(for_evaluation(error))
     return found
+
+
+def for_evaluation(error: Exception) -> str:
+    """A run's error where train.py, whose remedy it names, is not the program."""
+    return str(error).replace("Use --overwrite", "Use train.py --overwrite")
 
 
 def read_run(run: Run) -> TrainedRun:
@@ -105,21 +107,32 @@ def read_run(run: Run) -> TrainedRun:
         content = config.get(part) if isinstance(config, dict) else None
         for key, kind in kinds.items():
             if not (isinstance(content, dict) and isinstance(content.get(key, ...), kind)):
-                raise RunError(f"{path} is damaged: its {part} has no usable {key}.")
+                raise RunError(f"{path} is damaged: its {part} has no usable {key}. {REMEDY}")
     if config["request"]["variant"] not in VARIANTS:
-        raise RunError(f"{path} names an unknown variant {config['request']['variant']!r}.")
+        raise RunError(
+            f"{path} names an unknown variant {config['request']['variant']!r}. {REMEDY}"
+        )
     for key in ("reconstruction_loss", "seconds_per_epoch"):
         if not (isinstance(results, dict) and isinstance(results.get(key), int | float)):
-            raise RunError(f"{run.directory / 'test.json'} is damaged: it has no usable {key}.")
+            raise RunError(
+                f"{run.directory / 'test.json'} is damaged: it has no usable {key}. {REMEDY}"
+            )
     try:
         history = run.history
         if not history or "seconds" not in history[0]:
             raise ValueError("no epochs in it")
     except Exception as error:
         raise RunError(
-            f"{run.directory / 'history.csv'} cannot be read ({one_line(error)})."
+            f"{run.directory / 'history.csv'} cannot be read ({one_line(error)}). {REMEDY}"
         ) from error
     return TrainedRun(run, config["request"], config["data"], results, history)
+
+
+def other_versions(runs: list[TrainedRun], now: dict[str, str]) -> list[str]:
+    """What runs were trained with that differs from `now`, and how many of them."""
+    found = Counter(run.run.other_versions(now) for run in runs)
+    del found[""]
+    return [f"{number} of {len(runs)} runs with {words}" for words, number in found.items()]
 
 
 # ---- what to call them ----

@@ -80,8 +80,13 @@ class EpochClock(keras.callbacks.Callback):
 
 
 def needs_every_batch(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback wants to be called after each batch rather than each stretch."""
+    """Whether a callback wants to be called after each batch rather than each stretch.
+
+    One can say that it does not, by an attribute `every_batch` of False.
+    """
     kind = type(callback)
+    if not getattr(callback, "every_batch", True):
+        return False
     if getattr(callback, "save_freq", None) == "epoch":
         return False
     if getattr(callback, "update_freq", None) == "epoch" and not getattr(

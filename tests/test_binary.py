@@ -12,12 +12,6 @@ from keras_ae import hamming_neighbours, hashing
 from keras_ae.layers import BinaryBottleneck
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    yield
-    keras.backend.clear_session()
-
-
 def packed(num, num_bits, seed=0):
     return np.packbits(np.random.default_rng(seed).random((num, num_bits)) < 0.5, axis=1)
 

@@ -15,12 +15,6 @@ SHAPE = (6, 5)
 NUM_CLASSES = 3
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    yield
-    keras.backend.clear_session()
-
-
 def prototypes():
     return np.random.default_rng(0).random((NUM_CLASSES, *SHAPE)) > 0.5
 

@@ -15,12 +15,6 @@ import keras_ae
 from keras_ae.losses import gaussian_kl
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    yield
-    keras.backend.clear_session()
-
-
 def small_iwae(**arguments):
     keras.utils.set_random_seed(3)
     return keras_ae.IWAE(

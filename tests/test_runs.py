@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 import keras_ae
 from keras_ae import runs
-from keras_ae.runs import KeepRun, Run, RunError, run_name, state_variables, write_beside
+from keras_ae.runs import Diverged, KeepRun, Run, RunError, run_name, state_variables, write_beside
 
 CONFIG = {"request": {"variant": "deep", "epochs": 3, "held_out_class": None}}
 RESULTS = {"loss": 12.5, "reconstruction_loss": 12.0, "latent_loss": 0.5}
@@ -261,14 +262,103 @@ def test_the_history_keeps_every_digit_of_the_losses(run):
     assert run.history == rows
 
 
-def test_a_table_left_by_a_run_without_a_state_does_not_count(run):
+def test_a_run_that_lost_its_state_is_not_begun_again_in_silence(run):
     run.start(CONFIG)
     fit(run, small(), 2)
     (run.directory / "resume.npz").unlink()
+    with pytest.raises(RunError) as raised:
+        run.restore(small(), 3)
+    assert "resume.npz is missing" in one_line(raised) and "--overwrite" in one_line(raised)
+    assert len(run.history) == 2
+
+
+def test_a_run_that_lost_its_config_is_not_begun_again_in_silence(run):
+    run.start(CONFIG)
+    fit(run, small(), 2)
+    (run.directory / "config.json").unlink()
+    with pytest.raises(RunError) as raised:
+        run.start(CONFIG)
+    assert "config.json is missing" in one_line(raised) and "--overwrite" in one_line(raised)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: [{**rows[0], "epoch": 2}, rows[1]],
+        lambda rows: [*rows, {"epoch": 3, "loss": "low"}],
+        lambda rows: rows * 9,
+        lambda rows: {"epoch": 1},
+        lambda rows: [],
+        lambda rows: [1, 2],
+    ],
+)
+def test_a_history_that_cannot_be_is_refused(run, change):
+    run.start(CONFIG)
+    fit(run, small(), 2)
+    with np.load(run.directory / "resume.npz") as state:
+        arrays = dict(state)
+    arrays["history"] = np.array(json.dumps(change(json.loads(str(arrays["history"])))))
+    np.savez(run.directory / "resume.npz", **arrays)
+    with pytest.raises(RunError, match="resume.npz cannot be read .its history is damaged"):
+        run.restore(small(), 3)
+
+
+def test_a_state_that_unfolds_to_gigabytes_is_refused_unread(run):
+    run.start(CONFIG)
+    with zipfile.ZipFile(run.directory / "resume.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("history.npy", bytes(2**26 + 2**20))
+    with pytest.raises(RunError, match="unfolds to"):
+        run.restore(small(), 3)
+
+
+def test_a_link_in_place_of_a_partial_file_is_not_written_through(run, tmp_path):
+    run.start(CONFIG)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (run.directory / ".resume.partial.npz").symlink_to(precious)
+    (run.directory / ".saved_model.partial").symlink_to(tmp_path)
+    model = fit(run, small(), 1)
+    run.export(model)
+    run.clear()
+    assert precious.read_text() == "mine"
+    assert (run.directory / "saved_model").exists() is False
+
+
+def test_versions_other_than_now_are_named(run):
+    run.start({**CONFIG, "versions": {"keras": "3.14.0", "numpy": "2.0", "python": "3.12"}})
+    now = {"keras": "3.15.1", "numpy": "2.0", "tensorflow": "2.21"}
+    assert run.other_versions(now) == "keras 3.14.0"
+    assert run.other_versions({"keras": "3.14.0"}) == ""
+
+
+def test_a_model_of_another_run_is_refused(run):
     model = small()
-    assert run.restore(model, 1) == 0
-    fit(run, model, 1)
-    assert len(run.history) == 1
+    model.build_optimizers()
+    run.start({**CONFIG, "model": {**model.get_config(), "latent_dim": 3}})
+    run.finish(model, {})
+    with pytest.raises(RunError) as raised:
+        run.load_model()
+    assert "latent_dim is 2" in one_line(raised) and "3" in one_line(raised)
+
+
+@pytest.mark.parametrize(
+    ("logs", "words"),
+    [
+        ({"latent_loss": np.nan, "loss": np.nan}, "latent_loss became nan"),
+        (
+            {"loss": 1.0, "val_loss": np.inf, "val_latent_loss": np.inf},
+            "val_latent_loss became inf",
+        ),
+        ({"loss": np.inf}, "loss became inf in epoch 3"),
+    ],
+)
+def test_divergence_names_the_term_before_the_sum(run, logs, words):
+    keep = KeepRun(run)
+    keep.on_epoch_begin(2)
+    with pytest.raises(Diverged, match=words):
+        keep.on_train_batch_end(0, logs)
+    with pytest.raises(Diverged, match="keeps the state after epoch 2"):
+        keep.on_epoch_end(2, logs)
 
 
 @pytest.mark.parametrize("other", [{"hidden_units": (6,)}, {"batch_normalization": False}])

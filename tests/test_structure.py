@@ -38,7 +38,9 @@ ROOMS = (
 APART = {
     "image_files": {"checks"},
     "data": {"checks", "image_files"},
-    "runs": {"checks"},
+    "locks": set(),
+    "model_files": set(),
+    "runs": {"checks", "locks", "model_files"},
     "progress": {"checks"},
     "plots": {"variants"},
     "comparisons": {

@@ -12,12 +12,6 @@ from keras_ae.variants.vae_gan import saturation, scaled
 SHAPE = (6, 5)
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    yield
-    keras.backend.clear_session()
-
-
 def pictures(num=96, seed=0):
     random = np.random.default_rng(seed)
     prototypes = random.random((4, *SHAPE)) > 0.5

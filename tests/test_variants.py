@@ -17,13 +17,6 @@ SHAPE = (6, 5)
 NAMES = list(VARIANTS)
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    """A hundred models in one process are a hundred traced graphs."""
-    yield
-    keras.backend.clear_session()
-
-
 def pictures(num=96, shape=SHAPE, seed=0):
     """Images with structure to learn: a few random prototypes, dimmed and blended."""
     random = np.random.default_rng(seed)
@@ -130,8 +123,7 @@ def trained(request):
     seen = inputs(model, pictures())
     unseen = inputs(model, pictures()[:32])
     history = model.fit(seen, batch_size=16, epochs=12, validation_data=(unseen,), verbose=0)
-    yield model, history.history
-    keras.backend.clear_session()
+    return model, history.history
 
 
 def test_fit_reports_three_losses_that_add_up_and_fall(trained):

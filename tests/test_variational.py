@@ -18,12 +18,6 @@ from keras_ae.metrics import ActiveUnits
 from keras_ae.runs import Run, state_variables
 
 
-@pytest.fixture(autouse=True)
-def clean_session():
-    yield
-    keras.backend.clear_session()
-
-
 def small_vae(shape=(6, 5), **arguments):
     keras.utils.set_random_seed(3)
     arguments = {"latent_dim": 4, "hidden_units": (8,), "seed": 3, **arguments}
