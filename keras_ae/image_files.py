@@ -7,12 +7,14 @@ the package opens files of images.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from keras_ae.checks import check_images, one_line
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _IDX_IMAGES_MAGIC = 2051
 _IDX_LABELS_MAGIC = 2049
+_MAX_GB = 8.0
 
 
 class DataError(ValueError):
@@ -157,6 +160,22 @@ def _read_folder(folder: Path, classes: Sequence[str] | None) -> Contents:
     return _read_image_folder(folder)
 
 
+def refuse_beyond_limit(num_bytes: int, source: str) -> None:
+    """Raises a DataError where images would unfold to more memory than `KERAS_AE_MAX_GB`."""
+    text = os.environ.get("KERAS_AE_MAX_GB", "")
+    try:
+        limit = float(text or _MAX_GB)
+    except ValueError:
+        limit = math.nan
+    if not limit > 0:
+        raise DataError(f"KERAS_AE_MAX_GB must be a number of gigabytes > 0; received {text!r}.")
+    if num_bytes > limit * 1e9:
+        raise DataError(
+            f"{source} would unfold to {num_bytes / 1e9:,.1f} GB; the limit is {limit:g} GB. Set "
+            "KERAS_AE_MAX_GB to raise it, if the images are what you think they are."
+        )
+
+
 # --- NumPy files
 
 
@@ -167,14 +186,29 @@ def _load_array(path: Path) -> np.ndarray:
     return loaded
 
 
-def _load_numpy(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """An array or a dict of arrays, whichever is in the file; never unpickles anything."""
+def _load_numpy(path: Path, keys: Sequence[str] = ()) -> np.ndarray | dict[str, np.ndarray]:
+    """An array, or those of an archive that `keys` name; never unpickles anything."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            return {key: archive[key] for key in archive.files}
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                file.seek(0)
+                return _read_array(file, path, path.stat().st_size)
+        with zipfile.ZipFile(path) as archive:
+            sizes = {
+                info.filename.removesuffix(".npy"): (info.filename, info.file_size)
+                for info in archive.infolist()
+            }
+            wanted = {key: sizes[key] for key in keys if key in sizes}
+            refuse_beyond_limit(sum(size for _, size in wanted.values()), str(path))
+            if not wanted:
+                return dict.fromkeys(sizes)
+            arrays = {}
+            for key, (name, size) in wanted.items():
+                with archive.open(name) as file:
+                    arrays[key] = _read_array(file, path, size)
+            return arrays
+    except DataError:
+        raise
     except Exception as error:  # A damaged file: zipfile, zlib and ast raise errors of their own.
         raise DataError(
             f"{path} cannot be read as a plain NumPy file ({one_line(error)}): it is damaged, "
@@ -182,8 +216,28 @@ def _load_numpy(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         ) from error
 
 
+def _read_array(file: BinaryIO, path: Path, num_bytes: int) -> np.ndarray:
+    """An array in NumPy's format, after a look at whether so much can be there."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read_header = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    declared = math.prod(shape) * dtype.itemsize
+    refuse_beyond_limit(declared, str(path))
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    if declared > num_bytes:
+        raise ValueError(f"it says that it holds {declared:,} bytes, and has {num_bytes:,}")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+_KEYS = ("x_train", "y_train", "x_test", "y_test", "images", "labels", "x", "y")
+
+
 def _read_numpy(path: Path) -> Contents:
-    loaded = _load_numpy(path)
+    loaded = _load_numpy(path, _KEYS)
     if isinstance(loaded, np.ndarray):
         return Contents(pixels(loaded, str(path)))
 
@@ -296,28 +350,34 @@ def _read_idx_folder(folder: Path) -> Contents:
 
 def _read_idx(path: Path, magic: int) -> np.ndarray:
     """One IDX file: a big-endian magic number, the sizes of the axes, then a byte a value."""
+    num_axes = magic & 0xFF
+    header_size = 4 * (1 + num_axes)
     open_file = gzip.open if path.suffix == ".gz" else open
     try:
         with open_file(path, "rb") as file:
-            content = file.read()
+            header = file.read(header_size)
+            if len(header) < header_size:
+                raise DataError(f"{path} is incomplete: {len(header)} bytes hold no IDX header.")
+            received, *shape = struct.unpack(f">{1 + num_axes}I", header)
+            if received != magic:
+                raise DataError(
+                    f"{path} is not the IDX file its name says: magic number {received}, expected "
+                    f"{magic}."
+                )
+            expected = math.prod(shape)
+            refuse_beyond_limit(expected, str(path))
+            content = file.read(expected + 1)  # one more than there may be
+    except DataError:
+        raise
     except Exception as error:  # gzip raises EOFError and zlib.error besides OSError.
         raise DataError(f"{path} is damaged or incomplete: {one_line(error)}.") from error
-    num_axes = magic & 0xFF
-    header_size = 4 * (1 + num_axes)
-    if len(content) < header_size:
-        raise DataError(f"{path} is incomplete: {len(content)} bytes hold no IDX header.")
-    received, *shape = struct.unpack(f">{1 + num_axes}I", content[:header_size])
-    if received != magic:
-        raise DataError(
-            f"{path} is not the IDX file its name says: magic number {received}, expected {magic}."
-        )
-    expected = int(np.prod(shape, dtype=object))
-    if len(content) - header_size != expected:
+    if len(content) != expected:
+        received = f"{len(content)} or more" if len(content) > expected else len(content)
         raise DataError(
             f"{path} is damaged or incomplete: its header says {' x '.join(map(str, shape))} = "
-            f"{expected} bytes; received {len(content) - header_size}."
+            f"{expected} bytes; received {received}."
         )
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 # --- Folders of image files
@@ -363,28 +423,57 @@ def _read_image_files(files: Sequence[Path]) -> np.ndarray:
     """Decodes image files of one size to `(N, H, W)`, or `(N, H, W, 3)` where any has colour."""
     import tensorflow as tf
 
+    sizes = [image_size(file) for file in files]
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
+            raise DataError(
+                f"All images must be of one size: {files[0]} has {_size(sizes[0])} pixels, "
+                f"{file} has {_size(size)}."
+            )
+    refuse_beyond_limit(3 * len(files) * math.prod(sizes[0]), str(files[0].parent))
     images = []
-    for file in files:
-        content = file.read_bytes()
+    for file, size in zip(files, sizes, strict=True):
         try:
-            image = tf.io.decode_image(content, expand_animations=False).numpy()
+            image = tf.io.decode_image(file.read_bytes(), expand_animations=False).numpy()
         except tf.errors.OpError as error:
             raise DataError(f"{file} is no image that can be read: {one_line(error)}.") from error
+        if image.shape[:2] != size:
+            raise DataError(f"{file} is no image that can be read: its header is damaged.")
         if image.shape[-1] in (2, 4):  # Grey or colour with transparency, which is left out.
             image = image[..., :-1]
-        if images and image.shape[:2] != images[0].shape[:2]:
-            raise DataError(
-                f"All images must be of one size: {files[0]} has {_size(images[0])} pixels, "
-                f"{file} has {_size(image)}."
-            )
         images.append(image)
     num_channels = max(image.shape[-1] for image in images)
     stacked = np.stack([np.broadcast_to(i, (*i.shape[:2], num_channels)) for i in images])
     return pixels(stacked, str(files[0].parent))
 
 
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]} x {image.shape[1]}"
+def image_size(file: Path) -> tuple[int, int]:
+    """Height and width as an image file's header has them: before its pixels take any memory."""
+    import tensorflow as tf
+
+    refuse_beyond_limit(file.stat().st_size, str(file))
+    with open(file, "rb") as opened:
+        start = opened.read(26)
+    try:
+        if start.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack(">II", start[16:24])
+        elif start.startswith((b"GIF87a", b"GIF89a")):
+            width, height = struct.unpack("<HH", start[6:10])
+        elif start.startswith(b"BM"):  # a negative height means from the top
+            width, height = struct.unpack("<ii", start[18:26])
+            height = abs(height)
+        else:
+            height, width, _ = tf.io.extract_jpeg_shape(file.read_bytes()).numpy().tolist()
+    except (struct.error, tf.errors.OpError) as error:
+        raise DataError(f"{file} is no image that can be read: {one_line(error)}.") from error
+    if width < 1 or height < 1:
+        raise DataError(f"{file} is no image that can be read: it has {height} x {width} pixels.")
+    refuse_beyond_limit(3 * width * height, str(file))
+    return height, width
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _describe(images: np.ndarray) -> str:

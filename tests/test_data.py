@@ -13,7 +13,9 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 import types
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -363,15 +365,21 @@ def test_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
     use_fake_tfds(monkeypatch)
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path / "file" / "below"))
-    assert data.load("mnist").num_classes == 10
+    assert data.load("kmnist").num_classes == 10
+
+
+def test_a_download_of_other_images_is_not_taken_for_mnist(monkeypatch, cache):
+    use_fake_tfds(monkeypatch)
+    message_of(lambda: data.load("mnist"), "digest")
+    assert not cache.exists()
 
 
 def test_cache_follows_xdg(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_AE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     use_fake_tfds(monkeypatch)
-    data.load("mnist")
-    assert (tmp_path / "xdg" / "keras_ae" / "mnist-3.0.1.npz").is_file()
+    data.load("kmnist")
+    assert (tmp_path / "xdg" / "keras_ae" / "kmnist-3.0.1.npz").is_file()
 
 
 def test_failed_download_is_a_data_error(monkeypatch, cache):
@@ -1007,3 +1015,110 @@ def test_impossible_numbers_of_few_labels(num):
 @pytest.mark.parametrize("labels", [None, np.zeros((3, 2), int), np.zeros(0, int)])
 def test_few_labels_need_labels(labels):
     message_of(lambda: data.few_labels(labels), "labels", "received")
+
+
+def test_a_cache_of_other_images_is_not_taken_for_mnist(mnist_cache, tmp_path, monkeypatch):
+    """Of the same shapes: only the pixels tell."""
+    folder, _ = mnist_cache
+    with np.load(folder / "mnist-3.0.1.npz") as stored:
+        arrays = dict(stored)
+    arrays["images"] = arrays["images"][:, ::-1]
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path / "cache"))
+    np.savez(tmp_path / "cache" / "mnist-3.0.1.npz", **arrays)
+    monkeypatch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+    with pytest.raises(data.DataError, match="not prepared"):
+        data.load("mnist", data_dir=tmp_path / "nothing")
+
+
+@needs_mnist
+def test_the_digest_does_not_depend_on_the_order(mnist_cache):
+    _, mnist = mnist_cache
+    order = np.random.default_rng(0).permutation(60_000)
+    shuffled = data.Contents(
+        mnist.train_images[order],
+        mnist.train_labels[order],
+        mnist.class_names,
+        mnist.test_images,
+        mnist.test_labels,
+    )
+    assert data.digest_of_sums(shuffled) == data._PUBLISHED["mnist"].digest
+    swapped = shuffled._replace(labels=np.roll(shuffled.labels, 1))
+    assert data.digest_of_sums(swapped) != data._PUBLISHED["mnist"].digest
+
+
+# --- What unfolds to more than it is
+
+
+def png_claiming(width, height):
+    """A PNG whose header, with its checksum, claims any size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def bomb_png(folder):
+    (folder / "0.png").write_bytes(png_claiming(100_000, 100_000))
+    return folder
+
+
+def bomb_gif(folder):
+    (folder / "0.gif").write_bytes(b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(99))
+    return folder
+
+
+def bomb_npy(folder):
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**7, 28, 28)}
+    with open(folder / "bomb.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    return folder / "bomb.npy"
+
+
+def bomb_npz(folder):
+    """Forty megabytes of zeros that fill thirty kilobytes."""
+    np.savez_compressed(folder / "bomb.npz", images=np.zeros((40_000, 32, 32), np.uint8))
+    assert (folder / "bomb.npz").stat().st_size < 10**5
+    return folder / "bomb.npz"
+
+
+def bomb_idx(folder):
+    for part, kind in (("train", "idx3"), ("t10k", "idx3")):
+        packed = gzip.compress(struct.pack(">4I", 2051, 50_000, 28, 28) + bytes(39_200_000))
+        (folder / f"{part}-images-{kind}-ubyte.gz").write_bytes(packed)
+        labels = struct.pack(">2I", 2049, 50_000) + bytes(50_000)
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    return folder
+
+
+@pytest.mark.parametrize("bomb", [bomb_png, bomb_gif, bomb_npy, bomb_npz, bomb_idx])
+def test_what_unfolds_beyond_the_limit_is_refused_before_it_does(bomb, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_AE_MAX_GB", "0.03")
+    (tmp_path / "set").mkdir()
+    path = bomb(tmp_path / "set")
+    tracemalloc.start()
+    message_of(lambda: data.load(path), "would unfold to", "0.03 GB", "KERAS_AE_MAX_GB")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def test_the_limit_can_be_raised(tmp_path, monkeypatch):
+    path = bomb_npz(tmp_path)
+    assert data.load(path).image_shape == (32, 32)
+    monkeypatch.setenv("KERAS_AE_MAX_GB", "0.04")
+    message_of(lambda: data.load(path), "KERAS_AE_MAX_GB")
+    monkeypatch.setenv("KERAS_AE_MAX_GB", "0.05")
+    assert data.load(path).image_shape == (32, 32)
+    monkeypatch.setenv("KERAS_AE_MAX_GB", "plenty")
+    message_of(lambda: data.load(path), "KERAS_AE_MAX_GB", "plenty")
+
+
+def test_a_header_that_says_more_than_is_there_is_refused(tmp_path):
+    path = bomb_npy(tmp_path)
+    message_of(lambda: data.load(path), "7,840,000,000")
+
+
+def test_the_default_limit_refuses_a_hundred_thousand_squared(tmp_path):
+    message_of(lambda: data.load(bomb_png(tmp_path)), "30.0 GB", "8 GB")
