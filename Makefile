@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bake-off train test lint bench
+.PHONY: bake-off train test faults lint bench
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,9 @@ train: .venv/ready
 
 test: .venv/ready
 	$(BIN)/pytest
+
+faults: .venv/ready
+	$(BIN)/python tests/faults
 
 lint: .venv/ready
 	$(BIN)/ruff check .

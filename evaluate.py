@@ -132,7 +132,7 @@ def data_set(run) -> tuple[str, str]:
 
 
 def nothing_to_compare(runs: str, found) -> str:
-    words = [f"no finished runs below {runs}", *found.broken]
+    words = [f"no finished runs below {runs}", *(line.rstrip(".") for line in found.broken)]
     if found.unfinished:
         words.append(f"unfinished: {', '.join(map(str, found.unfinished))}")
     return f"{'; '.join(words)}. To train some: python train.py --bake-off"
@@ -159,11 +159,19 @@ def fingerprint_of(folder: Path) -> str | None:
 def evaluate_data_set(options, runs: list, folder: Path, say) -> dict:
     """Measures and draws what changed; returns all that the report says."""
     from keras_ae.comparisons import COMPARISONS
+    from keras_ae.data import DataError
     from keras_ae.evaluation import Evaluation, load_data
     from keras_ae.results import configurations, summarised
     from keras_ae.trained import missing
 
-    image_set = load_data(runs[0], options.data_dir)
+    try:
+        image_set = load_data(runs[0], options.data_dir)
+    except DataError as error:
+        path = runs[0].directory / "config.json"
+        raise ValueError(
+            f"{error} That is where {path} has them: correct its source if they lie elsewhere by "
+            "now, or train anew."
+        ) from error
     evaluation = Evaluation(
         image_set,
         runs,

@@ -123,6 +123,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--epochs", type=at_least(1), default=60)
     add("--batch-size", type=at_least(1), help="default: 256, or all images if fewer")
     add("--learning-rate", type=above_zero, default=1e-3)
+    add(
+        "--patience",
+        type=at_least(1),
+        metavar="EPOCHS",
+        help="end when the validation loss has not fallen for so long, with the best weights",
+    )
+    add(
+        "--lr-patience",
+        type=at_least(1),
+        metavar="EPOCHS",
+        help="divide the learning rate by 10 when the validation loss has not fallen for so long",
+    )
     add("--seed", type=at_least(0), default=42)
     add("--output-dir", default="runs", help="run directories go below it (default: runs)")
     add("--export", action="store_true", help="also write a SavedModel")
@@ -359,20 +371,24 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     """Fits one model, from wherever its run directory stands, to its results."""
     import keras
 
+    from keras_ae.plateaus import plateau_callbacks
     from keras_ae.runs import KeepRun
 
     run.start(config)
     first_epoch = run.restore(model, options.epochs)
     if first_epoch:
         say(f"going on after epoch {first_epoch}")
-    keep = KeepRun(run)
-    callbacks = [keep, progress.of_run(first_epoch)]
+    plateaus = plateau_callbacks(options.patience, options.lr_patience)
+    run.bring_back(plateaus)
+    stopped = any(getattr(callback, "stopped_epoch", 0) for callback in plateaus)
+    keep = KeepRun(run, plateaus)
+    callbacks = [*plateaus, keep, progress.of_run(first_epoch)]
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
     model.fit(
         *inputs_of(model, split.train),
         batch_size=config["request"]["batch_size"],
-        epochs=options.epochs,
+        epochs=first_epoch if stopped else options.epochs,
         initial_epoch=first_epoch,
         validation_data=inputs_of(model, split.validation),
         callbacks=callbacks,
@@ -421,6 +437,11 @@ def build(options, image_set, variant: str, latent_dim: int | None):
         raise ValueError(
             f"output_activation {model.output_activation} is for images in [-1, 1], and those of "
             "the data sets are in [0, 1]: use it from your own code."
+        )
+    if model.fixed_epochs and (options.patience or options.lr_patience):
+        raise ValueError(
+            f"--patience and --lr-patience do not go with {variant}, which trains its layers one "
+            "after another for a share of the epochs each."
         )
     model.compile(
         keras.optimizers.Adam(options.learning_rate),
@@ -514,6 +535,8 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
             "epochs": options.epochs,
             "batch_size": checked_batch_size(options.batch_size, len(split.train)),
             "learning_rate": options.learning_rate,
+            "patience": options.patience,
+            "lr_patience": options.lr_patience,
             "seed": options.seed,
             "jit": options.jit,
         },

@@ -13,11 +13,15 @@ def export_saved_model(model, filepath, verbose=None) -> None:
     reconstructions, `encode(images)`, `decode(latents)`, `anomaly_score(images)`, all with a free
     batch size, and `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
     `sample_class(num_samples, seed, label)` too, where it was trained with labels.
-    All are deterministic: a VAE's code is its mean.
+    All are deterministic: a VAE's code is its mean. Input of another shape, or that is not
+    finite, is an error.
     """
     images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
     latents = tf.TensorSpec((None, *model.code_shape), tf.float32, name="latents")
     scalar = tf.TensorSpec((), tf.int32)
+
+    def finite(inputs):
+        return tf.debugging.check_numerics(inputs, "the input must be finite")
 
     def sample(num_samples, seed):
         return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0])))
@@ -28,10 +32,12 @@ def export_saved_model(model, filepath, verbose=None) -> None:
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", lambda images: model.reconstruct(images), [images])
-    archive.add_endpoint("encode", lambda images: model.encode(images), [images])
-    archive.add_endpoint("decode", lambda latents: model.decode(latents), [latents])
-    archive.add_endpoint("anomaly_score", lambda images: model.anomaly_score(images), [images])
+    archive.add_endpoint("serve", lambda images: model.reconstruct(finite(images)), [images])
+    archive.add_endpoint("encode", lambda images: model.encode(finite(images)), [images])
+    archive.add_endpoint("decode", lambda latents: model.decode(finite(latents)), [latents])
+    archive.add_endpoint(
+        "anomaly_score", lambda images: model.anomaly_score(finite(images)), [images]
+    )
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])
     if model.can_sample and model.needs_labels:

@@ -6,6 +6,7 @@ is imported when something is drawn.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -176,14 +177,19 @@ def image_blocks(
 
 
 def equation(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray], result, path: Path) -> Path:
-    """`a + b - c = d` in images, `image_shape` each: a sum and what it comes to."""
+    """`a + b - c = d` in images: a sum and what it comes to.
+
+    Each term is an image, `image_shape`, or several, `(N, *image_shape)`, which are tiled.
+    """
     terms = [("+", image) for image in plus] + [("\N{MINUS SIGN}", image) for image in minus]
     terms.append(("=", result))
     height, width = result.shape[:2]
     side = min(1.2, WIDTH / len(terms))
     figure, axes = new_figure(len(terms) * side, side * height / width, 1, len(terms))
     for place, (axis, (sign, image)) in enumerate(zip(axes, terms, strict=True)):
-        axis.imshow(tiled(image[None]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        images = image if image.ndim > result.ndim else image[None]
+        page = tiled(images, math.ceil(len(images) ** 0.5))
+        axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         if place:
             axis.text(-0.16, 0.5, sign, transform=axis.transAxes, ha="center", va="center")

@@ -30,7 +30,7 @@ class GridProgress:
     def of_run(self, first_epoch: int) -> keras.callbacks.Callback:
         """The callback of one run, which begins after `first_epoch` epochs done before."""
         self.done += first_epoch
-        return RunProgress(self)
+        return RunProgress(self, first_epoch)
 
     def line(self, epoch: int, epochs: int, logs: dict) -> str:
         left = self.seconds / max(self.trained, 1) * (self.num_epochs - self.done)
@@ -45,9 +45,16 @@ class GridProgress:
 class RunProgress(keras.callbacks.Callback):
     """Feeds one run's epochs to the grid's progress."""
 
-    def __init__(self, grid: GridProgress):
+    def __init__(self, grid: GridProgress, first_epoch: int):
         super().__init__()
         self.grid = grid
+        self.first_epoch = first_epoch
+
+    def on_train_begin(self, logs=None):
+        self.left = self.params["epochs"] - self.first_epoch
+
+    def on_train_end(self, logs=None):
+        self.grid.done += self.left  # what was not needed
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.perf_counter()
@@ -56,6 +63,7 @@ class RunProgress(keras.callbacks.Callback):
         grid, epochs = self.grid, self.params["epochs"]
         grid.seconds += time.perf_counter() - self.began
         grid.done += 1
+        self.left -= 1
         grid.trained += 1
         if not grid.enabled:
             return

@@ -4,7 +4,8 @@
     history.csv    one line an epoch
     resume.npz     weights, optimizer, noise states and history after the last finished epoch
     model.keras    the trained model
-    test.json      the losses on the test set; written last, so its presence means "finished"
+    test.json      the losses on the test set, and digests of the files that are read from then on;
+                   written last, so its presence means "finished"
     saved_model/   where an export was asked for
 
 Every file is written beside its name and then renamed: on disk there is never half a file.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
@@ -21,19 +23,24 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_ae import plateaus
 from keras_ae.checks import check_unfolded, one_line
 from keras_ae.locks import held
 from keras_ae.model_files import check_model_file, load_model
+from keras_ae.variants import VARIANTS
 
 REMEDY = "Use --overwrite to train anew."
 MARKS = ("test.json", "model.keras", "history.csv")  # of a run that got anywhere
+DIGESTED = ("config.json", "history.csv", "model.keras")  # what a finished run is read from
+PLACES = {"source", "data_dir"}  # where the images lie, which may change
 MOST_JSON = 2**26  # bytes
+CALLBACKS = "callback_"  # how the names of their arrays begin
 
 
 class RunError(ValueError):
@@ -107,8 +114,11 @@ class Run:
 
     @property
     def results(self) -> dict:
-        """What `finish` wrote: the losses on the test set, in nats per image."""
-        return self._read_json("test.json")
+        """What `finish` was given: the losses on the test set, in nats per image."""
+        content = self._read_json("test.json")
+        if isinstance(content, dict):
+            content.pop("digests", None)
+        return content
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -121,6 +131,22 @@ class Run:
                 }
                 for row in csv.DictReader(lines)
             ]
+
+    def check_files(self) -> None:
+        """Looks whether the files of a finished run are those that its results came of.
+
+        Raises:
+            RunError: one was changed, or is missing.
+        """
+        digests = self._read_json("test.json").get("digests", {})  # older runs have none
+        if not isinstance(digests, dict):
+            raise RunError(f"{self._path('test.json')} is damaged: no usable digests. {REMEDY}")
+        for name, digest in digests.items():
+            if name not in ("test.json", *DIGESTED) or self._digest(name) != digest:
+                raise RunError(
+                    f"{self._path(name)} and test.json do not belong together: one of them was "
+                    f"changed after the training. {REMEDY}"
+                )
 
     def check_model(self) -> None:
         """Looks whether `model.keras` is whole, without loading it.
@@ -145,9 +171,17 @@ class Run:
             model = load_model(path)
         except Exception as error:
             raise RunError(f"{path} cannot be loaded ({one_line(error)}). {REMEDY}") from error
+        variant = self._part("request").get("variant")
+        if variant in VARIANTS and type(model) is not VARIANTS[variant].load():
+            raise RunError(
+                f"{path} is not the model of this run: it is a {type(model).__name__}, and "
+                f"config.json says {variant}. {REMEDY}"
+            )
         expected = self._part("model")
         found = json.loads(json.dumps(model.get_config()))  # lists for tuples
-        for name in expected:  # a run of before an argument was added has no value of it
+        # Keras counts the models of a process in their names; and a run of before an argument was
+        # added has no value of it.
+        for name in expected.keys() - {"name"}:
             if name in found and found[name] != expected[name]:
                 raise RunError(
                     f"{path} is not the model of this run: its {name} is {found[name]!r}, and "
@@ -188,9 +222,11 @@ class Run:
                     f"{self.directory} holds a run with {name} {before.get(name)!r}; this one asks "
                     f"for {now[name]!r}. Use another --output-dir, or --overwrite to replace it."
                 )
+        if not self.finished:  # its evaluation will read the rest
+            self._check_record(config)
 
     def start(self, config: dict) -> None:
-        """Writes `config.json`, where none is there yet.
+        """Writes `config.json`, where none is there yet or the images lie elsewhere by now.
 
         Raises:
             RunError: as `check`.
@@ -200,6 +236,8 @@ class Run:
         if not self.started:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._write_json("config.json", config)
+        elif self._part("data") != config.get("data", {}):
+            self._write_json("config.json", {**self.config, "data": config["data"]})
 
     def other_versions(self, now: dict[str, str]) -> str:
         """What the run was made with that differs from `now`: `keras 3.14.0`; mostly empty."""
@@ -231,8 +269,12 @@ class Run:
             with np.load(path, allow_pickle=False) as state:
                 arrays = {name: state[name] for name in state.files}
             rows = checked_rows(json.loads(str(arrays.pop("history"))), epochs)
+            request = json.loads(str(arrays.pop("request", "null")))  # older states have none
         except Exception as error:
             raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
+        if request is not None and request != self._part("request"):
+            raise RunError(f"{path} belongs to another run. {REMEDY}")
+        arrays = {name: arrays[name] for name in arrays if not name.startswith(CALLBACKS)}
         model.resume_at(len(rows), epochs)
         variables = state_variables(model)
         kinds = {name: (tuple(each.shape), each.dtype) for name, each in variables.items()}
@@ -246,10 +288,20 @@ class Run:
         self._write_history(rows)
         return len(rows)
 
-    def keep(self, model: keras.Model, rows: list[dict]) -> None:
-        """Saves the state after an epoch; `rows` is the history so far."""
-        arrays = {name: variable.numpy() for name, variable in state_variables(model).items()}
+    def bring_back(self, callbacks: Sequence) -> None:
+        """Gives callbacks, which Keras has just begun anew, the state they were kept with."""
+        if self._path("resume.npz").exists():
+            with np.load(self._path("resume.npz"), allow_pickle=False) as state:
+                kept = {name: state[name] for name in state.files if name.startswith(CALLBACKS)}
+            plateaus.bring_back(callbacks, kept)
+
+    def keep(self, model: keras.Model, rows: list[dict], callbacks: Sequence = ()) -> None:
+        """Saves the state after an epoch, that of `callbacks` too; `rows` is the history so far."""
+        arrays = plateaus.states(callbacks)
+        arrays |= {name: variable.numpy() for name, variable in state_variables(model).items()}
         arrays["history"] = np.array(json.dumps(rows))
+        if self.started:
+            arrays["request"] = np.array(json.dumps(self._part("request")))
         # Only this file counts when going on; the CSV is rewritten from it.
         write_beside(self._path("resume.npz"), lambda path: np.savez(path, **arrays))
         self._write_history(rows)
@@ -257,11 +309,21 @@ class Run:
     def finish(self, model: keras.Model, results: dict) -> None:
         """Saves the trained model, then its results: with those the run is finished."""
         write_beside(self._path("model.keras"), model.save)
-        self._write_json("test.json", results)
+        digests = {name: self._digest(name) for name in DIGESTED if self._path(name).exists()}
+        digests["test.json"] = digest(plain_json(results))
+        self._write_json("test.json", {**results, "digests": digests})
 
     @property
     def exported(self) -> bool:
-        return self._path("saved_model").exists()
+        """Whether the SavedModel is there as it was written; a damaged one is made anew."""
+        folder = self._path("saved_model")
+        if not (folder / "digests.json").exists():  # older ones have none
+            return folder.exists()
+        try:
+            digests = json.loads((folder / "digests.json").read_text())
+            return digests == digests_below(folder)
+        except (OSError, ValueError):
+            return False
 
     def export(self, model: keras.Model) -> Path:
         """Writes `saved_model/`; returns its path."""
@@ -269,6 +331,8 @@ class Run:
         temporary = path.with_name(f".{path.name}.partial")
         remove(temporary)
         model.export(temporary, verbose=False)
+        (temporary / "digests.json").write_text(json.dumps(digests_below(temporary), indent=2))
+        remove(path)
         os.replace(temporary, path)
         return path
 
@@ -294,6 +358,28 @@ class Run:
             raise RunError(f"{self._path('config.json')} is damaged: no usable {name}. {REMEDY}")
         return part
 
+    def _check_record(self, config: dict) -> None:
+        """Compares what a config says besides the request, but for what may change meanwhile."""
+        for part in ("data", "model"):
+            before, now = self._part(part), json.loads(json.dumps(config.get(part, {})))
+            for name in now.keys() - PLACES - {"name"}:
+                # A run of before an argument was added has no value of it.
+                if before.get(name, now[name] if part == "model" else None) != now[name]:
+                    raise RunError(
+                        f"{self._path('config.json')} has other {part}: {name} is "
+                        f"{before.get(name)!r} instead of {now[name]!r}. {REMEDY}"
+                    )
+
+    def _digest(self, name: str) -> str | None:
+        """Of a file as it was read; None where it is missing."""
+        if name == "test.json":
+            return digest(plain_json(self.results))
+        if name == "config.json":
+            data = {key: value for key, value in self._part("data").items() if key not in PLACES}
+            return digest(plain_json({**self.config, "data": data}))
+        path = self._path(name)
+        return digest(path.read_bytes()) if path.exists() else None
+
     def _write_json(self, name: str, content: dict) -> None:
         text = json.dumps(content, indent=2) + "\n"
         write_beside(self._path(name), lambda path: path.write_text(text))
@@ -304,6 +390,24 @@ class Run:
         writer.writeheader()
         writer.writerows(rows)
         write_beside(self._path("history.csv"), lambda path: path.write_text(table.getvalue()))
+
+
+def plain_json(content) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
+
+
+def digest(content: bytes) -> str:
+    """16 hex digits: other content, other digits."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def digests_below(folder: Path) -> dict[str, str]:
+    """Of every file of a SavedModel, but for the file that holds them."""
+    return {
+        path.relative_to(folder).as_posix(): digest(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "digests.json"
+    }
 
 
 def unfolded_limit(model: keras.Model) -> int:
@@ -325,14 +429,23 @@ def checked_rows(rows, epochs: int) -> list[dict]:
 
 
 class KeepRun(keras.callbacks.Callback):
-    """Saves the run after every epoch, so that it can go on from there bit for bit."""
+    """Saves the run after every epoch, so that it can go on from there bit for bit.
+
+    Args:
+        run: Where.
+        plateau_callbacks: Those of `plateau_callbacks`; they come before this one in `fit`.
+    """
 
     every_batch = False  # a look after each stretch of batches is enough
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, plateau_callbacks: Sequence = ()):
         super().__init__()
         self.run = run
+        self.plateau_callbacks = plateau_callbacks
         self.rows = run.history if run._path("history.csv").exists() else []
+
+    def on_train_begin(self, logs=None):
+        self.run.bring_back(self.plateau_callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -346,7 +459,7 @@ class KeepRun(keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         self._refuse_divergence(values)
         self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, "seconds": seconds, **values}]
-        self.run.keep(self.model, self.rows)
+        self.run.keep(self.model, self.rows, self.plateau_callbacks)
 
     def _refuse_divergence(self, logs: dict) -> None:
         """Raises where a loss is no number any more, and names the term before the sum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable
@@ -112,11 +113,13 @@ def read_run(run: Run) -> TrainedRun:
         raise RunError(
             f"{path} names an unknown variant {config['request']['variant']!r}. {REMEDY}"
         )
-    for key in ("reconstruction_loss", "seconds_per_epoch"):
-        if not (isinstance(results, dict) and isinstance(results.get(key), int | float)):
+    needed = dict.fromkeys(("reconstruction_loss", "seconds_per_epoch"))
+    for key, value in {**needed, **(results if isinstance(results, dict) else {})}.items():
+        if not (isinstance(value, int | float) and abs(value) < math.inf):
             raise RunError(
                 f"{run.directory / 'test.json'} is damaged: it has no usable {key}. {REMEDY}"
             )
+    run.check_files()
     try:
         history = run.history
         if not history or "seconds" not in history[0]:
@@ -153,7 +156,8 @@ def labels(runs: list[TrainedRun]) -> dict[Path, str]:
 def labels_of_a_kind(runs: list[TrainedRun]) -> dict[Path, str]:
     words = {"latent_dim": "{}-d", "epochs": "{} epochs", "batch_size": "batch {}"}
     words["learning_rate"] = "learning rate {:g}"
-    usual = {key: most_common(run.request[key] for run in runs) for key in words if runs}
+    words |= {"patience": "patience {}", "lr_patience": "learning-rate patience {}"}
+    usual = {key: most_common(run.request.get(key) for run in runs) for key in words if runs}
     named = {}
     for run in runs:
         parts = [run.request["variant"]]
@@ -162,7 +166,7 @@ def labels_of_a_kind(runs: list[TrainedRun]) -> dict[Path, str]:
         parts += [
             pattern.format(run.request[key])
             for key, pattern in words.items()
-            if run.request[key] != expected[key]
+            if run.request.get(key) not in (None, expected[key])
         ]
         named[run.directory] = ", ".join(parts)
     return named

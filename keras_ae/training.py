@@ -128,6 +128,7 @@ class EpochTrainer(keras.Model):
     """
 
     pixel_range = (0.0, 1.0)
+    fixed_epochs = False  # whether a training must not end before its last epoch
     xla_on_cpu = True  # whether "auto" compiles with XLA where there is no GPU
 
     def __init__(self, seed: int | None = None, **kwargs):

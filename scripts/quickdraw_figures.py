@@ -4,7 +4,7 @@
     python scripts/quickdraw_figures.py runs/quickdraw-cat-tree-fish results/quickdraw
 
 Reads the two runs and writes PNGs: from a cat to a tree, new drawings from both nets, the values of
-their codes.
+their codes, and whiskers for a cat that has none.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12
 NUM_SAMPLES = 36
 SEED = 0
+# Among the test images of cats (seed 42, these three classes), by eye.
+WITH_WHISKERS = (9, 12, 21, 57)
+WITHOUT_WHISKERS = (0, 33, 34, 49)
+TO_BE_GIVEN_SOME = 54
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
         draw_paths(models, split, class_names, options.pair, options.figures),
         draw_samples(models, split, options.figures),
         draw_densities(models, split, options.figures),
+        draw_whiskers(models[VARIATIONAL], split, class_names, options.figures),
     ):
         print(f"wrote {path}")
 
@@ -113,6 +118,15 @@ def draw_densities(models, split, folder: Path) -> Path:
         densities, notes, "value of a code unit; the line is N(0, 1)", folder / "densities.png",
         reference=normal,
     )  # fmt: skip
+
+
+def draw_whiskers(model, split, class_names, folder: Path) -> Path:
+    """Cats with whiskers less cats without, and another cat: that one with whiskers."""
+    cats = split.test.images[split.test.labels == class_names.index("cat")]
+    plus = [cats[list(WITH_WHISKERS)], cats[TO_BE_GIVEN_SOME]]
+    minus = [cats[list(WITHOUT_WHISKERS)]]
+    result = model.latent_arithmetic(plus, minus)
+    return plots.equation(plus, minus, result, folder / "whiskers.png")
 
 
 if __name__ == "__main__":

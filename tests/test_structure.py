@@ -40,7 +40,8 @@ APART = {
     "data": {"checks", "image_files"},
     "locks": set(),
     "model_files": set(),
-    "runs": {"checks", "locks", "model_files"},
+    "plateaus": set(),
+    "runs": {"checks", "locks", "model_files", "plateaus", "variants"},
     "progress": {"checks"},
     "plots": {"variants"},
     "comparisons": {

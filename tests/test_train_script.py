@@ -175,6 +175,8 @@ def test_the_config_records_everything_resolved(trained):
         "epochs": 2,
         "batch_size": 60,
         "learning_rate": 1e-3,
+        "patience": None,
+        "lr_patience": None,
         "seed": 42,
         "jit": "auto",
         "arguments": {},
@@ -477,6 +479,53 @@ def test_an_interrupted_run_ends_as_one_that_never_was(
     assert "finished before" not in capsys.readouterr().out
     assert {path.name for path in run.iterdir()} == FILES
     assert_same_run(run, reference)
+
+
+PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1]
+
+
+@pytest.fixture(scope="module")
+def patient(tiny, tmp_path_factory):
+    """A run that ended before its last epoch, after smaller steps, with the weights of its best."""
+    output_dir = tmp_path_factory.mktemp("patient")
+    assert call(*command(tiny, output_dir, "vae", epochs=60), *PATIENCE) == 0
+    return run_of(output_dir, "vae")
+
+
+def test_patience_ends_a_run_with_its_best_weights(patient, tiny):
+    rows = table(patient)
+    losses = [float(row["val_loss"]) for row in rows]
+    best = int(np.argmin(losses))
+    assert len(rows) == best + 1 + 3 < 60
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates[0] == pytest.approx(0.1) and rates[-1] < 0.02
+    model = runs.Run(patient).load_model()
+    validation = data.split(data.load(tiny)).validation
+    found = model.evaluate(validation.images, verbose=0, return_dict=True)
+    assert found["reconstruction_loss"] == pytest.approx(
+        float(rows[best]["val_reconstruction_loss"]), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("file_name", "written"),
+    [("resume.npz", 5), ("resume.npz", "last"), ("model.keras", 1)],
+)
+def test_an_interruption_does_not_make_it_wait_anew(
+    patient, tiny, tmp_path, monkeypatch, file_name, written
+):
+    number = len(table(patient)) if written == "last" else written
+    line = [*command(tiny, tmp_path, "vae", epochs=60), *PATIENCE]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, file_name, number, after=file_name == "resume.npz")
+        assert call(*line) == 130
+    assert call(*line) == 0
+    assert_same_run(run_of(tmp_path, "vae"), patient)
+
+
+def test_patience_is_refused_where_layers_train_one_after_another(tiny, tmp_path, capsys):
+    assert call(*command(tiny, tmp_path, "stacked"), "--patience", 3) == 2
+    assert "stacked" in capsys.readouterr().err
 
 
 def test_a_run_of_an_interrupted_grid_can_be_gone_on_with_alone(

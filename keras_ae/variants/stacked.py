@@ -34,6 +34,8 @@ class Stacked(DenseAutoencoder):
         ValueError: an unknown objective, or tied=True.
     """
 
+    fixed_epochs = True
+
     def __init__(
         self, image_shape=(28, 28), latent_dim: int = 20, *, objective: str = "pixels", **network
     ):

@@ -1,0 +1,34 @@
+"""The images that a code of two dimensions stands for, as a grid over it.
+
+python train.py --variant vae --latent-dim 2 --dataset mnist --output-dir runs/manifold
+python scripts/manifold_figure.py runs/manifold/mnist/vae-2d-seed42 results/family/manifold.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_ae import plots
+from keras_ae.runs import Run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="the directory of a run with a 2-d Gaussian code")
+    parser.add_argument("figure", type=Path, help="the PNG to write")
+    parser.add_argument("--num", type=int, default=20, help="images each way")
+    options = parser.parse_args()
+    options.figure.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        images = Run(options.run).load_model().manifold(options.num)
+    except ValueError as error:
+        raise SystemExit(f"manifold_figure.py: error: {error}") from error
+    print(f"wrote {plots.manifold_grid(images, options.figure)}")
+
+
+if __name__ == "__main__":
+    main()
