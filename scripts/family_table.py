@@ -1,6 +1,6 @@
 """Puts the whole family side by side, from what evaluate.py measured.
 
-    python scripts/family_table.py results/mnist/metrics.json --write README.md
+    python scripts/family_table.py results/family/mnist/metrics.json --write README.md
 
 With `--write` it replaces what stands between the table's two comment lines in that file. The
 bake-off's own nine have a table of theirs; a few of them stand here to compare with.

@@ -139,3 +139,21 @@ def test_only_what_stands_between_the_two_lines_is_replaced(scripts, name, tmp_p
     with pytest.raises(SystemExit):
         importlib.import_module("tables").run("", make, script.BEGIN, script.END)
     assert page.read_text() == "no such lines\n"
+
+
+def test_the_seconds_an_epoch_can_come_from_other_runs(scripts, tmp_path):
+    for name, variant, arguments, seconds in (
+        ("a", "tied", {}, 0.25),
+        ("b", "vq_vae", {"embedding_dim": 4}, 0.75),
+        ("c", "vq_vae", {"embedding_dim": 8}, 9.0),
+    ):
+        (tmp_path / name).mkdir()
+        request = {"variant": variant, "latent_dim": 20, "arguments": arguments}
+        (tmp_path / name / "config.json").write_text(json.dumps({"request": request}))
+        (tmp_path / name / "test.json").write_text(json.dumps({"seconds_per_epoch": seconds}))
+    retimed = sys.modules["tables"].retimed(METRICS, tmp_path)
+    found = {row["label"]: row["seconds_per_epoch"]["mean"] for row in retimed["configurations"]}
+    assert found == {
+        "deep": 1.234, "sparse": 1.234, "vae": 1.234, "vq_vae, embedding_dim 4": 0.75,
+        "tied": 0.25, "linear": 1.234, "convolutional": 1.234,
+    }  # fmt: skip
