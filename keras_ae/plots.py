@@ -133,7 +133,7 @@ def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[
         axis.axis("off")
         figure.text(
             (margin - 0.1) / full_width, bottom + height / full_height / 2,
-            textwrap.fill(label, 22), ha="right", va="center",
+            textwrap.fill(label, 19), ha="right", va="center",
         )  # fmt: skip
     for place, title in enumerate(column_titles):
         x = (margin + (place + 0.5) * size) / full_width
