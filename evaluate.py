@@ -120,7 +120,7 @@ def evaluate(options: argparse.Namespace) -> int:
     for path in found.unfinished:
         say(f"unfinished, left out: {path}")
     for problem in problems:
-        print(f"{PROGRAM}: error: {problem}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {' '.join(problem.splitlines())}", file=sys.stderr)
     if not written:
         return 2
     return 1 if problems else 0

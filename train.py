@@ -15,6 +15,7 @@ import contextlib
 import difflib
 import functools
 import importlib.util
+import json
 import os
 import platform
 import signal
@@ -77,7 +78,8 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; --help has the rest."""
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message} (--help shows the options)\n")
+        line = " ".join(message.split())
+        self.exit(2, f"{self.prog}: error: {line} (--help shows the options)\n")
 
     def refuse_unknown(self, kind: str, names, known) -> None:
         for name in names:
@@ -205,9 +207,10 @@ def assignment(text: str) -> tuple:
     if name in ("latent_dim", "seed", "image_shape"):
         raise ValueError(f"--set {text}: {name} has a flag of its own or follows from the data")
     try:
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
-        return name, list(value) if isinstance(value, tuple) else value
-    except (ValueError, SyntaxError):
+        literal = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        # As config.json will have it: lists alone, and finite numbers.
+        return name, json.loads(json.dumps(literal, allow_nan=False))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return name, value
 
 
@@ -223,10 +226,13 @@ def table_of(room: str):
 def unwritable(directory: Path) -> str | None:
     """Why nothing can be written below `directory`, or None. Creates nothing."""
     for place in (directory, *directory.absolute().parents):
-        if place.exists():
-            if not place.is_dir():
-                return f"{place} is not a folder"
-            return None if os.access(place, os.W_OK) else f"{place} cannot be written to"
+        try:
+            if place.exists():
+                if not place.is_dir():
+                    return f"{place} is not a folder"
+                return None if os.access(place, os.W_OK) else f"{place} cannot be written to"
+        except OSError as error:  # such as a name that is too long
+            return f"{place} cannot be used: {error.strerror}"
     return None
 
 
@@ -315,10 +321,12 @@ def train(options: argparse.Namespace) -> int:
         jobs.append((run, config, split, make))
     say(describe(image_set, jobs[0][2]))
     with contextlib.ExitStack() as locks:
+        to_do = []
         for run, *_ in jobs:
             if options.overwrite or not run.finished or (options.export and not run.exported):
                 locks.enter_context(run.held())
-        train_jobs(jobs, options, say)
+                to_do.append(run)
+        train_jobs(jobs, to_do, options, say)
     load = f"keras.models.load_model('{jobs[-1][0].directory}/model.keras')"
     say(f'next: {sys.executable} -c "import keras_ae, keras; {load}.summary()"')
     return 0
@@ -340,8 +348,8 @@ def check_what_is_there(run, config: dict) -> None:
         )
 
 
-def train_jobs(jobs: list[tuple], options, say) -> None:
-    """Trains what is not finished, one run after the other."""
+def train_jobs(jobs: list[tuple], to_do: list, options, say) -> None:
+    """Trains and exports what is to do, one run after the other; those are held."""
     import keras
 
     from keras_ae.progress import GridProgress
@@ -353,7 +361,7 @@ def train_jobs(jobs: list[tuple], options, say) -> None:
     progress = GridProgress(len(open_jobs) * options.epochs, enabled=not options.quiet)
     for number, (run, config, split, make) in enumerate(jobs, start=1):
         title = f"[{number}/{len(jobs)}] {run.directory}"
-        if run.finished:
+        if run not in to_do or run.finished:
             say(f"{title}: finished before, {summary(run)}")
             model = run.load_model() if options.export and not run.exported else None
         else:
@@ -362,7 +370,7 @@ def train_jobs(jobs: list[tuple], options, say) -> None:
             say(f"{title}: {model.count_params():,} parameters")
             train_run(run, config, model, split, options, progress, say)
             say(f"test: {summary(run)}")
-        if options.export and not run.exported:
+        if run in to_do and options.export and not run.exported:
             say(f"exported to {run.export(model)}")
         keras.backend.clear_session()
 
@@ -379,7 +387,7 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     if first_epoch:
         say(f"going on after epoch {first_epoch}")
     plateaus = plateau_callbacks(options.patience, options.lr_patience)
-    run.bring_back(plateaus)
+    run.bring_back(plateaus, model)
     stopped = any(getattr(callback, "stopped_epoch", 0) for callback in plateaus)
     keep = KeepRun(run, plateaus)
     callbacks = [*plateaus, keep, progress.of_run(first_epoch)]

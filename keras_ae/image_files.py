@@ -7,9 +7,11 @@ the package opens files of images.
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import struct
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -24,10 +26,15 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _IDX_IMAGES_MAGIC = 2051
 _IDX_LABELS_MAGIC = 2049
 _MAX_GB = 8.0
+_MAX_HEADER = 2**14  # bytes: NumPy itself takes no more than 10,000
+_CHUNK = 2**20
 
 
 class DataError(ValueError):
     """A data set that cannot be had; the message is one line that says why and what to do."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # names in files may be of several
 
 
 class Contents(NamedTuple):
@@ -80,6 +87,8 @@ def read_path(path: Path, *, classes: Sequence[str] | None = None) -> Contents:
 
 def read_class_arrays(files: Mapping[str, Path]) -> Contents:
     """Reads one array of images a class: `{class name: .npy file}`, labelled in that order."""
+    num_bytes = sum(path.stat().st_size for path in files.values() if path.is_file())
+    refuse_beyond_limit(num_bytes, str(next(iter(files.values())).parent))
     images = {name: pixels(_load_array(path), str(path)) for name, path in files.items()}
     first_name, first = next(iter(images.items()))
     for name, array in images.items():
@@ -218,19 +227,23 @@ def _load_numpy(path: Path, keys: Sequence[str] = ()) -> np.ndarray | dict[str, 
 
 def _read_array(file: BinaryIO, path: Path, num_bytes: int) -> np.ndarray:
     """An array in NumPy's format, after a look at whether so much can be there."""
-    version = np.lib.format.read_magic(file)
+    start = io.BytesIO(file.read(_MAX_HEADER))  # a header may say that it is gigabytes long
+    version = np.lib.format.read_magic(start)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its format is of a version {version} that is not known")
     read_header = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         read_header = np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(file)
+    shape, in_columns, dtype = read_header(start)
     declared = math.prod(shape) * dtype.itemsize
     refuse_beyond_limit(declared, str(path))
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
     if declared > num_bytes:
         raise ValueError(f"it says that it holds {declared:,} bytes, and has {num_bytes:,}")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    file.seek(start.tell())
+    content = _read_at_most(file, declared)  # a zip archive, too, may say what is not so
+    return np.ndarray(shape, dtype, content, order="F" if in_columns else "C")
 
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test", "images", "labels", "x", "y")
@@ -310,11 +323,19 @@ def _plain_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarra
         except UnicodeDecodeError as error:
             raise DataError(f"{source} are not UTF-8 text: {one_line(error)}.") from error
     if labels.dtype.kind == "U":
+        # NumPy would make strings of numbers that stand for no character.
+        codes = np.ascontiguousarray(labels).view(f"{labels.dtype.str[0]}u4")
+        if ((codes > sys.maxunicode) | (codes >> 11 == 0xD800 >> 11)).any():
+            raise DataError(f"{source} are not text: they hold what is no character.")
         return labels
     if labels.dtype.kind not in "biuf":
         raise DataError(f"{source} must be whole numbers or text; received dtype {labels.dtype}.")
-    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
-        raise DataError(f"{source} must be whole numbers or text; received fractions or NaN.")
+    whole = labels.dtype.kind != "f" or ((np.abs(labels) < 2**63) & (labels == np.rint(labels)))
+    if not np.all(whole):
+        raise DataError(
+            f"{source} must be whole numbers or text; received fractions, NaN or numbers beyond "
+            "64 bits."
+        )
     return labels.astype(np.int64)
 
 
@@ -366,7 +387,7 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
                 )
             expected = math.prod(shape)
             refuse_beyond_limit(expected, str(path))
-            content = file.read(expected + 1)  # one more than there may be
+            content = _read_at_most(file, expected + 1)  # one more than there may be
     except DataError:
         raise
     except Exception as error:  # gzip raises EOFError and zlib.error besides OSError.
@@ -378,6 +399,14 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
             f"{expected} bytes; received {received}."
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_at_most(file: BinaryIO, num_bytes: int) -> bytearray:
+    """Reads in chunks: `read` alone would set aside whatever a header says."""
+    content = bytearray()
+    while chunk := file.read(min(_CHUNK, num_bytes - len(content))):
+        content += chunk
+    return content
 
 
 # --- Folders of image files
@@ -423,14 +452,17 @@ def _read_image_files(files: Sequence[Path]) -> np.ndarray:
     """Decodes image files of one size to `(N, H, W)`, or `(N, H, W, 3)` where any has colour."""
     import tensorflow as tf
 
-    sizes = [image_size(file) for file in files]
+    headers = [image_header(file) for file in files]
+    sizes = [(header.height, header.width) for header in headers]
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DataError(
                 f"All images must be of one size: {files[0]} has {_size(sizes[0])} pixels, "
                 f"{file} has {_size(size)}."
             )
-    refuse_beyond_limit(3 * len(files) * math.prod(sizes[0]), str(files[0].parent))
+    most_channels = max(header.channels for header in headers)
+    num_bytes = len(files) * most_channels * math.prod(sizes[0])
+    refuse_beyond_limit(num_bytes, str(files[0].parent))
     images = []
     for file, size in zip(files, sizes, strict=True):
         try:
@@ -447,29 +479,65 @@ def _read_image_files(files: Sequence[Path]) -> np.ndarray:
     return pixels(stacked, str(files[0].parent))
 
 
-def image_size(file: Path) -> tuple[int, int]:
-    """Height and width as an image file's header has them: before its pixels take any memory."""
+class Header(NamedTuple):
+    """What an image file says of itself before its pixels take any memory."""
+
+    height: int
+    width: int
+    channels: int
+    frames: int = 1
+
+
+def image_header(file: Path) -> Header:
+    """The header of a PNG, GIF, BMP or JPEG file that is within the limit."""
     import tensorflow as tf
 
     refuse_beyond_limit(file.stat().st_size, str(file))
-    with open(file, "rb") as opened:
-        start = opened.read(26)
+    content = file.read_bytes()
     try:
-        if start.startswith(b"\x89PNG\r\n\x1a\n"):
-            width, height = struct.unpack(">II", start[16:24])
-        elif start.startswith((b"GIF87a", b"GIF89a")):
-            width, height = struct.unpack("<HH", start[6:10])
-        elif start.startswith(b"BM"):  # a negative height means from the top
-            width, height = struct.unpack("<ii", start[18:26])
-            height = abs(height)
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height, _, colour = struct.unpack(">IIBB", content[16:26])
+            header = Header(height, width, {0: 1, 4: 2, 6: 4}.get(colour, 3))
+        elif content.startswith((b"GIF87a", b"GIF89a")):
+            header = gif_header(content)
+        elif content.startswith(b"BM"):  # a negative height means from the top
+            width, height, _, bits = struct.unpack("<iiHH", content[18:30])
+            header = Header(abs(height), width, max(1, bits // 8))
         else:
-            height, width, _ = tf.io.extract_jpeg_shape(file.read_bytes()).numpy().tolist()
-    except (struct.error, tf.errors.OpError) as error:
+            header = Header(*tf.io.extract_jpeg_shape(content).numpy().tolist())
+    except (struct.error, IndexError, tf.errors.OpError) as error:
         raise DataError(f"{file} is no image that can be read: {one_line(error)}.") from error
-    if width < 1 or height < 1:
-        raise DataError(f"{file} is no image that can be read: it has {height} x {width} pixels.")
-    refuse_beyond_limit(3 * width * height, str(file))
-    return height, width
+    if header.width < 1 or header.height < 1:
+        size = _size((header.height, header.width))
+        raise DataError(f"{file} is no image that can be read: it has {size} pixels.")
+    refuse_beyond_limit(math.prod(header), str(file))
+    return header
+
+
+def gif_header(content: bytes) -> Header:
+    """The largest frame, which is what TensorFlow decodes to, and how many frames there are.
+
+    After the GIF89a specification: blocks are an extension (21), an image (2c) or the end (3b).
+    """
+
+    def colours(flags: int) -> int:
+        return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
+
+    def after_blocks(place: int) -> int:
+        while content[place]:
+            place += 1 + content[place]
+        return place + 1
+
+    place = 13 + colours(content[10])
+    height = width = frames = 0
+    while place < len(content) and content[place] != 0x3B:
+        if content[place] == 0x21:
+            place = after_blocks(place + 2)
+        else:
+            wide, high, flags = struct.unpack("<HHB", content[place + 5 : place + 10])
+            height, width, frames = max(height, high), max(width, wide), frames + 1
+            place = after_blocks(place + 11 + colours(flags))
+    return Header(height, width, 3, frames)
 
 
 def _size(size: tuple[int, int]) -> str:

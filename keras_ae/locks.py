@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ except ImportError:  # Windows: nothing is locked there
     fcntl = None
 
 NAME = ".lock"
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # some network file systems
 
 
 class Held(ValueError):
@@ -41,7 +44,6 @@ def held(folder: Path, advice: str) -> Iterator[None]:
         yield
         return
     there_before = folder.is_dir()
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     file = locked(path, advice)
     try:
@@ -59,7 +61,11 @@ def held(folder: Path, advice: str) -> Iterator[None]:
 def locked(path: Path, advice: str) -> int:
     """Opens and locks the file that `path` names, not one that has been deleted meanwhile."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:  # another has just removed the empty folder
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file), os.stat(path)):
@@ -67,6 +73,9 @@ def locked(path: Path, advice: str) -> int:
         except FileNotFoundError:
             pass
         except OSError as error:
+            if error.errno in WITHOUT_LOCKS:
+                warnings.warn(f"{path.parent} lies where no file can be locked.", stacklevel=4)
+                return file
             os.close(file)
             if isinstance(error, BlockingIOError):
                 raise Held(f"{path.parent} is in use by {holder(path)}. {advice}") from None

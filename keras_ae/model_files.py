@@ -82,9 +82,13 @@ def is_plain(found: dict) -> bool:
 
 def check_arrays(file: h5py.File, limit: int) -> None:
     """Raises a ValueError for links, for arrays kept elsewhere, and for more than `limit` bytes."""
-    total, waiting = 0, [file]
+    total, waiting, seen = 0, [file], set()
     while waiting:
         group = waiting.pop()
+        place = h5py.h5o.get_info(group.id).addr
+        if place in seen:
+            raise ValueError(f"its weights link to themselves at {group.name}")
+        seen.add(place)
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(f"its weights link to something else at {name}")
@@ -95,5 +99,5 @@ def check_arrays(file: h5py.File, limit: int) -> None:
             if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
                 raise ValueError(f"its weights lie in another file at {name}")
             total += item.nbytes
-    if total > limit:
-        raise ValueError(f"its weights unfold to {total:,} bytes")
+            if total > limit:
+                raise ValueError(f"its weights unfold to {total:,} bytes")

@@ -39,8 +39,15 @@ def states(callbacks: list) -> dict[str, np.ndarray]:
     return kept
 
 
-def bring_back(callbacks: list, kept: dict[str, np.ndarray]) -> None:
-    """The inverse of `states`, to be called once training has begun."""
+def bring_back(callbacks: list, kept: dict[str, np.ndarray], shapes: list[tuple]) -> None:
+    """The inverse of `states`, to be called once training has begun.
+
+    Args:
+        shapes: Of the model's weights, which the best ones must have.
+
+    Raises:
+        ValueError: it is not what `states` gives.
+    """
     for number, callback in enumerate(callbacks):
         start = f"callback_{number}/"
         own = {
@@ -49,7 +56,11 @@ def bring_back(callbacks: list, kept: dict[str, np.ndarray]) -> None:
             if name.startswith(start)
         }
         weights = [own.pop(name) for name in sorted(own) if name.startswith("best_weights/")]
+        if not own or any(name not in NUMBERS or value.ndim for name, value in own.items()):
+            raise ValueError(f"its state of callback {number} is damaged")
         for name, value in own.items():
             setattr(callback, name, value.item())
         if weights:
+            if [weight.shape for weight in weights] != shapes:
+                raise ValueError("its best weights are those of another network")
             callback.best_weights = weights

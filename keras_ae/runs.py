@@ -35,7 +35,7 @@ from keras_ae.locks import held
 from keras_ae.model_files import check_model_file, load_model
 from keras_ae.variants import VARIANTS
 
-REMEDY = "Use --overwrite to train anew."
+REMEDY = "Use --overwrite with this variant alone to train it anew."
 MARKS = ("test.json", "model.keras", "history.csv")  # of a run that got anywhere
 DIGESTED = ("config.json", "history.csv", "model.keras")  # what a finished run is read from
 PLACES = {"source", "data_dir"}  # where the images lie, which may change
@@ -45,6 +45,9 @@ CALLBACKS = "callback_"  # how the names of their arrays begin
 
 class RunError(ValueError):
     """A run directory that cannot be used, in one line."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # a name may be of several
 
 
 class Diverged(ArithmeticError):
@@ -185,7 +188,7 @@ class Run:
             if name in found and found[name] != expected[name]:
                 raise RunError(
                     f"{path} is not the model of this run: its {name} is {found[name]!r}, and "
-                    f"config.json says {expected[name]!r}. Use --overwrite to train anew."
+                    f"config.json says {expected[name]!r}. {REMEDY}"
                 )
         return model
 
@@ -248,10 +251,10 @@ class Run:
 
     def clear(self) -> None:
         """Deletes the files of a run, in an order that leaves a usable state after each."""
-        for name in (*MARKS, "resume.npz", "config.json"):
-            self._path(name).unlink(missing_ok=True)
         for name in ("saved_model", ".saved_model.partial", "tensorboard"):
             remove(self._path(name))
+        for name in (*MARKS, "resume.npz", "config.json"):
+            self._path(name).unlink(missing_ok=True)
 
     def restore(self, model: keras.Model, epochs: int) -> int:
         """Brings a fresh, compiled model to the last finished epoch; returns how many there are.
@@ -288,12 +291,22 @@ class Run:
         self._write_history(rows)
         return len(rows)
 
-    def bring_back(self, callbacks: Sequence) -> None:
-        """Gives callbacks, which Keras has just begun anew, the state they were kept with."""
-        if self._path("resume.npz").exists():
-            with np.load(self._path("resume.npz"), allow_pickle=False) as state:
+    def bring_back(self, callbacks: Sequence, model: keras.Model) -> None:
+        """Gives callbacks, which Keras has just begun anew, the state they were kept with.
+
+        Raises:
+            RunError: the state is unusable.
+        """
+        path = self._path("resume.npz")
+        if not callbacks or not path.exists():
+            return
+        try:
+            with np.load(path, allow_pickle=False) as state:
                 kept = {name: state[name] for name in state.files if name.startswith(CALLBACKS)}
-            plateaus.bring_back(callbacks, kept)
+            shapes = [weight.shape for weight in model.get_weights()]
+            plateaus.bring_back(callbacks, kept, shapes)
+        except Exception as error:
+            raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
 
     def keep(self, model: keras.Model, rows: list[dict], callbacks: Sequence = ()) -> None:
         """Saves the state after an epoch, that of `callbacks` too; `rows` is the history so far."""
@@ -445,7 +458,7 @@ class KeepRun(keras.callbacks.Callback):
         self.rows = run.history if run._path("history.csv").exists() else []
 
     def on_train_begin(self, logs=None):
-        self.run.bring_back(self.plateau_callbacks)
+        self.run.bring_back(self.plateau_callbacks, self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -473,7 +486,7 @@ class KeepRun(keras.callbacks.Callback):
             )
             raise Diverged(
                 f"{name} became {values[name]} in epoch {self.epoch + 1}; {kept}. "
-                "Try a lower --learning-rate with --overwrite."
+                "Try a lower --learning-rate, with this variant alone and --overwrite."
             )
 
 

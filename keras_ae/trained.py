@@ -30,6 +30,8 @@ REQUEST = {
 }
 DATA = {
     "source": str,
+    "classes": list | None,
+    "binarize": str | None,
     "data_dir": str | None,
     "class_names": list,
     "held_out_index": int | None,
@@ -37,6 +39,7 @@ DATA = {
     "num_validation": int,
     "num_test": int,
 }
+LATER = dict.fromkeys(("classes", "binarize"))  # which older runs lack
 
 
 # ---- which runs there are ----
@@ -77,7 +80,7 @@ class Found(NamedTuple):
 def find_runs(folder: Path) -> Found:
     """Reads every run directory below `folder`; a broken one is named, not raised."""
     found = Found([], [], [])
-    marks = {"config.json", "test.json", "model.keras"}
+    marks = {"config.json", "resume.npz", "test.json", "model.keras"}
     directories = {path.parent for path in folder.rglob("*") if path.name in marks}
     for directory in sorted(directories):
         run = Run(directory)
@@ -106,9 +109,15 @@ def read_run(run: Run) -> TrainedRun:
     path = run.directory / "config.json"
     for part, kinds in (("request", REQUEST), ("data", DATA)):
         content = config.get(part) if isinstance(config, dict) else None
+        content = {**LATER, **content} if isinstance(content, dict) else {}
         for key, kind in kinds.items():
-            if not (isinstance(content, dict) and isinstance(content.get(key, ...), kind)):
+            if not isinstance(content.get(key, ...), kind):
                 raise RunError(f"{path} is damaged: its {part} has no usable {key}. {REMEDY}")
+    run.other_versions({})  # an error where they are no versions
+    try:
+        json.dumps(config, allow_nan=False)  # as metrics.json will hold parts of it
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {one_line(error)}. {REMEDY}") from error
     if config["request"]["variant"] not in VARIANTS:
         raise RunError(
             f"{path} names an unknown variant {config['request']['variant']!r}. {REMEDY}"
@@ -122,8 +131,8 @@ def read_run(run: Run) -> TrainedRun:
     run.check_files()
     try:
         history = run.history
-        if not history or "seconds" not in history[0]:
-            raise ValueError("no epochs in it")
+        if not history or not math.isfinite(sum(row["seconds"] for row in history)):
+            raise ValueError("no epochs of finite seconds in it")
     except Exception as error:
         raise RunError(
             f"{run.directory / 'history.csv'} cannot be read ({one_line(error)}). {REMEDY}"
@@ -164,9 +173,9 @@ def labels_of_a_kind(runs: list[TrainedRun]) -> dict[Path, str]:
         parts += [f"{name} {value}" for name, value in run.request["arguments"].items()]
         expected = {**usual, "latent_dim": usual_size(run, runs)}
         parts += [
-            pattern.format(run.request[key])
+            "no patience" if run.request.get(key) is None else pattern.format(run.request[key])
             for key, pattern in words.items()
-            if run.request.get(key) not in (None, expected[key])
+            if run.request.get(key) != expected[key]
         ]
         named[run.directory] = ", ".join(parts)
     return named

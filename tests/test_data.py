@@ -1066,7 +1066,18 @@ def bomb_png(folder):
 
 
 def bomb_gif(folder):
-    (folder / "0.gif").write_bytes(b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(99))
+    """A small screen with a frame beyond it."""
+    start = b"GIF89a" + struct.pack("<HH", 8, 8) + bytes(3)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x08\x01\x00\x00"
+    (folder / "0.gif").write_bytes(start + frame + b"\x3b")
+    return folder
+
+
+def bomb_animation(folder):
+    """Ten thousand frames of 80 x 80."""
+    start = b"GIF89a" + struct.pack("<HH", 8, 8) + bytes(3)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 80, 80, 0) + b"\x08\x01\x00\x00"
+    (folder / "0.gif").write_bytes(start + 10_000 * frame + b"\x3b")
     return folder
 
 
@@ -1093,7 +1104,7 @@ def bomb_idx(folder):
     return folder
 
 
-@pytest.mark.parametrize("bomb", [bomb_png, bomb_gif, bomb_npy, bomb_npz, bomb_idx])
+@pytest.mark.parametrize("bomb", [bomb_png, bomb_gif, bomb_animation, bomb_npy, bomb_npz, bomb_idx])
 def test_what_unfolds_beyond_the_limit_is_refused_before_it_does(bomb, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_AE_MAX_GB", "0.03")
     (tmp_path / "set").mkdir()
@@ -1121,4 +1132,4 @@ def test_a_header_that_says_more_than_is_there_is_refused(tmp_path):
 
 
 def test_the_default_limit_refuses_a_hundred_thousand_squared(tmp_path):
-    message_of(lambda: data.load(bomb_png(tmp_path)), "30.0 GB", "8 GB")
+    message_of(lambda: data.load(bomb_png(tmp_path)), "10.0 GB", "8 GB")

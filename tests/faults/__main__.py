@@ -1,0 +1,61 @@
+"""Runs every examination in full and prints the table: `make faults`.
+
+python tests/faults                    # all of them, about half an hour
+python tests/faults killing serving    # these alone
+python tests/faults --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import ROOT, table
+
+# How often each is tried, in full and quickly.
+TIMES = {
+    "killing": (50, 6),
+    "stopping": (10, 2),
+    "full_disk": (8, 2),
+    "two_at_once": (5, 1),
+    "diverging": (5, 2),
+    "broken_runs": (240, 15),
+    "hostile_input": (12_000, 300),
+    "plausible": (1, 1),
+    "long_load": (2000, 50),
+    "serving": (10_000, 200),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="EXAMINATION", help=", ".join(TIMES))
+    parser.add_argument("--quick", action="store_true", help="a few of each")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TIMES):
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(TIMES)}")
+    sys.path.insert(0, str(ROOT))
+    rows = []
+    for name in options.names or TIMES:
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            examine = importlib.import_module(name).examine
+            rows += examine(TIMES[name][options.quick], Path(folder), say=tell)
+        tell(f"{name}: {time.perf_counter() - began:.0f} s")
+    print(table(rows))
+    for row in rows:
+        for what in row.lost:
+            print(f"LOST, {row.fault}: {what}", file=sys.stderr)
+    return 1 if any(row.lost or not row.tried for row in rows) else 0
+
+
+def tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
