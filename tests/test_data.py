@@ -1017,6 +1017,7 @@ def test_few_labels_need_labels(labels):
     message_of(lambda: data.few_labels(labels), "labels", "received")
 
 
+@needs_mnist
 def test_a_cache_of_other_images_is_not_taken_for_mnist(mnist_cache, tmp_path, monkeypatch):
     """Of the same shapes: only the pixels tell."""
     folder, _ = mnist_cache

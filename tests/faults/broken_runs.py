@@ -50,7 +50,7 @@ def called(main, *arguments) -> Ended:
             code = main([str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
-        except BaseException:
+        except Exception:
             traceback.print_exc()
             code = -1
     return Ended(code, out.getvalue(), err.getvalue())

@@ -96,7 +96,8 @@ def some_labels(random, num: int) -> np.ndarray:
     if kind.kind == "S" and random.random() < 0.5:
         return np.frombuffer(random.bytes(3 * num), kind)
     if kind.kind == "f" and random.random() < 0.3:
-        return np.full(num, [1e300, np.nan, np.inf, 0.5][random.integers(4)]).astype(kind)
+        with np.errstate(over="ignore"):
+            return np.full(num, [1e300, np.nan, np.inf, 0.5][random.integers(4)]).astype(kind)
     if kind.kind == "V":
         return labels.astype("i4").view("V4")
     labels = labels.astype(kind)

@@ -75,7 +75,7 @@ class Judge:
             end = "refused"
             if len(str(error).splitlines()) != 1:
                 wrong = f"said {str(error)!r}"
-        except BaseException as error:
+        except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             end, wrong = "lost", f"{error!r:.200} escaped from {place.filename}:{place.lineno}"
         seconds = time.perf_counter() - began
@@ -360,12 +360,16 @@ EVALUATE_FLAGS = (
 WORDS = (
     "vae", "deep", "all", "reconstruction", "anomaly", "umap", "threshold", "on", "-1", "0", "1",
     "1e-3", "nan", "inf", "-inf", "1e999", "9" * 5000, "\u0663", "1_0", "0x1", "--", "-", "=",
-    "--no", "beta=4", "beta", "=4", "beta=", "hidden_units=256,64", "beta={[]: 1}", "beta={1, 2}",
+    "--no", "x" * 300, "/dev/null", "/dev/null/x", "a\nb", "\0", "~", "..", "\udcff", "\x1b[2J",
+    "%s", "%(prog)s", "--set=beta=1", "--output-dir=" + "x" * 300, "--seed=a\nb", "--epochs=1",
+    "-h", "\xe4" * 200,
+)  # fmt: skip
+SETTINGS = (
+    "beta=4", "beta", "=4", "beta=", "hidden_units=256,64", "beta={[]: 1}", "beta={1, 2}",
     "beta=1j", f"beta={'(' * 500}", f"beta={'-' * 9999}1", f"beta={'[' * 150}{']' * 150}",
     "beta=b'x'", "beta=...", "beta='\\d'", "beta=1if", "beta=\0", f"beta={'9' * 5000}",
-    "beta=1e999", "beta=(1, {2})", "x" * 300, "/dev/null", "/dev/null/x", "a\nb", "\0", "~", "..",
-    "\udcff", "\x1b[2J", "%s", "%(prog)s", "--set=beta=1", "--output-dir=" + "x" * 300,
-    "--seed=a\nb", "--epochs=1", "-h", "\xe4" * 200,
+    "beta=1e999", "beta=(1, {2})", "beta=(1, (2, 3))", "beta={1: 2}", "beta=-0.0", "beta=true",
+    "beta=None", "seed=1", "name=x", "beta=a=b", "\xe4=1",
 )  # fmt: skip
 LITERALS = st.text("()[]{}'\"0123456789.,-+*ejb\\:xn_ ", max_size=20).map("beta=".__add__)
 
@@ -381,12 +385,15 @@ def random_line(random, flags, beginning: list[str]) -> list[str]:
     """A command line of words: mostly a sensible beginning, then some that go together, or not."""
     line = beginning.copy() if random.random() < 0.8 else []
     for _ in range(random.integers(1, 4)):
-        which = int(random.integers(4))
+        which = int(random.integers(5))
         if which == 0:
-            line += WELL_FORMED[random.integers(len(WELL_FORMED))].split()
+            known = [words.split() for words in WELL_FORMED if words.split()[0] in flags]
+            line += known[random.integers(len(known))]
+        elif which == 1:
+            line += ["--set", SETTINGS[random.integers(len(SETTINGS))]]
         else:
-            line += [flags[random.integers(len(flags))]] * (which > 1)
-            line += [WORDS[random.integers(len(WORDS))]] * (which < 3)
+            line += [flags[random.integers(len(flags))]] * (which > 2)
+            line += [WORDS[random.integers(len(WORDS))]] * (which < 4)
     return line
 
 
