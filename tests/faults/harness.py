@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -58,8 +59,14 @@ def start(program: str, *arguments, folder: Path, **more) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
         **more,
     )
+
+
+def heed_interrupts() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and that is passed on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Ended(NamedTuple):

@@ -15,7 +15,8 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 def examine(times: int, folder: Path, say=print) -> list[Row]:
     """Stops trainings `times` times with each signal, at moments spread over their epochs."""
     images = small_images(folder / "tiny.npz")
-    flags = ["--variant", "vae", "--dataset", images, "--jit", "off", "--epochs", 1000]
+    flags = ["--variant", "vae", "--dataset", images, "--jit", "off"]
+    flags += ["--epochs", 200 + 80 * times]
     ended = run("train.py", *flags, "--output-dir", "whole", folder=folder)
     if ended.code:
         raise RuntimeError(ended.err)
