@@ -16,6 +16,8 @@ from pathlib import Path
 import h5py
 import keras
 
+from keras_ae.checks import check_unfolded
+
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 OWN = "keras_ae>"
 PLAIN_MODULES = {"keras.optimizers", "keras.optimizers.schedules", "keras.metrics"}
@@ -39,13 +41,11 @@ def load_model(path: Path) -> keras.Model:
 def check_model_file(path: Path) -> None:
     """Raises a ValueError, or what zipfile and h5py raise, unless the file is a variant's."""
     limit = MOST_UNFOLDED * path.stat().st_size + SLACK
+    check_unfolded(path, limit)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if set(names) != MEMBERS or len(names) != len(MEMBERS):
             raise ValueError(f"it holds {', '.join(sorted(names)[:9])} instead of a variant")
-        unfolded = sum(info.file_size for info in archive.infolist())
-        if unfolded > limit:
-            raise ValueError(f"it unfolds to {unfolded:,} bytes")
         config = json.loads(archive.read("config.json"))
         weights = archive.read("model.weights.h5")
     registered = config.get("registered_name") if isinstance(config, dict) else None

@@ -39,7 +39,7 @@ APART = {
     "image_files": {"checks"},
     "data": {"checks", "image_files"},
     "locks": set(),
-    "model_files": set(),
+    "model_files": {"checks"},
     "plateaus": set(),
     "runs": {"checks", "locks", "model_files", "plateaus", "variants"},
     "progress": {"checks"},
