@@ -19,11 +19,10 @@ from itertools import groupby
 from pathlib import Path
 
 from train import (
+    STOP,
     Parser,
     at_least,
     device_words,
-    exit_code,
-    heed_termination,
     native_logs_hidden,
     refuse,
     refuse_python,
@@ -37,18 +36,19 @@ PROGRAM = "evaluate.py"
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
-        heed_termination()
+        STOP.heed()
         with native_logs_hidden():
             import tensorflow  # noqa: F401
         return evaluate(options)
-    except ModuleNotFoundError as error:
-        return refuse_python(error, PROGRAM)
-    except KeyboardInterrupt as stop:
-        words = "what was measured is kept, the same command goes on from there"
-        print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
-        return exit_code(stop)
-    except (ValueError, OSError) as error:
-        return refuse(error, PROGRAM)
+    except BaseException as error:
+        if STOP.ended_by(error):
+            words = "what was measured is kept, the same command goes on from there"
+            return STOP.say(PROGRAM, words)
+        if isinstance(error, ModuleNotFoundError):
+            return refuse_python(error, PROGRAM)
+        if isinstance(error, ValueError | OSError):
+            return refuse(error, PROGRAM)
+        raise
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -32,43 +32,77 @@ PROGRAM = "train.py"
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
-        heed_termination()
+        STOP.heed()
         with native_logs_hidden():
             import tensorflow  # noqa: F401
         if options.list:
             return list_variants()
         return train(options)
-    except ModuleNotFoundError as error:
-        return refuse_python(error)
-    except KeyboardInterrupt as stop:
-        way = "without --overwrite " if options.overwrite else ""
-        words = f"the same command {way}goes on from the last finished epoch"
-        print(f"\n{PROGRAM}: interrupted; {words}", file=sys.stderr)
-        return exit_code(stop)
-    except ArithmeticError as error:
-        refuse(error)
-        return 1
-    except (ValueError, OSError) as error:
-        return refuse(error)
+    except BaseException as error:
+        if STOP.ended_by(error):
+            way = "without --overwrite " if options.overwrite else ""
+            return STOP.say(PROGRAM, f"the same command {way}goes on from what is kept")
+        if isinstance(error, ArithmeticError):
+            return refuse(error, code=1)
+        if isinstance(error, ModuleNotFoundError):
+            return refuse_python(error)
+        if isinstance(error, ValueError | OSError):
+            return refuse(error)
+        raise
 
 
-class Terminated(KeyboardInterrupt):
-    """What a scheduler or a shutdown sends; treated as Ctrl-C is."""
+# ---- signals ----
 
 
-def heed_termination() -> None:
-    """From here on SIGTERM ends the program in order."""
+class Stop:
+    """What Ctrl-C and SIGTERM do: end the program at once or, in a training, between two steps.
 
-    def stop(*_):
-        raise Terminated
+    TensorFlow may turn an exception that comes in the middle of a call into another one.
+    """
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+    def __init__(self):
+        self.signal = None  # the one that came
+        self.waits = False
+
+    def heed(self) -> None:
+        """From here on both end the program in order."""
+        self.__init__()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._come)
+            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as it is in a background
+                signal.signal(signal.SIGINT, self._come)
+
+    def _come(self, number: int, _) -> None:
+        again, self.signal = self.signal is not None, number
+        if again or not self.waits:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def between_steps(self):
+        """In this block the first signal is left to who asks for `interruption`."""
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.waits = False
+        if stop := self.interruption():
+            raise stop
+
+    def interruption(self) -> KeyboardInterrupt | None:
+        return None if self.signal is None else KeyboardInterrupt()
+
+    def ended_by(self, error: BaseException) -> bool:
+        return isinstance(error, KeyboardInterrupt) or (
+            self.signal is not None and isinstance(error, Exception)
+        )
+
+    def say(self, program: str, words: str) -> int:
+        """Says how to go on; returns what a shell has: 128 and the number of the signal."""
+        print(f"\n{program}: interrupted; {words}", file=sys.stderr)
+        return 128 + (self.signal or signal.SIGINT)
 
 
-def exit_code(stop: KeyboardInterrupt) -> int:
-    """As a shell has it: 128 and the number of the signal."""
-    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+STOP = Stop()
 
 
 # ---- the command line ----
@@ -236,10 +270,10 @@ def unwritable(directory: Path) -> str | None:
     return None
 
 
-def refuse(error: Exception, program: str = PROGRAM) -> int:
+def refuse(error: Exception, program: str = PROGRAM, code: int = 2) -> int:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     print(f"{program}: error: {' '.join(lines)}", file=sys.stderr)
-    return 2
+    return code
 
 
 def refuse_python(error: ModuleNotFoundError, program: str = PROGRAM) -> int:
@@ -384,24 +418,26 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
 
     run.start(config)
     first_epoch = run.restore(model, options.epochs)
-    if first_epoch:
-        say(f"going on after epoch {first_epoch}")
     plateaus = plateau_callbacks(options.patience, options.lr_patience)
     run.bring_back(plateaus, model)
     stopped = any(getattr(callback, "stopped_epoch", 0) for callback in plateaus)
-    keep = KeepRun(run, plateaus)
+    keep = KeepRun(run, plateaus, STOP.interruption)
+    if run.kept:
+        ended = first_epoch == options.epochs
+        say("going on after the last epoch" if ended else f"going on in epoch {first_epoch + 1}")
     callbacks = [*plateaus, keep, progress.of_run(first_epoch)]
     if options.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
-    model.fit(
-        *inputs_of(model, split.train),
-        batch_size=config["request"]["batch_size"],
-        epochs=first_epoch if stopped else options.epochs,
-        initial_epoch=first_epoch,
-        validation_data=inputs_of(model, split.validation),
-        callbacks=callbacks,
-        verbose=0,
-    )
+    with STOP.between_steps():
+        model.fit(
+            *inputs_of(model, split.train),
+            batch_size=config["request"]["batch_size"],
+            epochs=first_epoch if stopped else options.epochs,
+            initial_epoch=first_epoch,
+            validation_data=inputs_of(model, split.validation),
+            callbacks=callbacks,
+            verbose=0,
+        )
     if hasattr(model, "fit_prior"):
         say("fitting the prior of the codes")
         model.fit_prior(split.train.images)

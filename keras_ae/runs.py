@@ -2,7 +2,8 @@
 
     config.json    everything resolved: the request, the model's arguments, the data, the versions
     history.csv    one line an epoch
-    resume.npz     weights, optimizer, noise states and history after the last finished epoch
+    resume.npz     weights, optimizer, noise states and history after the last finished epoch, or
+                   where a signal ended the training within one
     model.keras    the trained model
     test.json      the losses on the test set, and digests of the files that are read from then on;
                    written last, so its presence means "finished"
@@ -41,6 +42,7 @@ DIGESTED = ("config.json", "history.csv", "model.keras")  # what a finished run 
 PLACES = {"source", "data_dir"}  # where the images lie, which may change
 MOST_JSON = 2**26  # bytes
 CALLBACKS = "callback_"  # how the names of their arrays begin
+WITHIN = "within/"  # likewise, of the epoch under way
 
 
 class RunError(ValueError):
@@ -106,6 +108,11 @@ class Run:
     @property
     def started(self) -> bool:
         return self._path("config.json").exists()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self._path("resume.npz").exists()
 
     @property
     def finished(self) -> bool:
@@ -257,7 +264,7 @@ class Run:
             self._path(name).unlink(missing_ok=True)
 
     def restore(self, model: keras.Model, epochs: int) -> int:
-        """Brings a fresh, compiled model to the last finished epoch; returns how many there are.
+        """Brings a fresh, compiled model to where it was kept; returns how many epochs are done.
 
         Raises:
             RunError: the resume state is unusable or belongs to another network.
@@ -271,13 +278,16 @@ class Run:
             check_unfolded(path, unfolded_limit(model))
             with np.load(path, allow_pickle=False) as state:
                 arrays = {name: state[name] for name in state.files}
-            rows = checked_rows(json.loads(str(arrays.pop("history"))), epochs)
+            within = any(name.startswith(WITHIN) for name in arrays)
+            most, least = (epochs - 1, 0) if within else (epochs, 1)
+            rows = checked_rows(json.loads(str(arrays.pop("history"))), least, most)
             request = json.loads(str(arrays.pop("request", "null")))  # older states have none
         except Exception as error:
             raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
         if request is not None and request != self._part("request"):
             raise RunError(f"{path} belongs to another run. {REMEDY}")
-        arrays = {name: arrays[name] for name in arrays if not name.startswith(CALLBACKS)}
+        besides = (CALLBACKS, WITHIN)
+        arrays = {name: arrays[name] for name in arrays if not name.startswith(besides)}
         model.resume_at(len(rows), epochs)
         variables = state_variables(model)
         kinds = {name: (tuple(each.shape), each.dtype) for name, each in variables.items()}
@@ -308,9 +318,53 @@ class Run:
         except Exception as error:
             raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
 
-    def keep(self, model: keras.Model, rows: list[dict], callbacks: Sequence = ()) -> None:
-        """Saves the state after an epoch, that of `callbacks` too; `rows` is the history so far."""
+    def enter_epoch(self, model: keras.Model) -> float:
+        """Goes on within the epoch that has just begun, where the state was kept within it.
+
+        Returns:
+            The seconds it had taken.
+
+        Raises:
+            RunError: the state is unusable.
+        """
+        path = self._path("resume.npz")
+        if not path.exists():
+            return 0.0
+        try:
+            with np.load(path, allow_pickle=False) as state:
+                kept = {
+                    name.removeprefix(WITHIN): state[name]
+                    for name in sorted(state.files)
+                    if name.startswith(WITHIN)
+                }
+            if not kept:
+                return 0.0
+            step, seconds = kept.pop("step").item(), kept.pop("seconds").item()
+            model.skip_steps(step, list(kept.values()))
+            return float(seconds)
+        except Exception as error:
+            raise RunError(f"{path} cannot be read ({one_line(error)}). {REMEDY}") from error
+
+    def keep(
+        self,
+        model: keras.Model,
+        rows: list[dict],
+        callbacks: Sequence = (),
+        within: float | None = None,
+    ) -> None:
+        """Saves the state after an epoch, or within one.
+
+        Args:
+            rows: The history of the epochs done.
+            callbacks: Those whose state is kept too.
+            within: Seconds that the epoch under way has taken; None where it is done.
+        """
         arrays = plateaus.states(callbacks)
+        if within is not None:
+            arrays |= {f"{WITHIN}step": np.array(model.steps_done)}
+            arrays |= {f"{WITHIN}seconds": np.array(within)}
+            for number, variable in enumerate(model.metrics_variables):
+                arrays[f"{WITHIN}metrics/{number:03d}"] = variable.numpy()
         arrays |= {name: variable.numpy() for name, variable in state_variables(model).items()}
         arrays["history"] = np.array(json.dumps(rows))
         if self.started:
@@ -429,12 +483,12 @@ def unfolded_limit(model: keras.Model) -> int:
     return 2 * 8 * numbers * (2 + len(model.optimizers)) + MOST_JSON
 
 
-def checked_rows(rows, epochs: int) -> list[dict]:
-    """A history as `keep` saved it: an epoch a row, numbers alone."""
+def checked_rows(rows, least: int, most: int) -> list[dict]:
+    """A history as `keep` saved it: an epoch a row, numbers alone, so many rows."""
     try:
         plain = all(isinstance(value, int | float) for row in rows for value in row.values())
         counted = [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
-        if plain and counted and 1 <= len(rows) <= epochs:
+        if plain and counted and least <= len(rows) <= most:
             return rows
     except (AttributeError, KeyError, TypeError):
         pass
@@ -447,15 +501,24 @@ class KeepRun(keras.callbacks.Callback):
     Args:
         run: Where.
         plateau_callbacks: Those of `plateau_callbacks`; they come before this one in `fit`.
+        interruption: Gives the exception to end the training with, once there is one: it is
+            raised when the steps under way are done and kept.
     """
 
     every_batch = False  # a look after each stretch of batches is enough
 
-    def __init__(self, run: Run, plateau_callbacks: Sequence = ()):
+    def __init__(
+        self,
+        run: Run,
+        plateau_callbacks: Sequence = (),
+        interruption: Callable[[], BaseException | None] = lambda: None,
+    ):
         super().__init__()
         self.run = run
         self.plateau_callbacks = plateau_callbacks
+        self.interruption = interruption
         self.rows = run.history if run._path("history.csv").exists() else []
+        self.num_before = len(self.rows)
 
     def on_train_begin(self, logs=None):
         self.run.bring_back(self.plateau_callbacks, self.model)
@@ -463,9 +526,16 @@ class KeepRun(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self.began = time.perf_counter()
+        if epoch == self.num_before:
+            self.began -= self.run.enter_epoch(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
         self._refuse_divergence(logs or {})
+        # At the end of an epoch it is kept as a whole.
+        if self.model.steps_done and (stop := self.interruption()):
+            within = time.perf_counter() - self.began
+            self.run.keep(self.model, self.rows[: self.epoch], self.plateau_callbacks, within)
+            raise stop
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self.began
@@ -473,6 +543,8 @@ class KeepRun(keras.callbacks.Callback):
         self._refuse_divergence(values)
         self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, "seconds": seconds, **values}]
         self.run.keep(self.model, self.rows, self.plateau_callbacks)
+        if stop := self.interruption():
+            raise stop
 
     def _refuse_divergence(self, logs: dict) -> None:
         """Raises where a loss is no number any more, and names the term before the sum."""

@@ -2,7 +2,7 @@
 
 The nets are small, so what a framework does between two steps decides the speed. Images given as
 an array stay in memory as one tensor; an epoch is a permutation of their indices, keyed by
-(seed, epoch); up to `STEPS_PER_CALL` steps run inside one compiled loop. Keras's own `fit` drives
+(seed, epoch); up to `steps_per_call` steps run inside one compiled loop. Keras's own `fit` drives
 it, so callbacks, validation and histories are the ordinary ones.
 """
 
@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from keras_ae.checks import check_images
 
-STEPS_PER_CALL = 256
 BATCH_SIZE = 256
 
 
@@ -29,7 +28,9 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
 
 
 class MemoryFeed:
-    """Images in memory and the position within an epoch over them.
+    """Images in memory and the position within an epoch over them, in steps.
+
+    `position` is what was done, `asked` what Keras has asked for: less, where an epoch goes on.
 
     Args:
         images: Inputs, `(N, ...)`, or a nest of such arrays.
@@ -61,7 +62,7 @@ class MemoryFeed:
         cut = self.num_full * self.batch_size
         self.batches = tf.reshape(order[:cut], (self.num_full, self.batch_size))
         self.last_batch = order[cut:]
-        self.position = 0
+        self.position = self.asked = 0
 
     def placeholder(self) -> tf.data.Dataset:
         """What Keras is given to count steps with; the steps read `data` themselves."""
@@ -130,6 +131,7 @@ class EpochTrainer(keras.Model):
     pixel_range = (0.0, 1.0)
     fixed_epochs = False  # whether a training must not end before its last epoch
     xla_on_cpu = True  # whether "auto" compiles with XLA where there is no GPU
+    steps_per_call = 256  # in one compiled loop, which no signal ends: a second or so on a CPU
 
     def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -220,6 +222,32 @@ class EpochTrainer(keras.Model):
         """Readies a fresh model for the state that was saved before epoch `epoch` of `epochs`."""
         self.build_optimizers()
 
+    @property
+    def steps_done(self) -> int | None:
+        """Steps of the epoch under way; None outside the fast path and at an epoch's end."""
+        feed = self._feed
+        return feed.position if feed and 0 < feed.position < feed.num_steps else None
+
+    def skip_steps(self, num_steps: int, metrics: list[np.ndarray]) -> None:
+        """Goes on within the epoch that has just begun, on the fast path.
+
+        Args:
+            num_steps: Steps that were done in it, `steps_done` of then.
+            metrics: Values of `metrics_variables` then.
+
+        Raises:
+            ValueError: it has no such step, or other metrics.
+        """
+        steps = range(1, self._feed.num_steps if self._feed else 0)
+        if not isinstance(num_steps, int) or num_steps not in steps:
+            raise ValueError(f"there is no step {num_steps} to go on from")
+        shapes = [tuple(variable.shape) for variable in self.metrics_variables]
+        if [np.shape(value) for value in metrics] != shapes:
+            raise ValueError("its metrics are those of another network")
+        for variable, value in zip(self.metrics_variables, metrics, strict=True):
+            variable.assign(value)
+        self._feed.position = num_steps
+
     # ---- fit and evaluate ----
 
     def fit(
@@ -301,7 +329,7 @@ class EpochTrainer(keras.Model):
         callbacks = joined([EpochClock(feed)], callbacks)
         compiled_steps = self.steps_per_execution
         if compiled_steps == 1 and not every_batch:
-            self._use_steps_per_execution(min(feed.num_steps, STEPS_PER_CALL))
+            self._use_steps_per_execution(min(feed.num_steps, self.steps_per_call))
         self._feed, self.train_function = feed, None
         try:
             return super().fit(
@@ -343,13 +371,14 @@ class EpochTrainer(keras.Model):
     def _train_from_memory(self, _) -> dict:
         """Runs the next `steps_per_execution` steps of the epoch; returns the metrics so far."""
         feed = self._feed
-        start = feed.position
-        stop = feed.position = min(start + self.steps_per_execution, feed.num_steps)
-        if start < feed.num_full:
+        start, stop = feed.position, min(feed.asked + self.steps_per_execution, feed.num_steps)
+        feed.asked = stop
+        if start < min(stop, feed.num_full):
             last = min(stop, feed.num_full)
             self._stretch(feed.data, feed.batches, tf.constant(start), tf.constant(last))
-        if stop > feed.num_full:
+        if start < stop == feed.num_steps > feed.num_full:
             self._single(feed.data, feed.last_batch)
+        feed.position = max(start, stop)
         return self.get_metrics_result()
 
     def _run_stretch(self, data, batches, start, stop):

@@ -4,22 +4,13 @@ import gc
 import sys
 
 import pytest
+from in_process import forget_custom_gradients
 
 
 @pytest.fixture(autouse=True)
-def forget_custom_gradients():
-    """TensorFlow's registry keeps the graph of every training step that was ever traced.
-
-    Keras's optimizers sum gradients over replicas by `tf.custom_gradient`, which in a graph
-    registers itself for good: 25 MB a model, and a garbage collection that takes ever longer.
-    """
+def no_custom_gradients_left():
     yield
-    if "tensorflow" in sys.modules:
-        from tensorflow.python.framework.ops import gradient_registry
-
-        for name in list(gradient_registry.list()):
-            if name.startswith("CustomGradient-"):
-                del gradient_registry._registry[name]
+    forget_custom_gradients()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import imported
 
 import keras_ae
 from keras_ae import data
@@ -19,13 +19,6 @@ from keras_ae.comparisons import COMPARISONS, classification
 ROOT = Path(__file__).resolve().parents[1]
 # A ReLU, a Gaussian and a quantised code; a linear output; a code that is a map; one with a label.
 VARIANTS = ("shallow", "vae", "vq_vae", "linear", "convolutional", "conditional_vae")
-
-
-def imported(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 train = imported("train")

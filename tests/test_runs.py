@@ -40,13 +40,13 @@ def small(kind=keras_ae.Deep, **arguments) -> keras.Model:
     return model
 
 
-def fit(run: Run, model: keras.Model, epochs: int, first_epoch: int = 0) -> keras.Model:
+def fit(run: Run, model: keras.Model, epochs: int, first_epoch: int = 0, **keep) -> keras.Model:
     model.fit(
         IMAGES,
         batch_size=4,
         epochs=epochs,
         initial_epoch=first_epoch,
-        callbacks=[KeepRun(run)],
+        callbacks=[KeepRun(run, **keep)],
         verbose=0,
     )
     return model
@@ -225,6 +225,65 @@ def test_a_restored_model_has_the_state_that_was_kept_bit_for_bit(run, kind):
     restored = state(other)
     assert list(restored) == list(kept)
     assert all(np.array_equal(kept[name], value) for name, value in restored.items())
+
+
+class StopAfter:
+    """An interruption that comes with the `number`th look."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __call__(self):
+        self.number -= 1
+        return KeyboardInterrupt() if self.number == 0 else None
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 5, 6, 9])
+@pytest.mark.parametrize("kind", [keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
+def test_a_training_stopped_within_an_epoch_ends_as_one_that_was_not(
+    tmp_path, monkeypatch, kind, looks
+):
+    # Three steps an epoch, the last of them short: two looks between them, one at its end.
+    monkeypatch.setattr(kind, "steps_per_call", 1)
+
+    def train(run, interruption=lambda: None, epochs=3):
+        model = small(kind)
+        run.start(CONFIG)
+        first = run.restore(model, epochs)
+        keep = KeepRun(run, interruption=interruption)
+        model.fit(
+            IMAGES[:11], batch_size=4, epochs=epochs, initial_epoch=first, callbacks=[keep],
+            validation_data=IMAGES, verbose=0,
+        )  # fmt: skip
+        return first, model
+
+    def results(run, model):
+        rows = [{name: row[name] for name in row if name != "seconds"} for row in run.history]
+        return rows, [value.tobytes() for value in state(model).values()]
+
+    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    _, expected = train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, StopAfter(looks))
+    assert run.kept and len(run.history) == looks // 3
+    first, model = train(run)
+    assert first == looks // 3
+    assert results(run, model) == results(whole, expected)
+
+
+@pytest.mark.parametrize("number", [0, 3, -1, 1.5])
+def test_a_state_within_an_epoch_at_no_step_of_it_is_refused(run, monkeypatch, number):
+    monkeypatch.setattr(keras_ae.Deep, "steps_per_call", 1)
+    run.start(CONFIG)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, small(), 3, interruption=StopAfter(1))
+    path = run.directory / "resume.npz"
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    np.savez(path, **{**arrays, "within/step": np.array(number)})
+    model = small()
+    with pytest.raises(RunError, match="resume.npz cannot be read"):
+        fit(run, model, 3, run.restore(model, 3))
 
 
 def test_a_second_model_in_one_process_can_be_restored_too(run):

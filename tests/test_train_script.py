@@ -6,6 +6,7 @@ import contextlib
 import csv
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_process import imported
 
 import keras_ae
 from keras_ae import data, runs
@@ -40,14 +42,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def imported_script():
-    spec = importlib.util.spec_from_file_location("train_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train = imported_script()
+train = imported("train")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -479,6 +474,59 @@ def test_an_interrupted_run_ends_as_one_that_never_was(
     assert "finished before" not in capsys.readouterr().out
     assert {path.name for path in run.iterdir()} == FILES
     assert_same_run(run, reference)
+
+
+@pytest.fixture
+def signals():
+    """The handlers of the test's process come back after it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_training_after_the_steps_under_way(
+    uninterrupted, tiny, tmp_path, monkeypatch, capsys, signals, number, code
+):
+    line = command(tiny, tmp_path, "vae")
+    on_train_batch_end, looks = runs.KeepRun.on_train_batch_end, []
+
+    def send(callback, batch, logs=None):  # twice an epoch here
+        looks.append(batch)
+        if len(looks) == 3:
+            os.kill(os.getpid(), number)
+        on_train_batch_end(callback, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras_ae.VAE, "steps_per_call", 2)
+        patch.setattr(runs.KeepRun, "on_train_batch_end", send)
+        assert call(*line) == code
+    (words,) = capsys.readouterr().err.strip().splitlines()
+    assert "goes on" in words
+    run = run_of(tmp_path, "vae")
+    assert len(table(run)) == 1
+    with np.load(run / "resume.npz") as kept:
+        assert kept["within/step"] == 2
+    assert call(*line) == 0
+    assert "going on in epoch 2" in capsys.readouterr().out
+    assert_same_run(run, uninterrupted("vae"))
+
+
+def test_an_interruption_that_a_library_turns_into_another_error_is_one(
+    tiny, tmp_path, monkeypatch, capsys, signals
+):
+    def convert(*_, **__):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt as stop:
+            raise TypeError("Could not generate a generic TraceType") from stop
+
+    monkeypatch.setattr(keras_ae.data, "split", convert)
+    assert call(*command(tiny, tmp_path, "deep")) == 130
+    assert "interrupted" in capsys.readouterr().err
 
 
 PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1]

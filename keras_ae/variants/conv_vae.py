@@ -27,6 +27,7 @@ class ConvVAE(Variational, Autoencoder):
     """
 
     xla_on_cpu = False
+    steps_per_call = 16
 
     def __init__(
         self,

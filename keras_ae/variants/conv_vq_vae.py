@@ -47,6 +47,7 @@ class ConvVQVAE(Autoencoder):
 
     can_sample = True
     xla_on_cpu = False
+    steps_per_call = 16
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class Convolutional(Autoencoder):
     """
 
     xla_on_cpu = False
+    steps_per_call = 16
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class IWAE(VAE):
         **network: See `DenseAutoencoder`.
     """
 
+    steps_per_call = 32
+
     def __init__(
         self,
         image_shape=(28, 28),

@@ -22,6 +22,8 @@ class Recurrent(Autoencoder):
         units: Of the LSTMs beside the code, >= 1.
     """
 
+    steps_per_call = 32
+
     def __init__(
         self, image_shape=(28, 28), latent_dim: int = 30, *, units: int = 100, seed=None, **kwargs
     ):

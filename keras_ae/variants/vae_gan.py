@@ -74,6 +74,7 @@ class VAEGAN(VAE):
     """
 
     xla_on_cpu = False
+    steps_per_call = 16
 
     def __init__(
         self,

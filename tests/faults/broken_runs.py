@@ -1,19 +1,19 @@
 """Run directories with one file damaged: refused in a line, or gone on with to the same end.
 
-A finished run, an exported one and an interrupted one are trained once. Each case takes a copy,
-damages one file, evaluates it, repeats the training's command, and evaluates again.
+A finished run, an exported one and two interrupted ones, one of them within its first epoch, are
+trained once. Each case takes a copy, damages one file, evaluates it, repeats the training's
+command, and evaluates again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
 import io
 import json
 import os
 import shutil
-import sys
+import signal
 import traceback
 import zipfile
 from collections import Counter
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from harness import ROOT, Ended, Row, differences, results_of, small_images
+from harness import Ended, Row, differences, results_of, small_images
+from in_process import forget_custom_gradients, imported
 
 EPOCHS = 2
 FILES = ("config.json", "history.csv", "resume.npz", "model.keras", "test.json", "saved_model")
@@ -32,14 +33,6 @@ OTHER_VALUES = (None, True, "text", 7, -1.5, float("nan"), [], [1], {}, {"a": 1}
 
 
 # ---- the programs, in this process ----
-
-
-def imported(program: str):
-    """A program as a module."""
-    spec = importlib.util.spec_from_file_location(program, ROOT / f"{program}.py")
-    module = sys.modules[program] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def called(main, *arguments) -> Ended:
@@ -76,14 +69,29 @@ def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
         Run.keep = keep
 
 
-def forget() -> None:
-    """Lets go of the graphs of a case; TensorFlow keeps those of custom gradients for good."""
-    import keras
-    from tensorflow.python.framework.ops import gradient_registry
+@contextlib.contextmanager
+def stopped_within_an_epoch(train) -> Iterator[None]:
+    """A training in the block is stopped after its first step."""
+    from keras_ae.runs import Run
+    from keras_ae.training import EpochTrainer
 
-    for name in list(gradient_registry.list()):
-        if name.startswith("CustomGradient-"):
-            del gradient_registry._registry[name]
+    def entered(run, model):
+        train.STOP.signal = signal.SIGINT
+        return 0.0
+
+    enter_epoch, steps = Run.enter_epoch, EpochTrainer.steps_per_call
+    Run.enter_epoch, EpochTrainer.steps_per_call = entered, 1
+    try:
+        yield
+    finally:
+        Run.enter_epoch, EpochTrainer.steps_per_call = enter_epoch, steps
+
+
+def forget() -> None:
+    """Lets go of the graphs of a case."""
+    import keras
+
+    forget_custom_gradients()
     keras.backend.clear_session()
     gc.collect()
 
@@ -115,7 +123,7 @@ def trained(train, folder: Path, *arguments, stop_after: int | None = None) -> l
     command = [*map(str, arguments), "--jit", "off", "--quiet"]
     with epochs_counted(stop_after):
         ended = called(train.main, *command, "--output-dir", folder / "runs")
-    assert ended.code == (130 if stop_after else 0), ended
+    assert ended.code == (0 if stop_after is None else 130), ended
     forget()
     return command
 
@@ -162,16 +170,19 @@ def prepared(train, evaluate, folder: Path, variants) -> tuple[list[State], list
         exported = exported._replace(command=command, answers=answers_of(exported.run))
         stopped = folder / f"{variant}-interrupted"
         trained(train, stopped, *common, EPOCHS, stop_after=1)
-        states += [
-            finished,
-            exported,
-            finished._replace(
-                name=f"interrupted {variant}",
-                folder=stopped,
-                epochs_left=EPOCHS - 1,
-                metrics=metrics_of(own, with_times=False),
-            ),
-        ]
+        interrupted = finished._replace(
+            name=f"interrupted {variant}",
+            folder=stopped,
+            epochs_left=EPOCHS - 1,
+            metrics=metrics_of(own, with_times=False),
+        )
+        within = folder / f"{variant}-within"
+        with stopped_within_an_epoch(train):
+            trained(train, within, *common, EPOCHS, stop_after=0)
+        within = interrupted._replace(
+            name=f"{variant} within an epoch", folder=within, epochs_left=EPOCHS
+        )
+        states += [finished, exported, interrupted, within]
         for number, change in enumerate((["--seed", 43], ["--learning-rate", 0.01])):
             other = folder / f"{variant}-other-{number}"
             trained(train, other, *common, EPOCHS, *change, "--export")

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from broken_runs import imported
 from harness import Row, small_images
 from hostile_files import READERS, Files, total
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from in_process import imported
 
 MOST_SECONDS = 10
 SLACK = 10 * 2**20

@@ -6,8 +6,9 @@ import json
 import shutil
 
 import pytest
-from broken_runs import called, examine, imported
+from broken_runs import called, examine
 from harness import small_images
+from in_process import imported
 
 
 @pytest.fixture(autouse=True, scope="module")
