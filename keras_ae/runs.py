@@ -382,14 +382,11 @@ class Run:
 
     @property
     def exported(self) -> bool:
-        """Whether the SavedModel is there as it was written; a damaged one is made anew."""
-        folder = self._path("saved_model")
-        if not (folder / "digests.json").exists():  # older ones have none
-            return folder.exists()
+        """Whether the SavedModel is there as it was written; any other is made anew."""
         try:
-            digests = json.loads((folder / "digests.json").read_text())
-            return digests == digests_below(folder)
-        except (OSError, ValueError):
+            digests = self._read_json("saved_model/digests.json")
+            return digests == digests_below(self._path("saved_model"))
+        except (RunError, OSError):
             return False
 
     def export(self, model: keras.Model) -> Path:

@@ -252,6 +252,17 @@ def test_a_finished_run_can_be_exported_later(tiny, tmp_path):
     assert (run_of(tmp_path, "shallow") / "model.keras").read_bytes() == model
 
 
+@pytest.mark.parametrize("name", ["digests.json", "saved_model.pb"])
+def test_an_export_that_lacks_a_file_is_made_anew(trained, tmp_path, name):
+    line, output_dir = trained
+    shutil.copytree(output_dir, tmp_path / "runs")
+    export = run_of(tmp_path / "runs", "vae") / "saved_model"
+    (export / name).unlink()
+    assert not runs.Run(export.parent).exported
+    assert call(*line, "--export", "--output-dir", tmp_path / "runs") == 0
+    assert (export / name).is_file() and runs.Run(export.parent).exported
+
+
 @pytest.mark.parametrize(
     "change", [("--epochs", 3), ("--batch-size", 50), ("--learning-rate", 0.1), ("--jit", "off")]
 )
