@@ -427,7 +427,7 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
         say("going on after the last epoch" if ended else f"going on in epoch {first_epoch + 1}")
     callbacks = [*plateaus, keep, progress.of_run(first_epoch)]
     if options.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
+        callbacks.append(keras.callbacks.TensorBoard(run.log_folder()))
     with STOP.between_steps():
         model.fit(
             *inputs_of(model, split.train),

@@ -256,6 +256,17 @@ class Run:
             f"{name} {then[name]}" for name in now if name in then and then[name] != now[name]
         )
 
+    def log_folder(self) -> Path:
+        """Where logs for TensorBoard go.
+
+        Raises:
+            RunError: it is a link, which would be written through.
+        """
+        path = self._path("tensorboard")
+        if path.is_symlink():
+            raise RunError(f"{path} is a link, through which no logs are written: remove it.")
+        return path
+
     def clear(self) -> None:
         """Deletes the files of a run, in an order that leaves a usable state after each."""
         for name in ("saved_model", ".saved_model.partial", "tensorboard"):

@@ -383,6 +383,14 @@ def test_a_link_in_place_of_a_partial_file_is_not_written_through(run, tmp_path)
     assert (run.directory / "saved_model").exists() is False
 
 
+def test_logs_are_not_written_through_a_link(run, tmp_path):
+    run.start(CONFIG)
+    assert run.log_folder() == run.directory / "tensorboard"
+    (run.directory / "tensorboard").symlink_to(tmp_path)
+    with pytest.raises(RunError, match="tensorboard is a link"):
+        run.log_folder()
+
+
 def test_versions_other_than_now_are_named(run):
     run.start({**CONFIG, "versions": {"keras": "3.14.0", "numpy": "2.0", "python": "3.12"}})
     now = {"keras": "3.15.1", "numpy": "2.0", "tensorflow": "2.21"}
