@@ -81,9 +81,21 @@ def run(description: str, make: Callable[[dict], str], begin: str, end: str) -> 
     text = make(retimed(metrics, options.times) if options.times else metrics)
     print(text)
     if options.write:
-        page = options.write.read_text()
-        if page.count(begin) != 1 or page.count(end) != 1:
-            parser.error(f"{options.write}: it must hold the lines {begin} and {end} once each")
-        head, rest = page.split(begin)
-        _, tail = rest.split(end)
-        options.write.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
+        try:
+            put_between(options.write, begin, end, text)
+        except ValueError as error:
+            parser.error(str(error))
+
+
+def put_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Puts `text` between two lines of a page.
+
+    Raises:
+        ValueError: the page has not each of the lines once.
+    """
+    page = path.read_text()
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"{path}: it must hold the lines {begin} and {end} once each")
+    head, rest = page.split(begin)
+    _, tail = rest.split(end)
+    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}")

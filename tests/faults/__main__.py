@@ -3,12 +3,16 @@
 python tests/faults                    # all of them, about half an hour
 python tests/faults killing serving    # these alone
 python tests/faults --quick
+python tests/faults --write README.md
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
+import os
+import platform
 import sys
 import tempfile
 import time
@@ -31,26 +35,45 @@ TIMES = {
 }
 
 
+BEGIN, END = "<!-- faults table -->", "<!-- end of the faults table -->"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="EXAMINATION", help=", ".join(TIMES))
     parser.add_argument("--quick", action="store_true", help="a few of each")
+    parser.add_argument("--write", type=Path, help="a file with the table's two comment lines")
     options = parser.parse_args()
     if unknown := set(options.names) - set(TIMES):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(TIMES)}")
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    rows = []
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
+    rows, started = [], time.perf_counter()
     for name in options.names or TIMES:
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             examine = importlib.import_module(name).examine
             rows += examine(TIMES[name][options.quick], Path(folder), say=tell)
         tell(f"{name}: {time.perf_counter() - began:.0f} s")
-    print(table(rows))
+    text = f"{table(rows)}\n\n{caption(time.perf_counter() - started)}"
+    print(text)
+    if options.write:
+        from tables import put_between
+
+        put_between(options.write, BEGIN, END, text)
     for row in rows:
         for what in row.lost:
             print(f"LOST, {row.fault}: {what}", file=sys.stderr)
     return 1 if any(row.lost or not row.tried for row in rows) else 0
+
+
+def caption(seconds: float) -> str:
+    """What the figures were made with and how long it took."""
+    names = ("keras_ae", "keras", "tensorflow", "numpy")
+    made = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return (
+        f"{made}, python {platform.python_version()}; {os.cpu_count()} CPU cores, "
+        f"{platform.machine()}; {seconds / 60:.0f} minutes."
+    )
 
 
 def tell(words: str) -> None:
