@@ -22,7 +22,7 @@ from harness import ROOT, table
 
 # How often each is tried, in full and quickly.
 TIMES = {
-    "killing": (50, 6),
+    "killing": (50, 12),
     "stopping": (10, 2),
     "full_disk": (8, 2),
     "two_at_once": (5, 1),

@@ -12,8 +12,9 @@ from harness import Row, differences, half_states, results_of, run, small_images
 
 # Stages, noise, sampling, moving averages of a codebook, two optimizers, a prior trained after it.
 VARIANTS = ("stacked", "vae", "vq_vae", "denoising", "conv_vq_vae", "vae_gan", "binary", "iwae")
-EPOCHS = 4
+EPOCHS = 12
 KILLS_OF_A_RUN = 6
+WRITTEN = ("config", "resume", "history", "model", "test", "saved_model")
 
 
 def examine(times: int, folder: Path, say=print, variants: tuple[str, ...] = VARIANTS) -> list[Row]:
@@ -52,12 +53,18 @@ def kill_trainings(times, folder, images, expected, seconds, say) -> Row:
         output = f"killed-{episode}"
         arguments = command(images, output, variant)
         for _ in range(min(KILLS_OF_A_RUN, times - killed)):
-            # Anywhere in the program, its imports and its export included.
-            wait = moments.uniform(0.1, 0.9) * seconds[variant]
-            if kill_after(wait, "train.py", arguments, folder) is False:
+            since = time.time()
+            if moments.random() < 0.5:
+                # Anywhere in the program, its imports and its export included.
+                wait = moments.uniform(0.1, 0.9) * seconds[variant]
+                was_killed = kill_after(wait, "train.py", arguments, folder)
+            else:
+                name, later = moments.choice(WRITTEN), moments.uniform(0, 0.01)
+                was_killed = kill_writing(name, later, arguments, folder, folder / output)
+            if not was_killed:
                 break  # it was through before
             killed += 1
-            stage = stage_of(folder / output)
+            stage = stage_of(folder / output, since)
             after[stage] = after.get(stage, 0) + 1
             lost += half_states(folder / output)
         began = time.perf_counter()
@@ -78,16 +85,19 @@ def kill_trainings(times, folder, images, expected, seconds, say) -> Row:
     return Row("SIGKILL while training", killed, lost, kept)
 
 
-def stage_of(output: Path) -> str:
-    """How far a run had come when it was killed, from what it left."""
+def stage_of(output: Path, since: float) -> str:
+    """How far a run had come when it was killed, from what it left; `since` is when it began."""
+    for path in output.rglob(".*.partial*"):
+        if path.stat().st_mtime >= since:
+            return f"while {path.name[1:].split('.')[0]} was written"
+    there = {path.name for path in output.rglob("*")}
     marks = (
         ("saved_model", "after its export"),
-        ("test.json", "while exporting"),
+        ("test.json", "before its export"),
         ("model.keras", "while testing"),
-        ("resume.npz", "between two epochs or after the last"),
+        ("resume.npz", "in a later epoch"),
         ("config.json", "in the first epoch"),
     )
-    there = {path.name for path in output.rglob("*")}
     return next((words for name, words in marks if name in there), "before the first epoch")
 
 
@@ -101,6 +111,19 @@ def kill_after(seconds: float, program: str, arguments: list, folder: Path) -> b
         process.kill()
         process.communicate()
         return True
+
+
+def kill_writing(name: str, later: float, arguments: list, folder: Path, output: Path) -> bool:
+    """Kills a training while a file is written; False where it was there and is not written."""
+    process = start("train.py", *arguments, folder=folder)
+    while process.poll() is None:
+        if any(output.rglob(f".{name}.partial*")):
+            time.sleep(later)
+            break
+        time.sleep(0.0005)
+    process.kill()
+    process.communicate()
+    return process.returncode != 0
 
 
 def kill_evaluations(times: int, folder: Path, say) -> Row:

@@ -52,7 +52,7 @@ def many_epochs(epochs: int, folder: Path, say) -> Row:
     if process.returncode or len(seen) < 3:
         return Row("epochs on end", epochs, [f"code {process.returncode}: {words}"], "")
     early = next(state for state in seen if state[0] >= epochs // 10)
-    late = seen[-1]
+    late = [state for state in seen if state[0] < epochs][-1]  # not one that is ending
     lost = []
     if late[1] > early[1] + 50 * 10**6:
         lost.append(f"memory grew from {early[1]:,} to {late[1]:,} bytes")
