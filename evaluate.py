@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     except BaseException as error:
         if STOP.ended_by(error):
             words = "what was measured is kept, the same command goes on from there"
-            return STOP.say(PROGRAM, words)
+            return STOP.say(PROGRAM, error, words)
         if isinstance(error, ModuleNotFoundError):
             return refuse_python(error, PROGRAM)
         if isinstance(error, ValueError | OSError):
@@ -73,7 +73,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.refuse_unknown("comparison", options.comparisons or [], known)
     options.comparisons = [name for name in known if name in (options.comparisons or known)]
     if not os.path.isdir(options.runs):
-        parser.error(f"{options.runs}: this is no folder; python train.py --bake-off fills it")
+        parser.error(
+            f"{options.runs}: there is no such folder; python train.py --bake-off makes runs/"
+        )
     if options.data_dir and not os.path.isdir(options.data_dir):
         parser.error(f"--data-dir {options.data_dir}: there is no such folder")
     if problem := unwritable(Path(options.output_dir)):
@@ -100,6 +102,8 @@ def evaluate(options: argparse.Namespace) -> int:
         folder = folder_for(options, name, fingerprint)
         try:
             metrics = evaluate_data_set(options, runs, folder, say)
+            if stop := STOP.interruption():  # taken for a broken run
+                raise stop
             problems += metrics["broken"]
             metrics["broken"] += found.broken
             metrics["other_versions"] = other_versions(runs, metrics["made_by"]["versions"])

@@ -31,6 +31,7 @@ PROGRAM = "train.py"
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
+    options.cleared = False  # whether --overwrite has done its part
     try:
         STOP.heed()
         with native_logs_hidden():
@@ -40,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         return train(options)
     except BaseException as error:
         if STOP.ended_by(error):
-            way = "without --overwrite " if options.overwrite else ""
-            return STOP.say(PROGRAM, f"the same command {way}goes on from what is kept")
+            way = "without --overwrite " if options.cleared else ""
+            return STOP.say(PROGRAM, error, f"the same command {way}goes on from there")
         if isinstance(error, ArithmeticError):
             return refuse(error, code=1)
         if isinstance(error, ModuleNotFoundError):
@@ -61,25 +62,29 @@ class Stop:
     """
 
     def __init__(self):
-        self.signal = None  # the one that came
-        self.waits = False
+        self.number = None  # of the signal that came last
+        self.waits = False  # whether the first one is left to who asks for `interruption`
+        self.raised = False  # whether an exception was made of one
 
     def heed(self) -> None:
-        """From here on both end the program in order."""
-        self.__init__()
+        """From here on both signals end the program in order."""
+        self.number, self.waits, self.raised = None, False, False
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._come)
-            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as it is in a background
-                signal.signal(signal.SIGINT, self._come)
+            signal.signal(signal.SIGTERM, self.receive)
+            # A shell has what it starts in the background ignore Ctrl-C.
+            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+                signal.signal(signal.SIGINT, self.receive)
 
-    def _come(self, number: int, _) -> None:
-        again, self.signal = self.signal is not None, number
+    def receive(self, number: int, _) -> None:
+        """What the system calls, between two steps of the interpreter."""
+        again, self.number = self.number is not None, number
         if again or not self.waits:
+            self.raised = True
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def between_steps(self):
-        """In this block the first signal is left to who asks for `interruption`."""
+        """A block in which the first signal raises nothing before the end."""
         self.waits = True
         try:
             yield
@@ -89,17 +94,21 @@ class Stop:
             raise stop
 
     def interruption(self) -> KeyboardInterrupt | None:
-        return None if self.signal is None else KeyboardInterrupt()
+        """What to end with where a signal came."""
+        return None if self.number is None else KeyboardInterrupt()
 
     def ended_by(self, error: BaseException) -> bool:
+        """Whether `error` is an interruption, or what has become of one."""
         return isinstance(error, KeyboardInterrupt) or (
-            self.signal is not None and isinstance(error, Exception)
+            self.raised and isinstance(error, Exception)
         )
 
-    def say(self, program: str, words: str) -> int:
+    def say(self, program: str, error: BaseException, words: str) -> int:
         """Says how to go on; returns what a shell has: 128 and the number of the signal."""
-        print(f"\n{program}: interrupted; {words}", file=sys.stderr)
-        return 128 + (self.signal or signal.SIGINT)
+        became = f" ({type(error).__name__}: {' '.join(str(error).splitlines())})"
+        became = "" if isinstance(error, KeyboardInterrupt) else became
+        print(f"\n{program}: interrupted{became}; {words}", file=sys.stderr)
+        return 128 + (self.number or signal.SIGINT)
 
 
 STOP = Stop()
@@ -307,7 +316,7 @@ def native_logs_hidden():
         os.dup2(lines.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             lines.seek(0)
             os.write(kept, lines.read())
             raise
@@ -389,6 +398,7 @@ def train_jobs(jobs: list[tuple], to_do: list, options, say) -> None:
     from keras_ae.progress import GridProgress
 
     if options.overwrite:  # all at once: after an interruption there is one way to go on
+        options.cleared = True
         for run, *_ in jobs:
             run.clear()
     open_jobs = [run for run, *_ in jobs if not run.finished]
@@ -423,7 +433,7 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
     stopped = any(getattr(callback, "stopped_epoch", 0) for callback in plateaus)
     keep = KeepRun(run, plateaus, STOP.interruption)
     if run.kept:
-        ended = first_epoch == options.epochs
+        ended = stopped or first_epoch == options.epochs
         say("going on after the last epoch" if ended else f"going on in epoch {first_epoch + 1}")
     callbacks = [*plateaus, keep, progress.of_run(first_epoch)]
     if options.tensorboard:
@@ -438,6 +448,11 @@ def train_run(run, config: dict, model, split, options, progress, say) -> None:
             callbacks=callbacks,
             verbose=0,
         )
+    for callback in plateaus:
+        if last := getattr(callback, "stopped_epoch", 0):
+            say(
+                f"ended after epoch {last + 1}, with the weights of epoch {callback.best_epoch + 1}"
+            )
     if hasattr(model, "fit_prior"):
         say("fitting the prior of the codes")
         model.fit_prior(split.train.images)

@@ -20,8 +20,11 @@ def export_saved_model(model, filepath, verbose=None) -> None:
     latents = tf.TensorSpec((None, *model.code_shape), tf.float32, name="latents")
     scalar = tf.TensorSpec((), tf.int32)
 
-    def finite(inputs):
-        return tf.debugging.check_numerics(inputs, "the input must be finite")
+    def checked(inputs):
+        # A signature's caller is not held to its shape, so the graph must not take it for granted.
+        given = tf.compat.v1.placeholder_with_default(inputs, shape=None)
+        given = tf.ensure_shape(given, inputs.shape)
+        return tf.debugging.check_numerics(given, "the input must be finite")
 
     def sample(num_samples, seed):
         return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0])))
@@ -32,11 +35,11 @@ def export_saved_model(model, filepath, verbose=None) -> None:
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", lambda images: model.reconstruct(finite(images)), [images])
-    archive.add_endpoint("encode", lambda images: model.encode(finite(images)), [images])
-    archive.add_endpoint("decode", lambda latents: model.decode(finite(latents)), [latents])
+    archive.add_endpoint("serve", lambda images: model.reconstruct(checked(images)), [images])
+    archive.add_endpoint("encode", lambda images: model.encode(checked(images)), [images])
+    archive.add_endpoint("decode", lambda latents: model.decode(checked(latents)), [latents])
     archive.add_endpoint(
-        "anomaly_score", lambda images: model.anomaly_score(finite(images)), [images]
+        "anomaly_score", lambda images: model.anomaly_score(checked(images)), [images]
     )
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])

@@ -260,8 +260,8 @@ def _read_numpy(path: Path) -> Contents:
     images = first_of("x_train", "images", "x")
     if images is None:
         raise DataError(
-            f"{path} needs the arrays x_train, y_train, x_test, y_test, or images and labels, "
-            f"or x and y; it has {', '.join(loaded) or 'none'}."
+            f"{path} needs an array x_train, images or x (with labels: y_train, labels or y; with "
+            f"test images: x_test, y_test); it has {', '.join(loaded) or 'none'}."
         )
     labels = first_of("y_train") if "x_train" in loaded else first_of("labels", "y")
     test_images = first_of("x_test") if "x_train" in loaded else None

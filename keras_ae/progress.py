@@ -55,6 +55,8 @@ class RunProgress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.grid.done += self.left  # what was not needed
+        if self.left and self.grid.enabled and sys.stdout.isatty():
+            print(flush=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.perf_counter()

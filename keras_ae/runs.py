@@ -299,7 +299,7 @@ class Run:
             raise RunError(f"{path} belongs to another run. {REMEDY}")
         besides = (CALLBACKS, WITHIN)
         arrays = {name: arrays[name] for name in arrays if not name.startswith(besides)}
-        model.resume_at(len(rows), epochs)
+        model.resume_at(len(rows), epochs, within)
         variables = state_variables(model)
         kinds = {name: (tuple(each.shape), each.dtype) for name, each in variables.items()}
         if kinds != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
@@ -350,7 +350,7 @@ class Run:
                 }
             if not kept:
                 return 0.0
-            step, seconds = kept.pop("step").item(), kept.pop("seconds").item()
+            step, seconds = (kept.pop(name, np.array(-1)).item() for name in ("step", "seconds"))
             model.skip_steps(step, list(kept.values()))
             return float(seconds)
         except Exception as error:
@@ -560,8 +560,8 @@ class KeepRun(keras.callbacks.Callback):
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         for name in sorted(bad, key=lambda name: name.removeprefix("val_") == "loss"):
             kept = (
-                f"{self.run.directory} keeps the state after epoch {self.epoch}"
-                if self.epoch
+                f"{self.run.directory} keeps the last state before that"
+                if self.run.kept
                 else "nothing was learned before"
             )
             raise Diverged(

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_ae.checks import check_images
 
 BATCH_SIZE = 256
+WORK_OF_A_CALL = 2**36  # weights x images: dense nets take a second or two of two CPU cores
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
@@ -67,6 +68,13 @@ class MemoryFeed:
     def placeholder(self) -> tf.data.Dataset:
         """What Keras is given to count steps with; the steps read `data` themselves."""
         return tf.data.Dataset.from_tensors(0).repeat()
+
+
+class Traced:
+    """Functions by the steps they take; in an object, lest an export tracks them with the model."""
+
+    def __init__(self):
+        self.functions = {}
 
 
 class EpochClock(keras.callbacks.Callback):
@@ -131,7 +139,7 @@ class EpochTrainer(keras.Model):
     pixel_range = (0.0, 1.0)
     fixed_epochs = False  # whether a training must not end before its last epoch
     xla_on_cpu = True  # whether "auto" compiles with XLA where there is no GPU
-    steps_per_call = 256  # in one compiled loop, which no signal ends: a second or so on a CPU
+    steps_per_call = 256  # at most, in one compiled loop, for whose end Ctrl-C has to wait
 
     def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -215,11 +223,15 @@ class EpochTrainer(keras.Model):
     def reset_functions(self) -> None:
         """Forgets every traced function: what a change of optimizer or `trainable` needs."""
         self.train_function = self.test_function = self.predict_function = None
-        self._traced = {}
+        self._traced = Traced()
         self._stretch = self._single = None
 
-    def resume_at(self, epoch: int, epochs: int) -> None:
-        """Readies a fresh model for the state that was saved before epoch `epoch` of `epochs`."""
+    def resume_at(self, epoch: int, epochs: int, within: bool = False) -> None:
+        """Readies a fresh model for a state that was saved after `epoch` of `epochs` epochs.
+
+        Args:
+            within: Whether it was saved within the next epoch, not before it.
+        """
         self.build_optimizers()
 
     @property
@@ -329,7 +341,9 @@ class EpochTrainer(keras.Model):
         callbacks = joined([EpochClock(feed)], callbacks)
         compiled_steps = self.steps_per_execution
         if compiled_steps == 1 and not every_batch:
-            self._use_steps_per_execution(min(feed.num_steps, self.steps_per_call))
+            work = max(1, self.count_params()) * feed.batch_size
+            most = min(feed.num_steps, self.steps_per_call, WORK_OF_A_CALL // work)
+            self._use_steps_per_execution(max(1, most))
         self._feed, self.train_function = feed, None
         try:
             return super().fit(
@@ -354,6 +368,10 @@ class EpochTrainer(keras.Model):
             else:
                 x = self._checked_dataset(x)
         return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: reconstructions. Arrays are looked at first, as in `fit`."""
+        return super().predict(self.check_inputs(x) if is_array(x) else x, *args, **kwargs)
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
@@ -400,8 +418,9 @@ class EpochTrainer(keras.Model):
 
     def _use_steps_per_execution(self, num_steps: int) -> None:
         # Keras bakes this number into the functions it traces: each value keeps its own.
-        self._traced[self.steps_per_execution] = (self.test_function, self.predict_function)
-        self.test_function, self.predict_function = self._traced.get(num_steps, (None, None))
+        traced = self._traced.functions
+        traced[self.steps_per_execution] = (self.test_function, self.predict_function)
+        self.test_function, self.predict_function = traced.get(num_steps, (None, None))
         self.steps_per_execution = num_steps
 
     # ---- arguments ----

@@ -540,6 +540,30 @@ def test_an_interruption_that_a_library_turns_into_another_error_is_one(
     assert "interrupted" in capsys.readouterr().err
 
 
+def test_an_error_after_a_signal_is_not_hidden_by_it(tiny, tmp_path, monkeypatch, capsys, signals):
+    def full(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(runs.Run, "keep", full)
+    assert call(*command(tiny, tmp_path, "deep")) == 2
+    assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "words"), [("held", ""), ("start", "without --overwrite ")])
+def test_the_way_to_go_on_knows_whether_the_old_run_is_gone(
+    trained, tmp_path, monkeypatch, capsys, tiny, method, words
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    shutil.copytree(trained[1], tmp_path / "runs")
+    monkeypatch.setattr(runs.Run, method, interrupt)
+    line = command(tiny, tmp_path / "runs", "deep", epochs=2)
+    assert call(*line, "--overwrite") == 130
+    assert f"the same command {words}goes on" in capsys.readouterr().err
+
+
 PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1]
 
 
@@ -549,6 +573,20 @@ def patient(tiny, tmp_path_factory):
     output_dir = tmp_path_factory.mktemp("patient")
     assert call(*command(tiny, output_dir, "vae", epochs=60), *PATIENCE) == 0
     return run_of(output_dir, "vae")
+
+
+def test_patience_says_when_and_with_what_it_ended(tiny, tmp_path, capsys):
+    line = [*command(tiny, tmp_path, "vae", epochs=60), *PATIENCE]
+    assert call(*line) == 0
+    run = run_of(tmp_path, "vae")
+    losses = [float(row["val_loss"]) for row in table(run)]
+    words = f"ended after epoch {len(losses)}, with the weights of epoch {np.argmin(losses) + 1}\n"
+    assert words in capsys.readouterr().out
+    (run / "test.json").unlink()
+    (run / "model.keras").unlink()
+    assert call(*line) == 0
+    out = capsys.readouterr().out
+    assert "going on after the last epoch" in out and words in out
 
 
 def test_patience_ends_a_run_with_its_best_weights(patient, tiny):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae import VARIANTS, Deep
+from keras_ae import VARIANTS, Deep, training
 from keras_ae.training import MemoryFeed, epoch_order, needs_every_batch
 
 SHAPE = (6, 5)
@@ -69,6 +69,21 @@ def test_batch_callbacks_get_every_batch_and_change_nothing():
     assert Batches.seen == 2 * 4
     assert got == expected
     assert watched.steps_per_execution == 1
+
+
+@pytest.mark.parametrize(("units", "steps"), [(8, 4), (2**9, 2), (2**12, 1)])
+def test_a_call_is_no_longer_than_a_signal_can_wait(monkeypatch, units, steps):
+    middle = Deep(SHAPE, 3, hidden_units=(2**9,)).count_params()
+    monkeypatch.setattr(training, "WORK_OF_A_CALL", 2 * 64 * middle)
+    model = Deep(SHAPE, 3, hidden_units=(units,), seed=1)
+    model.compile(jit_compile=False)
+    asked = []
+    set_steps = model._use_steps_per_execution
+    monkeypatch.setattr(
+        model, "_use_steps_per_execution", lambda number: asked.append(number) or set_steps(number)
+    )
+    model.fit(pictures(), batch_size=64, epochs=1, verbose=0)
+    assert asked[0] == steps
 
 
 def test_which_callbacks_need_every_batch():
@@ -234,6 +249,16 @@ def test_unusable_arguments_get_one_clear_line(arguments, words):
     with pytest.raises(ValueError, match=words) as caught:
         built(jit_compile=False).fit(**arguments, verbose=0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_what_fit_refuses_is_refused_elsewhere_too(name):
+    model = built(jit_compile=False)
+    for images, words in [(pictures() * 255, "Divide them by 255"), (pictures() * np.nan, "NaN")]:
+        with pytest.raises(ValueError, match=words):
+            getattr(model, name)(images, verbose=0)
+    answers = getattr(model, name)((pictures() > 0.5).astype("uint8"), verbose=0)
+    assert np.isfinite(answers).all()
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,10 @@ def exported(tmp_path_factory):
     for name in NAMES:
         model = small(name)
         model.train_on_batch(inputs(model, pictures()))
+        if name == "deep":  # functions that are kept, and none of them to be exported
+            model.fit(pictures(), epochs=1, verbose=0)
+            model.predict(images, verbose=0)
+            model.fit(pictures(), epochs=1, verbose=0)
         model.export(root / name, verbose=False)
         answers = {
             "serve": model.reconstruct(images),
@@ -309,7 +313,13 @@ for name in sys.argv[2:]:
         np.testing.assert_allclose(answer, expected[endpoint], rtol=1e-4, atol=1e-5, err_msg=name)
         again = model.serve(images)
     np.testing.assert_array_equal(again, got["serve"])
-    assert model.signatures["serving_default"] is not None
+    for shape in [(6, *images.shape[1:], 1), (6, images[0].size), (6, 1, *images.shape[1:])]:
+        for endpoint in ("serve", "encode", "anomaly_score"):
+            try:  # numbers enough, but not in the shape of an image
+                answer = model.signatures[endpoint](tf.zeros(shape))
+            except tf.errors.InvalidArgumentError:
+                continue
+            raise SystemExit(f"{name}: {endpoint} took {shape}")
 print("alike")
 """
     result = subprocess.run(
@@ -512,6 +522,11 @@ def test_stacked_stage_losses_end_in_the_whole_net():
     history = model.fit(images, batch_size=16, epochs=6, validation_data=images, verbose=0).history
     whole = model.evaluate(images, batch_size=16, verbose=0, return_dict=True)
     assert whole["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)
+
+
+def test_stacked_warns_of_fewer_epochs_than_stages():
+    with pytest.warns(UserWarning, match="2 epochs are too few for 3 stages"):
+        small("stacked").fit(pictures(), epochs=2, verbose=0)
 
 
 def test_stacked_stopped_early_warns_of_untrained_pairs():

@@ -70,7 +70,6 @@ class Autoencoder(LatentTools, EpochTrainer):
                 "output_activation must be sigmoid with reconstruction_loss 'bce'; received "
                 f"{output_activation!r}."
             )
-        self.bottleneck = keras.layers.Identity(name="bottleneck")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.latent_tracker = keras.metrics.Mean(name="latent_loss")
 
@@ -91,6 +90,8 @@ class Autoencoder(LatentTools, EpochTrainer):
 
     def finish(self) -> None:
         """Builds every weight, so that saving never depends on what was called before."""
+        if not hasattr(self, "bottleneck"):
+            self.bottleneck = keras.layers.Identity(name="bottleneck")
         self(tf.zeros((1, *self.image_shape)))
 
     def get_config(self) -> dict:

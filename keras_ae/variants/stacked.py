@@ -68,9 +68,9 @@ class Stacked(DenseAutoencoder):
         finally:
             self.enter_stage(None)
 
-    def resume_at(self, epoch: int, epochs: int) -> None:
-        self.enter_stage(self.stage_of(epoch - 1, epochs))
-        super().resume_at(epoch, epochs)
+    def resume_at(self, epoch: int, epochs: int, within: bool = False) -> None:
+        self.enter_stage(self.stage_of(epoch if within else epoch - 1, epochs))
+        super().resume_at(epoch, epochs, within)
 
     def enter_stage(self, stage: int | None) -> None:
         """Makes one pair of layers trainable, with an optimizer of its own; None: all of them."""
@@ -139,7 +139,13 @@ class GreedyStages(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         model = self.model
-        if model.stage is not None and model.stage < model.num_stages - 1:
+        if self.epochs < model.num_stages:
+            warnings.warn(
+                f"{self.epochs} epochs are too few for {model.num_stages} stages: not all pairs of "
+                "layers were trained.",
+                stacklevel=2,
+            )
+        elif model.stage is not None and model.stage < model.num_stages - 1:
             warnings.warn(
                 f"Training stopped in stage {model.stage + 1} of {model.num_stages}: the pairs of "
                 "layers further in are untrained. Losses of two stages are not comparable, which "

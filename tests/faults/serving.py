@@ -70,8 +70,11 @@ def examine(times: int, folder: Path, say=print) -> list[Row]:
 
 def spoiled(batch: np.ndarray, random) -> np.ndarray:
     """The same request with a wrong shape, or with a pixel that is no number."""
-    if random.integers(2):
+    kind = random.integers(3)
+    if kind == 0:
         return np.concatenate([batch, batch], axis=-1)
+    if kind == 1:  # as many numbers as there should be
+        return batch.reshape(len(batch), -1, 2)
     batch = batch.copy()
     batch.flat[0] = np.nan
     return batch
