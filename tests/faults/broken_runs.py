@@ -76,7 +76,7 @@ def stopped_within_an_epoch(train) -> Iterator[None]:
     from keras_ae.training import EpochTrainer
 
     def entered(run, model):
-        train.STOP.signal = signal.SIGINT
+        train.STOP.number = signal.SIGINT
         return 0.0
 
     enter_epoch, steps = Run.enter_epoch, EpochTrainer.steps_per_call

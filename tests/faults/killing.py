@@ -18,7 +18,7 @@ WRITTEN = ("config", "resume", "history", "model", "test", "saved_model")
 
 
 def examine(times: int, folder: Path, say=print, variants: tuple[str, ...] = VARIANTS) -> list[Row]:
-    """Kills a training `times` times, and an evaluation a fifth as often."""
+    """Kills a training `times` times, and an evaluation a fifth as often, if at all."""
     images = small_images(folder / "tiny.npz")
     say(f"killing: {', '.join(variants)} without an interruption")
     expected, seconds = {}, {}
@@ -30,7 +30,8 @@ def examine(times: int, folder: Path, say=print, variants: tuple[str, ...] = VAR
             raise RuntimeError(f"{variant} cannot be trained at all: {ended.err}")
         expected[variant] = results_of(directory(folder / "whole", variant))
     trainings = kill_trainings(times, folder, images, expected, seconds, say)
-    return [trainings, kill_evaluations(max(1, times // 5), folder, say)]
+    evaluations = [kill_evaluations(times // 5, folder, say)] if times >= 5 else []
+    return [trainings, *evaluations]
 
 
 def command(images: Path, output: str, variant: str) -> list:
