@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import keras_ae
 from keras_ae import runs
+from keras_ae.plateaus import plateau_callbacks
 from keras_ae.runs import Diverged, KeepRun, Run, RunError, run_name, state_variables, write_beside
 
 CONFIG = {"request": {"variant": "deep", "epochs": 3, "held_out_class": None}}
@@ -250,10 +251,11 @@ def test_a_training_stopped_within_an_epoch_ends_as_one_that_was_not(
         model = small(kind)
         run.start(CONFIG)
         first = run.restore(model, epochs)
-        keep = KeepRun(run, interruption=interruption)
+        plateaus = plateau_callbacks(patience=9, lr_patience=1)
+        keep = KeepRun(run, plateaus, interruption)
         model.fit(
-            IMAGES[:11], batch_size=4, epochs=epochs, initial_epoch=first, callbacks=[keep],
-            validation_data=IMAGES, verbose=0,
+            IMAGES[:11], batch_size=4, epochs=epochs, initial_epoch=first,
+            callbacks=[*plateaus, keep], validation_data=IMAGES, verbose=0,
         )  # fmt: skip
         return first, model
 
