@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import time
@@ -118,7 +119,9 @@ def kill_writing(name: str, later: float, arguments: list, folder: Path, output:
     """Kills a training while a file is written; False where it was there and is not written."""
     process = start("train.py", *arguments, folder=folder)
     while process.poll() is None:
-        if any(output.rglob(f".{name}.partial*")):
+        # `os.walk` passes over a folder that is renamed meanwhile.
+        there = [each for _, folders, files in os.walk(output) for each in folders + files]
+        if any(each.startswith(f".{name}.partial") for each in there):
             time.sleep(later)
             break
         time.sleep(0.0005)
