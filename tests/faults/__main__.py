@@ -1,6 +1,6 @@
 """Runs every examination in full and prints the table: `make faults`.
 
-python tests/faults                    # all of them, about half an hour
+python tests/faults                    # all of them, about three quarters of an hour
 python tests/faults killing serving    # these alone
 python tests/faults --quick
 python tests/faults --write README.md
