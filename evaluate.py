@@ -23,9 +23,8 @@ from train import (
     Parser,
     at_least,
     device_words,
+    ending,
     native_logs_hidden,
-    refuse,
-    refuse_python,
     table_of,
     unwritable,
 )
@@ -41,14 +40,8 @@ def main(argv: list[str] | None = None) -> int:
             import tensorflow  # noqa: F401
         return evaluate(options)
     except BaseException as error:
-        if STOP.ended_by(error):
-            words = "what was measured is kept, the same command goes on from there"
-            return STOP.say(PROGRAM, error, words)
-        if isinstance(error, ModuleNotFoundError):
-            return refuse_python(error, PROGRAM)
-        if isinstance(error, ValueError | OSError):
-            return refuse(error, PROGRAM)
-        raise
+        words = "what was measured is kept, the same command goes on from there"
+        return ending(error, PROGRAM, words)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

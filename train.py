@@ -40,16 +40,10 @@ def main(argv: list[str] | None = None) -> int:
             return list_variants()
         return train(options)
     except BaseException as error:
-        if STOP.ended_by(error):
-            way = "without --overwrite " if options.cleared else ""
-            return STOP.say(PROGRAM, error, f"the same command {way}goes on from there")
-        if isinstance(error, ArithmeticError):
+        if isinstance(error, ArithmeticError) and not STOP.ended_by(error):
             return refuse(error, code=1)
-        if isinstance(error, ModuleNotFoundError):
-            return refuse_python(error)
-        if isinstance(error, ValueError | OSError):
-            return refuse(error)
-        raise
+        way = "without --overwrite " if options.cleared else ""
+        return ending(error, PROGRAM, f"the same command {way}goes on from there")
 
 
 # ---- signals ----
@@ -112,6 +106,17 @@ class Stop:
 
 
 STOP = Stop()
+
+
+def ending(error: BaseException, program: str, words: str) -> int:
+    """The exit code of a program that `error` ends, after a line; what nobody foresaw is raised."""
+    if STOP.ended_by(error):
+        return STOP.say(program, error, words)
+    if isinstance(error, ModuleNotFoundError):
+        return refuse_python(error, program)
+    if isinstance(error, ValueError | OSError):
+        return refuse(error, program)
+    raise error
 
 
 # ---- the command line ----

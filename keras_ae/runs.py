@@ -281,7 +281,7 @@ class Run:
             RunError: the resume state is unusable or belongs to another network.
         """
         path = self._path("resume.npz")
-        if not path.exists():
+        if not self.kept:
             if self._path("history.csv").exists():
                 raise RunError(f"{path} is missing beside history.csv. {REMEDY}")
             return 0
@@ -319,11 +319,10 @@ class Run:
             RunError: the state is unusable.
         """
         path = self._path("resume.npz")
-        if not callbacks or not path.exists():
+        if not callbacks or not self.kept:
             return
         try:
-            with np.load(path, allow_pickle=False) as state:
-                kept = {name: state[name] for name in state.files if name.startswith(CALLBACKS)}
+            kept = self._arrays(CALLBACKS)
             shapes = [weight.shape for weight in model.get_weights()]
             plateaus.bring_back(callbacks, kept, shapes)
         except Exception as error:
@@ -339,18 +338,15 @@ class Run:
             RunError: the state is unusable.
         """
         path = self._path("resume.npz")
-        if not path.exists():
+        if not self.kept:
             return 0.0
         try:
-            with np.load(path, allow_pickle=False) as state:
-                kept = {
-                    name.removeprefix(WITHIN): state[name]
-                    for name in sorted(state.files)
-                    if name.startswith(WITHIN)
-                }
+            kept = self._arrays(WITHIN)
             if not kept:
                 return 0.0
-            step, seconds = (kept.pop(name, np.array(-1)).item() for name in ("step", "seconds"))
+            step, seconds = (
+                kept.pop(f"{WITHIN}{name}", np.array(-1)).item() for name in ("step", "seconds")
+            )
             model.skip_steps(step, list(kept.values()))
             return float(seconds)
         except Exception as error:
@@ -415,6 +411,12 @@ class Run:
 
     def _path(self, name: str) -> Path:
         return self.directory / name
+
+    def _arrays(self, start: str) -> dict[str, np.ndarray]:
+        """Those of the kept state whose names begin so, in the order of their names."""
+        with np.load(self._path("resume.npz"), allow_pickle=False) as state:
+            names = sorted(name for name in state.files if name.startswith(start))
+            return {name: state[name] for name in names}
 
     def _read_json(self, name: str) -> dict:
         path = self._path(name)
