@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ae
-from keras_ae.runs import Run
+from keras_ae.runs.run_directory import RunDirectory
 
 SHAPE = (6, 5)
 NUM_CLASSES = 3
@@ -370,6 +370,6 @@ def test_a_run_without_a_class_keeps_the_numbers_of_the_others(tmp_path):
     command = "--variant conditional_vae --dataset digits --held-out-class 3 --latent-dim 2"
     command = [*command.split(), "--epochs", "1", "--jit", "off", "--quiet"]
     assert script.main([*command, "--output-dir", str(tmp_path)]) == 0
-    model = Run(next(tmp_path.glob("digits/*"))).load_model()
+    model = RunDirectory(next(tmp_path.glob("digits/*"))).load_model()
     assert model.num_classes == 10 and model.code_shape == (12,)
     assert model.sample(10, seed=0, labels=np.arange(10)).shape == (10, 28, 28)

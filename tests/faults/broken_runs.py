@@ -52,7 +52,7 @@ def called(main, *arguments) -> Ended:
 @contextlib.contextmanager
 def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
     """The epochs that are trained in the block, at the end of one of which it may be stopped."""
-    from keras_ae.runs import Run
+    from keras_ae.runs.run_directory import RunDirectory
 
     keep, counted = Run.keep, []
 
@@ -72,7 +72,7 @@ def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
 @contextlib.contextmanager
 def stopped_within_an_epoch(train) -> Iterator[None]:
     """A training in the block is stopped after its first step."""
-    from keras_ae.runs import Run
+    from keras_ae.runs.run_directory import RunDirectory
     from keras_ae.training import EpochTrainer
 
     def entered(run, model):
