@@ -49,7 +49,7 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
     if image_set.fingerprint != run.request.fingerprint:
         raise ValueError(
             f"the images have changed since {run.directory} was trained on them (fingerprint "
-            f"{image_set.fingerprint}, then {run.request['fingerprint']!r}): train anew"
+            f"{image_set.fingerprint}, then {run.request.fingerprint!r}): train anew"
         )
     return image_set
 
