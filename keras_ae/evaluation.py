@@ -22,11 +22,11 @@ from keras_ae import data
 from keras_ae.checks import one_line
 from keras_ae.comparisons import COMPARISONS, judge
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.progress import StepProgress
 from keras_ae.files import atomic_write as write_beside
 from keras_ae.files import safe_name
-from keras_ae.runs.errors import RunError
+from keras_ae.progress import StepProgress
 from keras_ae.runs.catalog import TrainedRun, labels
+from keras_ae.runs.errors import RunError
 from keras_ae.variants import VARIANTS
 
 PACKAGE = Path(__file__).parent

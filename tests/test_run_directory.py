@@ -44,7 +44,9 @@ def small(kind=keras_ae.Deep, **arguments) -> keras.Model:
     return model
 
 
-def fit(run: RunDirectory, model: keras.Model, epochs: int, first_epoch: int = 0, **keep) -> keras.Model:
+def fit(
+    run: RunDirectory, model: keras.Model, epochs: int, first_epoch: int = 0, **keep
+) -> keras.Model:
     model.fit(
         IMAGES,
         batch_size=4,
@@ -187,7 +189,13 @@ def test_restored_model_has_the_saved_state_bit_for_bit(run, kind):
 
     kept = {}
     with pytest.raises(KeyboardInterrupt):
-        model.fit(IMAGES, batch_size=4, epochs=4, callbacks=[CheckpointCallback(checkpoint(run)), Stop()], verbose=0)
+        model.fit(
+            IMAGES,
+            batch_size=4,
+            epochs=4,
+            callbacks=[CheckpointCallback(checkpoint(run)), Stop()],
+            verbose=0,
+        )
     other = small(kind)
     assert checkpoint(run).restore(other, 4) == 2
     restored = state(other)
@@ -208,9 +216,7 @@ class StopAfter:
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 5, 6, 7, 9])
 @pytest.mark.parametrize("kind", [keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
-def test_training_interrupted_mid_epoch_resumes_bit_for_bit(
-    tmp_path, monkeypatch, kind, calls
-):
+def test_training_interrupted_mid_epoch_resumes_bit_for_bit(tmp_path, monkeypatch, kind, calls):
     # Three steps per epoch, the last one short: two calls between them, one at the end.
     monkeypatch.setattr(kind, "steps_per_call", 1)
 

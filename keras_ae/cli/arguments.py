@@ -99,9 +99,7 @@ def assignment(text: str) -> tuple[str, Any]:
     if not (name.isidentifier() and equals and value):
         raise ValueError(f"--set needs NAME=VALUE; received {text!r}")
     if name in ("latent_dim", "seed", "image_shape"):
-        raise ValueError(
-            f"--set {text}: {name} has an option of its own or follows from the data"
-        )
+        raise ValueError(f"--set {text}: {name} has an option of its own or follows from the data")
     try:
         literal = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
         # As config.json stores it: lists instead of tuples, finite numbers.

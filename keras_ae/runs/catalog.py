@@ -145,7 +145,9 @@ def labels(runs: list[TrainedRun]) -> dict[Path, str]:
 
 
 def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
-    usual = {key: _most_common(getattr(run.request, key) for run in runs) for key in _LABELS if runs}
+    usual = {
+        key: _most_common(getattr(run.request, key) for run in runs) for key in _LABELS if runs
+    }
     named = {}
     for run in runs:
         parts = [run.request.variant]
@@ -217,7 +219,14 @@ def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[
     for kind, words, options in kinds:
         names = [name for name in BAKE_OFF if (name, *kind) not in have]
         if names:
-            command = ["keras-ae", "train", "--variant", *names, *_shared_options(runs[0]), *options]
+            command = [
+                "keras-ae",
+                "train",
+                "--variant",
+                *names,
+                *_shared_options(runs[0]),
+                *options,
+            ]
             missing.append({"what": f"{', '.join(names)}, {words}", "command": shlex.join(command)})
     return missing
 
