@@ -240,7 +240,7 @@ class Evaluation:
         title = "baselines" if held_out is None else f"baselines-without-{held_out}"
         if run is not None:
             parts += [run.request.to_dict(), run.directory / "model.keras"]
-            parts += sources(f"variants.{VARIANTS[run.request['variant']].module}")
+            parts += sources(f"variants.{VARIANTS[run.request.variant].module}")
             title = run.directory.name
         return self._store.path(name, title, digest(*parts))
 
