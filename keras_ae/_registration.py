@@ -8,7 +8,6 @@ imports the class, whose own registration then replaces the stand-in.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
@@ -64,14 +63,18 @@ class _AfterKeras:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "keras":
             return None
-        sys.meta_path.remove(self)  # pyright: ignore[reportArgumentType]
-        spec = importlib.util.find_spec("keras")
+        # Another library may only ask whether there is a Keras: nothing is imported by that.
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, found), None)
         if spec is not None and spec.loader is not None:
-            execute, classes = spec.loader.exec_module, self._classes
+            execute = spec.loader.exec_module
 
             def exec_module(module: Any) -> None:
                 execute(module)
-                _add_stand_ins(classes)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)  # pyright: ignore[reportArgumentType]
+                _add_stand_ins(self._classes)
 
             spec.loader.exec_module = exec_module
         return spec

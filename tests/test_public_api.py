@@ -45,8 +45,17 @@ print(type(model).__name__, model.beta)
 """
 
 
-@pytest.mark.parametrize("order", ["keras_ae, keras", "keras, keras_ae"])
-def test_keras_loads_a_saved_model_in_either_import_order(saved, tmp_path, order):
+@pytest.mark.parametrize(
+    "order",
+    [
+        "keras_ae, keras",
+        "keras, keras_ae",
+        "keras_ae, tensorflow, keras",
+        "keras_ae, importlib.util as util; util.find_spec('keras'); import keras",
+        "keras_ae.layers, keras",
+    ],
+)
+def test_keras_loads_a_saved_model_in_any_import_order(saved, tmp_path, order):
     code = f"import sys; import {order}; model = keras.models.load_model(sys.argv[1])"
     assert (
         run_python(f"{code}; import numpy as np\n{LOADED}", saved, folder=tmp_path) == "VAE 0.5\n"

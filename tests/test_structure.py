@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from keras_ae.evaluation.comparisons import COMPARISONS
 
 import keras_ae
-from keras_ae.evaluation.comparisons import COMPARISONS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,7 +178,7 @@ def cycle(modules: dict[str, str]) -> list[str] | None:
 
 
 def variant_words(source: str) -> list[str]:
-    """Variants named in a program: in its strings, docstrings, help and examples excepted, or as classes."""
+    """Variants that a program names: in strings (not docstrings, help, examples) or as classes."""
     tree = ast.parse(source)
     spared = set()
     for node in ast.walk(tree):
