@@ -586,7 +586,7 @@ def resolved(options, image_set, split, variant, latent_dim, held_out) -> dict:
 
     import keras_ae
     from keras_ae import data
-    from keras_ae.training import checked_batch_size
+    from keras_ae.training.trainer import checked_batch_size
 
     return {
         "request": {

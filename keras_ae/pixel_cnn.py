@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_ae.checks import check_number, check_size, check_sizes
 from keras_ae.layers.noisy import random_words
-from keras_ae.training import checked_batch_size, epoch_order
+from keras_ae.training.trainer import checked_batch_size, epoch_order
 
 BATCH_SIZE = 64
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_ae import VARIANTS, Deep, training
-from keras_ae.training import MemoryFeed, epoch_order, needs_every_batch
+from keras_ae.training.trainer import MemoryFeed, epoch_order, needs_every_batch
 
 SHAPE = (6, 5)
 

@@ -15,7 +15,7 @@ from keras_ae.layers import GaussianBottleneck
 from keras_ae.layers.noisy import standard_normal
 from keras_ae.losses import gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
-from keras_ae.training import num_items
+from keras_ae.training.trainer import num_items
 from keras_ae.variants.base import holds_tensors
 
 DECODINGS_PER_STEP = 4000

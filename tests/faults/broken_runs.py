@@ -73,7 +73,7 @@ def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
 def stopped_within_an_epoch(train) -> Iterator[None]:
     """A training in the block is stopped after its first step."""
     from keras_ae.runs import Run
-    from keras_ae.training import EpochTrainer
+    from keras_ae.training.trainer import EpochTrainer
 
     def entered(run, model):
         train.STOP.number = signal.SIGINT
