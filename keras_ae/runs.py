@@ -33,7 +33,7 @@ import numpy as np
 from keras_ae import plateaus
 from keras_ae.checks import check_unfolded, one_line
 from keras_ae.locks import held
-from keras_ae.model_files import check_model_file, load_model
+from keras_ae.saving.load import check_model_file, load_model
 from keras_ae.variants import VARIANTS
 
 REMEDY = "Use --overwrite with this variant alone to train it anew."

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_choice, check_images, check_size, check_sizes
-from keras_ae.export import export_saved_model
+from keras_ae.saving.export import export_saved_model
 from keras_ae.losses import per_image_bce, per_image_mse
 from keras_ae.training.trainer import EpochTrainer, num_items
 from keras_ae.variants.latents import LatentTools

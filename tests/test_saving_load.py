@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_ae
-from keras_ae.model_files import check_model_file, load_model
+from keras_ae.saving.load import check_model_file, load_model
 from keras_ae.variants import VARIANTS
 
 
