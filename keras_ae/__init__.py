@@ -13,7 +13,7 @@ from keras_ae.layers import (
     VectorQuantizer,
 )
 from keras_ae.losses import bernoulli_kl, entropy_floor, gaussian_kl, per_image_bce
-from keras_ae.pixel_cnn import PixelCNN
+from keras_ae.priors.pixel_cnn import PixelCNN
 from keras_ae.regularizers import KLDivergenceRegularizer
 from keras_ae.transfer import pretrained_classifier
 from keras_ae.variants import VARIANTS

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from keras_ae.pixel_cnn import PixelCNN, chosen, gated, uniform
+from keras_ae.priors.pixel_cnn import PixelCNN, chosen, gated, uniform
 
 
 def random_prior(map_shape=(3, 4), num_embeddings=5, seed=1, **arguments):

@@ -13,7 +13,7 @@ from keras_ae.checks import check_filters, check_size, check_sizes
 from keras_ae.layers import CodebookQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.networks import halved_sizes, strided_decoder, strided_encoder
-from keras_ae.pixel_cnn import PixelCNN
+from keras_ae.priors.pixel_cnn import PixelCNN
 from keras_ae.variants.base import Autoencoder
 
 
