@@ -1,187 +1,118 @@
-"""The fast path of `fit`: whole stretches of an epoch in one compiled call.
+"""`keras.Model` whose `fit` runs many training steps in one compiled call.
 
-The nets are small, so what a framework does between two steps decides the speed. Images given as
-an array stay in memory as one tensor; an epoch is a permutation of their indices, keyed by
-(seed, epoch); up to `steps_per_call` steps run inside one compiled loop. Keras's own `fit` drives
-it, so callbacks, validation and histories are the ordinary ones.
+The networks are small, so the time a framework spends between two steps matters. Images given as
+an array stay in memory as one tensor; an epoch is a permutation of their indices that depends on
+(seed, epoch); up to `_steps_per_call` steps run in one compiled loop. Keras's own `fit` drives it,
+so callbacks, validation and histories work as usual.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_images
+from keras_ae.training.arguments import (
+    BATCH_SIZE,
+    check_batch_size,
+    check_sample_weight,
+    is_array,
+    num_items,
+    prepend_callbacks,
+    split_validation,
+)
+from keras_ae.training.feed import EpochClock, MemoryFeed, needs_every_batch
 
-BATCH_SIZE = 256
-WORK_OF_A_CALL = 2**36  # weights x images: dense nets take a second or two of two CPU cores
-
-
-def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
-    """The order of the images in one epoch: a permutation, the same for the same (seed, epoch)."""
-    return tf.random.experimental.stateless_shuffle(
-        tf.range(num_images), seed=[seed % 2**31, epoch]
-    )
-
-
-class MemoryFeed:
-    """Images in memory and the position within an epoch over them, in steps.
-
-    `position` is what was done, `asked` what Keras has asked for: less, where an epoch goes on.
-
-    Args:
-        images: Inputs, `(N, ...)`, or a nest of such arrays.
-        targets: Targets of the same shape, or None where they are the inputs.
-        sample_weight: Shape `(N,)`, or None.
-        batch_size: Images a step; the last step of an epoch takes what is left.
-        seed: Key of the epochs' orders; None for the stored order.
-    """
-
-    def __init__(self, images, targets, sample_weight, batch_size: int, seed: int | None):
-        targets = None if targets is images else targets
-        self.data = tuple(
-            None if part is None else tf.nest.map_structure(tf.convert_to_tensor, part)
-            for part in (images, targets, sample_weight)
-        )
-        self.num_images = num_items(images)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.num_full = self.num_images // batch_size
-        self.num_steps = -(-self.num_images // batch_size)
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Starts an epoch."""
-        if self.seed is None:
-            order = tf.range(self.num_images)
-        else:
-            order = epoch_order(self.num_images, self.seed, epoch)
-        cut = self.num_full * self.batch_size
-        self.batches = tf.reshape(order[:cut], (self.num_full, self.batch_size))
-        self.last_batch = order[cut:]
-        self.position = self.asked = 0
-
-    def placeholder(self) -> tf.data.Dataset:
-        """What Keras is given to count steps with; the steps read `data` themselves."""
-        return tf.data.Dataset.from_tensors(0).repeat()
+# Weights x images per compiled call: a second or two for dense networks on two CPU cores.
+MAX_WORK_PER_CALL = 2**36
 
 
-class Traced:
-    """Functions by the steps they take; in an object, lest an export tracks them with the model."""
+class FunctionCache:
+    """Compiled functions by `steps_per_execution`, wrapped so that export() does not track them."""
 
     def __init__(self):
-        self.functions = {}
-
-
-class EpochClock(keras.callbacks.Callback):
-    """Tells the feed which epoch begins, also where a callback moved the first one."""
-
-    def __init__(self, feed: MemoryFeed):
-        super().__init__()
-        self.feed = feed
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.feed.begin(epoch)
-
-
-def needs_every_batch(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback wants to be called after each batch rather than each stretch.
-
-    One can say that it does not, by an attribute `every_batch` of False.
-    """
-    kind = type(callback)
-    if not getattr(callback, "every_batch", True):
-        return False
-    if getattr(callback, "save_freq", None) == "epoch":
-        return False
-    if getattr(callback, "update_freq", None) == "epoch" and not getattr(
-        callback, "_should_trace", False
-    ):
-        return False
-    if kind.__module__.startswith("keras.") and kind.__name__ in {
-        "ProgbarLogger",
-        "TerminateOnNaN",
-    }:
-        return False
-    base = keras.callbacks.Callback
-    hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-    return any(
-        getattr(callback, hook, None) is not None
-        and getattr(getattr(callback, hook), "__func__", None) is not getattr(base, hook)
-        for hook in hooks
-    )
-
-
-def is_array(x) -> bool:
-    """Whether the inputs are in memory: an array, or a dict of arrays."""
-    if isinstance(x, dict):
-        return any(map(is_array, x.values()))
-    return isinstance(x, (np.ndarray, tf.Tensor, list)) or hasattr(x, "__array__")
-
-
-def num_items(inputs) -> int:
-    """The length of an array, or of the arrays in a nest."""
-    return len(tf.nest.flatten(inputs)[0])
+        self.functions: dict[int, tuple] = {}
 
 
 class EpochTrainer(keras.Model):
-    """A `keras.Model` whose `fit` runs on the fast path where it can.
+    """`keras.Model` with multi-step execution: `fit` runs many steps in one compiled call.
 
-    It can when the images come as an array, outside `tf.distribute` and eager mode. The steps are
-    `train_step`'s either way and in the same order. A subclass has `image_shape`,
-    `check_inputs(inputs)` and `images_of(inputs)`.
+    That is possible where the images are an array, outside `tf.distribute` and eager execution;
+    elsewhere Keras's own loop runs. The steps are those of `train_step` in both cases, in the same
+    order. A subclass defines `image_shape`, `_check_inputs(inputs)` and `_images_of(inputs)`.
+
+    Args:
+        seed: Seed of the shuffling: a whole number, or None for a random one.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`.
     """
 
-    pixel_range = (0.0, 1.0)
-    fixed_epochs = False  # whether a training must not end before its last epoch
-    xla_on_cpu = True  # whether "auto" compiles with XLA where there is no GPU
-    steps_per_call = 256  # at most, in one compiled loop, for whose end Ctrl-C has to wait
+    image_shape: tuple[int, ...]
+    fixed_epochs = False
+    """Whether a training must not end before its last epoch (as early stopping would)."""
 
-    def __init__(self, seed: int | None = None, **kwargs):
+    _xla_on_cpu = True  # whether jit_compile="auto" means XLA where there is no GPU
+    _steps_per_call = 256  # maximum of one compiled call, which Ctrl-C cannot interrupt
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.seed = seed
-        self.shuffle_seed = random.randrange(2**31) if seed is None else seed
-        self._feed = None
-        self.reset_functions()
+        self._shuffle_seed = random.randrange(2**31) if seed is None else seed
+        self._feed: MemoryFeed | None = None
+        self._reset_functions()
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """The lowest and the highest pixel value that an image may have."""
+        return (0.0, 1.0)
+
+    def _check_inputs(self, inputs: Any) -> Any:
+        """Inputs in memory, ready for the model; ValueError where they cannot be used."""
+        return check_images(inputs, self.image_shape, pixel_range=self.pixel_range)
+
+    def _images_of(self, inputs: Any) -> Any:
+        """The images among the model's inputs."""
+        return inputs
 
     # ---- compile ----
 
     def compile(
         self,
-        optimizer=None,
-        loss=None,
+        optimizer: str | dict | keras.optimizers.Optimizer | None = None,
+        loss: None = None,
         *,
-        metrics=None,
-        weighted_metrics=None,
+        metrics: Sequence | dict | None = None,
+        weighted_metrics: Sequence | dict | None = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`; without arguments, the bake-off's Adam at 1e-3.
+        """Configure the training, as `keras.Model.compile`. All arguments have defaults.
 
         Args:
-            optimizer: Name or instance.
-            loss: Must be None: a variant brings its own loss.
+            optimizer: Name or instance; default Adam with learning rate 1e-3.
+            loss: Must be None: an autoencoder defines its own loss.
             metrics: Further metrics of `(images, reconstructions)`.
-            weighted_metrics: Likewise, weighted by `sample_weight`.
-            run_eagerly: As in Keras; switches the fast path off.
-            steps_per_execution: As in Keras.
-            jit_compile: "auto" compiles the training loop with XLA, on a CPU only where that is
-                faster (`xla_on_cpu`: it is not for convolutions, by 30 times); True also
-                evaluation and prediction; False nothing.
+            weighted_metrics: The same, weighted by `sample_weight`.
+            run_eagerly: As in Keras; turns multi-step execution off.
+            steps_per_execution: As in Keras; the default lets `fit` choose.
+            jit_compile: "auto" compiles the training loop with XLA (on a CPU only the dense and
+                recurrent models: convolutions are about 30 times slower there); True also
+                compiles evaluation and prediction; False nothing.
+            **kwargs: As in `keras.Model.compile`.
 
         Raises:
             ValueError: a loss is given.
         """
         if loss is not None:
             raise ValueError(
-                f"An autoencoder brings its own loss; received loss={loss!r}. Leave it out, and "
-                "pass further measures as metrics=[...]."
+                f"An autoencoder defines its own loss; received loss={loss!r}. Leave it out, and "
+                "pass other measures as metrics=[...]."
             )
         self._requested_jit_compile = jit_compile
         super().compile(
@@ -193,7 +124,7 @@ class EpochTrainer(keras.Model):
             jit_compile=jit_compile,
             **kwargs,
         )
-        self.reset_functions()
+        self._reset_functions()
 
     def get_compile_config(self) -> dict:
         config = super().get_compile_config()
@@ -205,121 +136,137 @@ class EpochTrainer(keras.Model):
         config = keras.saving.deserialize_keras_object(config)
         config.pop("loss_weights", None)
         self.compile(**config)
-        self.build_optimizers()
+        self._build_optimizers()
 
-    @property
-    def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """All that training steps with; what a run keeps, besides the weights."""
-        return [self.optimizer]
-
-    def build_optimizers(self) -> None:
-        """Makes the optimizers' variables, so that a saved state finds them."""
-        self.optimizer.build(self.trainable_variables)
-
-    def own_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
-        """What a variant adds to the callbacks of every `fit`."""
+    def _default_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
+        """Callbacks that a variant adds to every `fit`."""
         return []
 
-    def reset_functions(self) -> None:
-        """Forgets every traced function: what a change of optimizer or `trainable` needs."""
+    def _reset_functions(self) -> None:
+        """Discard all compiled functions, after a change of the optimizer or of `trainable`."""
         self.train_function = self.test_function = self.predict_function = None
-        self._traced = Traced()
-        self._stretch = self._single = None
+        self._function_cache = FunctionCache()
+        self._multi_step: Callable | None = None
+        self._single_step: Callable | None = None
 
-    def resume_at(self, epoch: int, epochs: int, within: bool = False) -> None:
-        """Readies a fresh model for a state that was saved after `epoch` of `epochs` epochs.
+    # ---- resuming: see keras_ae.training.resume ----
 
-        Args:
-            within: Whether it was saved within the next epoch, not before it.
-        """
-        self.build_optimizers()
+    def _get_optimizers(self) -> list[keras.optimizers.Optimizer]:
+        # No property: Keras saves what properties return, under their names.
+        return [self.optimizer]
+
+    def _build_optimizers(self) -> None:
+        self.optimizer.build(self.trainable_variables)
+
+    def _prepare_resume(self, completed_epochs: int, epochs: int, mid_epoch: bool = False) -> None:
+        self._build_optimizers()
 
     @property
-    def steps_done(self) -> int | None:
-        """Steps of the epoch under way; None outside the fast path and at an epoch's end."""
+    def _steps_done(self) -> int | None:
         feed = self._feed
-        return feed.position if feed and 0 < feed.position < feed.num_steps else None
+        return feed.completed if feed and 0 < feed.completed < feed.num_steps else None
 
-    def skip_steps(self, num_steps: int, metrics: list[np.ndarray]) -> None:
-        """Goes on within the epoch that has just begun, on the fast path.
-
-        Args:
-            num_steps: Steps that were done in it, `steps_done` of then.
-            metrics: Values of `metrics_variables` then.
-
-        Raises:
-            ValueError: it has no such step, or other metrics.
-        """
-        steps = range(1, self._feed.num_steps if self._feed else 0)
-        if not isinstance(num_steps, int) or num_steps not in steps:
-            raise ValueError(f"there is no step {num_steps} to go on from")
+    def _skip_steps(self, num_steps: int, metrics: list[np.ndarray]) -> None:
+        feed = self._feed
+        steps = range(1, feed.num_steps if feed else 0)
+        if feed is None or not isinstance(num_steps, int) or num_steps not in steps:
+            raise ValueError(f"the epoch has no step {num_steps} to resume at")
         shapes = [tuple(variable.shape) for variable in self.metrics_variables]
         if [np.shape(value) for value in metrics] != shapes:
-            raise ValueError("its metrics are those of another network")
+            raise ValueError("its metrics are those of another model")
         for variable, value in zip(self.metrics_variables, metrics, strict=True):
             variable.assign(value)
-        self._feed.position = num_steps
+        feed.completed = num_steps
 
     # ---- fit and evaluate ----
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         epochs: int = 1,
-        verbose="auto",
-        callbacks=None,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
         validation_split: float = 0.0,
-        validation_data=None,
+        validation_data: Any = None,
         shuffle: bool = True,
-        class_weight=None,
-        sample_weight=None,
+        class_weight: None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
-        steps_per_epoch=None,
-        **kwargs,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`, on images alone: `fit(x)`, `fit(x, x)` or `fit(tf_dataset)`.
+        """Train on images, as `keras.Model.fit`: `fit(x)`, `fit(x, x)` or `fit(tf_dataset)`.
 
         Args:
-            x: Images in [0, 1], `(N, *image_shape)`, or a `tf.data.Dataset` of batches of images,
-                `(images, targets)` or `(images, targets, weights)`.
-            y: Target images, of the shape of `x`; None for `x` itself.
-            batch_size: Default 256, or all images where there are fewer.
-            shuffle: A new order each epoch, keyed by (seed, epoch); of arrays only. A `fit` that
-                begins at epoch 0 again repeats the orders: go on with `initial_epoch`.
+            x: Images with pixels in `pixel_range`, `(N, *image_shape)`, or a `tf.data.Dataset` of
+                batches of images, `(images, targets)` or `(images, targets, weights)`.
+            y: Target images, same shape as `x`; None for `x` itself.
+            batch_size: Images per step; default 256, or all images where there are fewer.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in Keras.
+            validation_split, validation_data, validation_steps, validation_freq: As in Keras.
+            validation_batch_size: Images per step of the validation; default 256.
+            shuffle: Whether each epoch has a new order, which depends on (seed, epoch); of arrays
+                only. A second `fit` that begins at epoch 0 repeats the orders; continue with
+                `initial_epoch`.
+            class_weight: Must be None; use `sample_weight`.
             sample_weight: Weight of each image's reconstruction loss, `(N,)`. Latent losses are
-                statistics of a batch and are not weighted, as with any loss a layer adds.
+                statistics of a batch and are not weighted, like any loss that a layer adds.
+
+        Returns:
+            The history, as in Keras.
 
         Raises:
-            ValueError: images that are not usable (see `check_images`), a class_weight, or a
-                batch_size beyond the number of images.
+            ValueError: images that cannot be used (see `check_images`), a class_weight, or a
+                batch_size larger than the number of images.
         """
         if class_weight is not None:
             raise ValueError(
-                "class_weight needs class labels, and an autoencoder is fitted to images; use "
+                "class_weight needs class labels, but an autoencoder is trained on images; use "
                 f"sample_weight instead. Received class_weight={class_weight!r}."
             )
         self._assert_compile_called("fit")
-        callbacks = joined(self.own_callbacks(epochs), callbacks)
-        arguments = dict(epochs=epochs, verbose=verbose, initial_epoch=initial_epoch, **kwargs)
+        try:
+            return self._fit(
+                x, y, batch_size, epochs, callbacks, validation_split, validation_data, shuffle,
+                sample_weight, steps_per_epoch,
+                {
+                    "epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch,
+                    "validation_steps": validation_steps, "validation_freq": validation_freq,
+                    "validation_batch_size": validation_batch_size,
+                },
+            )  # fmt: skip
+        finally:
+            self._end_fit()
+
+    def _end_fit(self) -> None:
+        """Called after every `fit`, also after one that failed."""
+
+    def _fit(
+        self, x, y, batch_size, epochs, callbacks, validation_split, validation_data, shuffle,
+        sample_weight, steps_per_epoch, arguments: dict[str, Any],
+    ) -> keras.callbacks.History:  # fmt: skip
+        callbacks = prepend_callbacks(self._default_callbacks(epochs), callbacks)
         if not is_array(x):
-            x = self._checked_dataset(x)
+            x = self._check_dataset(x)
             return super().fit(
                 x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
-                validation_data=self._checked_validation(validation_data), shuffle=False,
+                validation_data=self._check_validation(validation_data), shuffle=False,
                 sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
             )  # fmt: skip
-        x, y, sample_weight = self._checked(x, y, sample_weight)
+        x, y, sample_weight = self._check_arrays(x, y, sample_weight)
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = split_tail(
+            (x, y, sample_weight), validation_data = split_validation(
                 (x, y, sample_weight), validation_split
             )
         else:
-            validation_data = self._checked_validation(validation_data)
-        batch_size = checked_batch_size(batch_size, num_items(x))
+            validation_data = self._check_validation(validation_data)
+        batch_size = check_batch_size(batch_size, num_items(x))
         arguments["validation_data"] = validation_data
-        arguments.setdefault("validation_batch_size", BATCH_SIZE)
+        arguments["validation_batch_size"] = arguments["validation_batch_size"] or BATCH_SIZE
         if (
             self.run_eagerly
             or steps_per_epoch is not None
@@ -331,18 +278,20 @@ class EpochTrainer(keras.Model):
                 sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
             )  # fmt: skip
         return self._fit_from_memory(
-            MemoryFeed(x, y, sample_weight, batch_size, self.shuffle_seed if shuffle else None),
+            MemoryFeed(x, y, sample_weight, batch_size, self._shuffle_seed if shuffle else None),
             callbacks,
             arguments,
         )
 
-    def _fit_from_memory(self, feed: MemoryFeed, callbacks, arguments) -> keras.callbacks.History:
+    def _fit_from_memory(
+        self, feed: MemoryFeed, callbacks: Any, arguments: dict[str, Any]
+    ) -> keras.callbacks.History:
         every_batch = any(map(needs_every_batch, getattr(callbacks, "callbacks", callbacks)))
-        callbacks = joined([EpochClock(feed)], callbacks)
+        callbacks = prepend_callbacks([EpochClock(feed)], callbacks)
         compiled_steps = self.steps_per_execution
         if compiled_steps == 1 and not every_batch:
             work = max(1, self.count_params()) * feed.batch_size
-            most = min(feed.num_steps, self.steps_per_call, WORK_OF_A_CALL // work)
+            most = min(feed.num_steps, self._steps_per_call, MAX_WORK_PER_CALL // work)
             self._use_steps_per_execution(max(1, most))
         self._feed, self.train_function = feed, None
         try:
@@ -358,55 +307,87 @@ class EpochTrainer(keras.Model):
             self._use_steps_per_execution(compiled_steps)
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
-    ):
-        """As `keras.Model.evaluate`, on images alone. The default batch_size is 256."""
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The losses and metrics on images, as `keras.Model.evaluate`.
+
+        Args:
+            x, y, sample_weight: As in `fit`.
+            batch_size: Images per step; default 256.
+            verbose, steps, callbacks, return_dict: As in Keras.
+
+        Returns:
+            A dict by name with `return_dict=True`; otherwise as in Keras.
+
+        Raises:
+            ValueError: images that cannot be used.
+        """
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked those
             if is_array(x):
-                x, y, sample_weight = self._checked(x, y, sample_weight)
+                x, y, sample_weight = self._check_arrays(x, y, sample_weight)
                 batch_size = batch_size or BATCH_SIZE
             else:
-                x = self._checked_dataset(x)
-        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+                x = self._check_dataset(x)
+        return super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
+        )
 
-    def predict(self, x, *args, **kwargs):
-        """As `keras.Model.predict`: reconstructions. Arrays are looked at first, as in `fit`."""
-        return super().predict(self.check_inputs(x) if is_array(x) else x, *args, **kwargs)
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Reconstructions of images, as `keras.Model.predict`. Arrays are checked as in `fit`."""
+        x = self._check_inputs(x) if is_array(x) else x
+        return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
             return super().make_train_function(force)
-        if force or self._stretch is None:
+        if force or self._multi_step is None:
             jit = self._requested_jit_compile
             if jit == "auto":
-                jit = self.xla_on_cpu or bool(tf.config.list_physical_devices("GPU"))
-            self._stretch = tf.function(self._run_stretch, autograph=False, jit_compile=jit)
-            # The short last batch runs once an epoch: tracing it is worth it, XLA is not.
-            self._single = tf.function(self._run_batch, autograph=False)
+                jit = self._xla_on_cpu or bool(tf.config.list_physical_devices("GPU"))
+            self._multi_step = tf.function(self._run_steps, autograph=False, jit_compile=jit)
+            # The short last batch runs once an epoch: worth tracing, but not compiling with XLA.
+            self._single_step = tf.function(self._run_step, autograph=False)
         self.train_function = self._train_from_memory
         return self.train_function
 
-    def _train_from_memory(self, _) -> dict:
-        """Runs the next `steps_per_execution` steps of the epoch; returns the metrics so far."""
+    def _train_from_memory(self, _: Any) -> dict:
+        """Run the next `steps_per_execution` steps of the epoch; returns the metrics so far."""
         feed = self._feed
-        start, stop = feed.position, min(feed.asked + self.steps_per_execution, feed.num_steps)
-        feed.asked = stop
+        start = feed.completed
+        stop = min(feed.requested + self.steps_per_execution, feed.num_steps)
+        feed.requested = stop
         if start < min(stop, feed.num_full):
             last = min(stop, feed.num_full)
-            self._stretch(feed.data, feed.batches, tf.constant(start), tf.constant(last))
+            self._multi_step(feed.data, feed.batches, tf.constant(start), tf.constant(last))
         if start < stop == feed.num_steps > feed.num_full:
-            self._single(feed.data, feed.last_batch)
-        feed.position = max(start, stop)
+            self._single_step(feed.data, feed.last_batch)
+        feed.completed = max(start, stop)
         return self.get_metrics_result()
 
-    def _run_stretch(self, data, batches, start, stop):
+    def _run_steps(self, data, batches, start, stop):
         def body(step):
-            self._run_batch(data, batches[step])
+            self._run_step(data, batches[step])
             return (step + 1,)
 
         tf.while_loop(lambda step: step < stop, body, (start,), parallel_iterations=1)
 
-    def _run_batch(self, data, indices):
+    def _run_step(self, data, indices):
         self.train_step(
             tuple(
                 None
@@ -417,21 +398,21 @@ class EpochTrainer(keras.Model):
         )
 
     def _use_steps_per_execution(self, num_steps: int) -> None:
-        # Keras bakes this number into the functions it traces: each value keeps its own.
-        traced = self._traced.functions
-        traced[self.steps_per_execution] = (self.test_function, self.predict_function)
-        self.test_function, self.predict_function = traced.get(num_steps, (None, None))
+        # Keras compiles this number into its functions: each value keeps its own.
+        cache = self._function_cache.functions
+        cache[self.steps_per_execution] = (self.test_function, self.predict_function)
+        self.test_function, self.predict_function = cache.get(num_steps, (None, None))
         self.steps_per_execution = num_steps
 
     # ---- arguments ----
 
-    def _checked(self, x, y, sample_weight):
+    def _check_arrays(self, x: Any, y: Any, sample_weight: Any) -> tuple:
         # Keras drops a sample_weight that comes without targets.
         same = y is x or (y is None and sample_weight is not None)
-        x = self.check_inputs(x)
+        x = self._check_inputs(x)
         num_images = num_items(x)
         if same:
-            y = self.images_of(x)
+            y = self._images_of(x)
         elif y is not None:
             if np.ndim(y) == 1:
                 raise ValueError(
@@ -440,25 +421,34 @@ class EpochTrainer(keras.Model):
                 )
             y = check_images(y, self.image_shape, name="targets", pixel_range=self.pixel_range)
             if len(y) != num_images:
-                raise ValueError(f"Received {num_images} images but {len(y)} targets.")
-        return x, y, checked_weight(sample_weight, num_images)
+                raise ValueError(
+                    f"targets must be as many as the images; received {num_images} images and "
+                    f"{len(y)} targets."
+                )
+        return x, y, check_sample_weight(sample_weight, num_images)
 
-    def _checked_validation(self, data):
+    def _check_validation(self, data: Any) -> Any:
         if data is None:
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if is_array(x):
-            return self._checked(x, y, sample_weight)
-        x = self._checked_dataset(x)
+            return self._check_arrays(x, y, sample_weight)
+        x = self._check_dataset(x)
         return (x, y, sample_weight) if isinstance(data, tuple) else x
 
-    def _checked_dataset(self, x):
-        """Looks at a dataset's first batch: 0..255 would train without an error, to nonsense."""
+    def _check_dataset(self, x: Any) -> Any:
+        """Check a dataset's first batch: pixels in 0..255 would train to nonsense."""
         if x is None:
-            raise ValueError("There are no images to work on; received x=None.")
+            raise ValueError("x must be images or a tf.data.Dataset of them; received x=None.")
         if isinstance(x, tf.data.Dataset):
             for batch in x.take(1):
                 images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                if not tf.is_tensor(images):
+                    keys = f" with the keys {', '.join(images)}" if isinstance(images, dict) else ""
+                    raise ValueError(
+                        "A dataset's batches must be images or (images, targets); received a "
+                        f"{type(images).__name__}{keys}. Map the dataset to its images alone."
+                    )
                 check_images(
                     images.numpy(),
                     self.image_shape,
@@ -472,56 +462,3 @@ class EpochTrainer(keras.Model):
                         "to its images alone."
                     )
         return x
-
-
-def checked_batch_size(batch_size: int | None, num_images: int) -> int:
-    if batch_size is None:
-        return min(BATCH_SIZE, num_images)
-    if not 1 <= batch_size <= num_images:
-        raise ValueError(
-            f"batch_size must lie between 1 and the number of images; received "
-            f"batch_size={batch_size} with {num_images} images."
-        )
-    return int(batch_size)
-
-
-def checked_weight(sample_weight, num_images: int) -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    sample_weight = np.asarray(sample_weight, dtype=np.float32)
-    if sample_weight.shape != (num_images,) or not np.isfinite(sample_weight).all():
-        raise ValueError(
-            f"sample_weight must have the shape ({num_images},), a finite weight an image; "
-            f"received {sample_weight.shape}."
-        )
-    return sample_weight
-
-
-def joined(own: list, callbacks):
-    """The callbacks of a `fit` with some of our own before them, in a list or a CallbackList."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        for callback in own:
-            callbacks.append(callback)
-        return callbacks
-    given = callbacks if isinstance(callbacks, Iterable) else [callbacks]
-    return [*own, *(callback for callback in given if callback is not None)]
-
-
-def split_tail(arrays, fraction: float):
-    """Splits off the last `fraction` of each array, as Keras's `validation_split` does."""
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"validation_split must lie between 0 and 1; received {fraction!r}.")
-    num_images = num_items(arrays[0])
-    num = int(np.floor(num_images * (1.0 - fraction)))
-    if num == 0 or num == num_images:
-        raise ValueError(
-            f"validation_split={fraction} of {num_images} images leaves an empty part."
-        )
-
-    def part(where: slice):
-        return tuple(
-            None if array is None else tf.nest.map_structure(lambda each: each[where], array)
-            for array in arrays
-        )
-
-    return part(slice(None, num)), part(slice(num, None))
