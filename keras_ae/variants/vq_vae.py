@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_size
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.variants.dense import DenseAutoencoder
 
@@ -18,7 +18,7 @@ class VQVAE(DenseAutoencoder):
     After van den Oord et al. (arXiv 1711.00937), with a codebook of scalars for each dimension as
     in the bake-off. With `embedding_dim` > 1 the code is cut into `latent_dim / embedding_dim`
     vectors, which share one codebook of `num_embeddings` vectors, as in the paper; vectors that
-    100 training steps did not use are revived (see `CodebookQuantizer`).
+    100 training steps did not use are revived (see `VectorQuantizer`).
 
     Logs `perplexity` and `codebook_usage` (see `CodebookUsage`). The prior is uniform over the
     codebook, as published.
@@ -53,9 +53,9 @@ class VQVAE(DenseAutoencoder):
             )
         quantizer = {"seed": seed, "dtype": "float32", "name": "bottleneck"}
         if embedding_dim == 1:
-            bottleneck = VectorQuantizer(num_embeddings, commitment_cost, **quantizer)
+            bottleneck = ScalarQuantizer(num_embeddings, commitment_cost, **quantizer)
         else:
-            bottleneck = CodebookQuantizer(
+            bottleneck = VectorQuantizer(
                 num_embeddings, embedding_dim, commitment_cost, revive_after=100, **quantizer
             )
         super().__init__(image_shape, latent_dim, bottleneck=bottleneck, seed=seed, **network)
@@ -65,7 +65,7 @@ class VQVAE(DenseAutoencoder):
 
     def finish(self) -> None:
         # Here, since Keras takes no further state once a model is built.
-        shared = isinstance(self.bottleneck, CodebookQuantizer)
+        shared = isinstance(self.bottleneck, VectorQuantizer)
         num_codebooks = 1 if shared else self.latent_dim
         self.usage = CodebookUsage(num_codebooks, self.bottleneck.num_embeddings)
         super().finish()
