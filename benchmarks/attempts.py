@@ -1,10 +1,9 @@
-"""What was tried to train faster, against the deep net as it is.
+"""Attempts to train faster, compared with the current `deep`.
 
     python -m benchmarks.attempts            (or: make bench)
 
-Each attempt and the plain deep net run by turns, each in a process of its own. A ratio above 1
-means that the attempt trains that much faster, in images a second. Writes its part of
-`benchmarks/results.md`.
+Each attempt and the current `deep` run alternately, each in its own process. A ratio above 1 means
+that the attempt trains more images/s. Writes its section of `benchmarks/results.md`.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from benchmarks.training import DEEP, NUM_IMAGES, spread
 from benchmarks.worker import Worker
 
 NUM_SEEDS = 4
-# What was tried; its contender; how many times the deep net's images an epoch of it trains.
+# Label; contender; how many times as many images as `deep` it trains per epoch.
 ATTEMPTS = [
     ("bfloat16 matrix products", {**DEEP, "dtype": "mixed_bfloat16"}, 1),
     (
-        "hidden layers of 352 and 128 units, multiples of 32",
+        "hidden layers of 352 and 128 units (multiples of 32)",
         {**DEEP, "hidden_units": (352, 128)},
         1,
     ),
@@ -39,10 +38,10 @@ ATTEMPTS = [
         {**DEEP, "xla_flags": "--xla_cpu_prefer_vector_width=512"},
         1,
     ),
-    ("XLA without its library of products", {**DEEP, "xla_flags": "--xla_cpu_use_onednn=false"}, 1),
+    ("XLA without oneDNN matrix products", {**DEEP, "xla_flags": "--xla_cpu_use_onednn=false"}, 1),
     ("no XLA", {**DEEP, "jit_compile": False}, 1),
     (
-        f"{NUM_SEEDS} seeds in one program, batched products",
+        f"{NUM_SEEDS} seeds in one program, batched matrix products",
         {"contender": "several_seeds", "num_seeds": NUM_SEEDS},
         NUM_SEEDS,
     ),
@@ -50,7 +49,7 @@ ATTEMPTS = [
 
 
 def gains(attempt: dict, times_images: int, rounds: int) -> list[float]:
-    """Images a second of an attempt over those of the deep net, round by round."""
+    """Images/s of an attempt divided by those of `deep`, one value per round."""
     with Worker(dict(DEEP)) as plain, Worker(dict(attempt)) as tried:
         return [
             times_images * plain.epoch()["seconds"] / tried.epoch()["seconds"]
@@ -58,8 +57,8 @@ def gains(attempt: dict, times_images: int, rounds: int) -> list[float]:
         ]
 
 
-def gains_side_by_side(rounds: int) -> list[float]:
-    """Two trainings at once, a thread each, against one with both."""
+def gains_of_parallel_runs(rounds: int) -> list[float]:
+    """Two parallel trainings with one thread each, compared with one with both threads."""
     single = {**DEEP, "num_threads": 1}
     values = []
     with (
@@ -93,13 +92,13 @@ def main() -> None:
                 report(words, gains(attempt, times_images, options.rounds))
             except RuntimeError as error:  # a flag that this version does not know
                 rows.append([words, f"did not run: {error}"])
-        report("two runs side by side, a thread each", gains_side_by_side(options.rounds))
+        report("two runs in parallel, one thread each", gains_of_parallel_runs(options.rounds))
     text = (
-        f"{machine()} The deep net, {NUM_IMAGES:,} images ({what}); {options.rounds} rounds by "
-        "turns, min / median / max. Above 1: more images a second than the deep net as it is.\n\n"
-        + table(["tried", "gain"], rows)
+        f"{machine()} `deep`, {NUM_IMAGES:,} images ({what}); {options.rounds} rounds, running "
+        "alternately; min / median / max. Above 1: more images/s than the current `deep`.\n\n"
+        + table(["attempt", "ratio"], rows)
     )
-    put_section(options.output, "What was tried", text)
+    put_section(options.output, "Attempts", text)
 
 
 if __name__ == "__main__":

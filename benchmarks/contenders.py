@@ -1,8 +1,8 @@
-"""What is timed: each function prepares a training and returns one that runs some epochs of it.
+"""Programs to time: each function prepares a training and returns a function that runs it.
 
-All train the 20-d deep net (784-341-113-20 and back) with Adam 1e-3 and batch 256 on the same
-images, unless its name says otherwise. A contender runs in a process of its own (`worker.py`), so
-that PyTorch and TensorFlow do not share threads.
+All train the 20-D `deep` network (784-341-113-20 and back) with Adam 1e-3 and batch size 256 on
+the same images, unless the name says otherwise. Each contender runs in its own process
+(`worker.py`), so that PyTorch and TensorFlow do not share threads.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Callable
 import numpy as np
 
 BATCH_SIZE = 256
-NUM_EPOCHS = 2  # in one call, so that what a fit does once is spread as in use
+NUM_EPOCHS = 2  # per call, so that the fixed cost of a `fit` call is shared
 HIDDEN_UNITS = (341, 113)
 
 
 def images(num_images: int = 55_000) -> np.ndarray:
-    """The images that `prepare_images` has put aside, repeated to `num_images`."""
+    """The images saved by `prepare_images`, repeated to `num_images`."""
     stored = np.load(os.environ["BENCHMARK_IMAGES"])
     return stored[np.resize(np.arange(len(stored)), num_images)]
 
 
 def prepare_images(path: str) -> str:
-    """Writes MNIST's training images to `path`, or noise as sparse where MNIST is not prepared.
+    """Save MNIST's training images to `path`, or equally sparse noise if MNIST is not prepared.
 
-    Contenders read them from there, so that a PyTorch process need not load TensorFlow. Returns
-    what they are, in words.
+    Contenders read them from there, so that PyTorch processes do not load TensorFlow. Returns a
+    description of the images.
     """
     from keras_ae import data
 
@@ -47,7 +47,7 @@ def prepare_images(path: str) -> str:
 
 
 def variant(name: str, **options) -> Callable[[], None]:
-    """A user's own lines: build, compile, fit on an array."""
+    """What a user writes: build, compile, fit on an array."""
     os.environ["XLA_FLAGS"] = options.pop("xla_flags", "")  # read when TensorFlow starts
     import keras
     import tensorflow as tf
@@ -74,7 +74,7 @@ def variant(name: str, **options) -> Callable[[], None]:
 
     def run() -> None:
         nonlocal epoch
-        # `stacked` divides the epochs of one fit among its stages: it is not timed here.
+        # Not for `stacked`, which shares the epochs of one `fit` among its stages.
         model.fit(
             x,
             batch_size=batch_size,
@@ -90,7 +90,7 @@ def variant(name: str, **options) -> Callable[[], None]:
 
 
 def train_script(name: str = "deep") -> Callable[[], None]:
-    """What `train.py` does in an epoch: fit, validation, the resume state, the history file."""
+    """What `train.py` does in an epoch: fit, validation, checkpoint, history file."""
     import tempfile
 
     from keras_ae.runs import KeepRun, Run
@@ -101,13 +101,13 @@ def train_script(name: str = "deep") -> Callable[[], None]:
 
 
 def several_seeds(num_seeds: int) -> Callable[[], None]:
-    """The deep net `num_seeds` times in one program: stacked kernels, batched products."""
+    """`num_seeds` copies of `deep` in one program: stacked kernels, batched matrix products."""
     import keras
     import tensorflow as tf
 
     outer, inner = HIDDEN_UNITS
     sizes = [784, outer, inner, 20, inner, outer, 784]
-    normalised = [True, True, False, True, True, False]  # else a bias
+    normalized = [True, True, False, True, True, False]  # otherwise a bias
     x = tf.constant(images().reshape(-1, 784))
     glorot = keras.initializers.GlorotUniform(keras.random.SeedGenerator(0))
     kernels = [
@@ -116,13 +116,13 @@ def several_seeds(num_seeds: int) -> Callable[[], None]:
     ]
     shifts = [tf.Variable(tf.zeros((num_seeds, 1, units))) for units in sizes[1:]]
     scales = [tf.Variable(tf.ones((num_seeds, 1, units))) for units in sizes[1:]]
-    variables = kernels + shifts + [s for s, norm in zip(scales, normalised, strict=True) if norm]
+    variables = kernels + shifts + [s for s, norm in zip(scales, normalized, strict=True) if norm]
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(variables)
 
     def logits(batch):
         values = batch
-        for kernel, shift, scale, norm in zip(kernels, shifts, scales, normalised, strict=True):
+        for kernel, shift, scale, norm in zip(kernels, shifts, scales, normalized, strict=True):
             values = tf.matmul(values, kernel)
             if norm:
                 mean, variance = tf.nn.moments(values, axes=[1], keepdims=True)
@@ -132,7 +132,7 @@ def several_seeds(num_seeds: int) -> Callable[[], None]:
         return values
 
     def step(indices) -> None:
-        batch = tf.gather(x, indices)  # seeds, batch, pixels: an order of its own for each
+        batch = tf.gather(x, indices)  # (seeds, batch, pixels): each seed has its own order
         with tf.GradientTape() as tape:
             bce = tf.nn.sigmoid_cross_entropy_with_logits(batch, logits(batch))
             loss = tf.reduce_sum(bce) / BATCH_SIZE
@@ -156,11 +156,11 @@ def several_seeds(num_seeds: int) -> Callable[[], None]:
     return run
 
 
-# ---- what it is compared with ----
+# ---- programs to compare with ----
 
 
 def plain_keras(validation: bool = False) -> Callable[[], None]:
-    """The same net from stock Keras layers, `model.fit(x, x)`."""
+    """The same network from stock Keras layers, `model.fit(x, x)`."""
     import keras
 
     layers = keras.layers
@@ -233,10 +233,10 @@ def torch_loop() -> Callable[[], None]:
 
 
 def reference_pipeline() -> Callable[[], None]:
-    """The same loop fed as the reference does: images decoded and padded one at a time.
+    """The PyTorch loop with the reference's input pipeline: images padded and converted one by one.
 
-    Its torchvision transforms, `Pad(2)` and `ToTensor`, are redone with Pillow; its DataLoader
-    has a worker a core. The trainer's own overhead is left out.
+    Its torchvision transforms `Pad(2)` and `ToTensor` are emulated with Pillow. The DataLoader has
+    one worker per core. The overhead of the reference's trainer is not included.
     """
     import torch
     from PIL import Image, ImageOps
@@ -264,7 +264,7 @@ def reference_pipeline() -> Callable[[], None]:
 
 
 def matrix_product(size: int = 2048, repeats: int = 40) -> Callable[[], None]:
-    """TensorFlow's product of two large float32 matrices, `repeats` times."""
+    """Multiply two large float32 matrices in TensorFlow, `repeats` times."""
     import tensorflow as tf
 
     matrix = tf.random.normal((size, size))

@@ -1,4 +1,4 @@
-"""The pages that benchmarks write."""
+"""Writing benchmark results to a Markdown page."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import platform
 from pathlib import Path
 
-TITLE = "# Benchmarks\n\nMade by `make bench`; every section says what it ran on.\n"
+TITLE = (
+    "# Benchmarks\n\nWritten by `make bench`. Every section says on which machine and with which "
+    "versions it was measured.\n"
+)
 
 
 def machine() -> str:
-    """One sentence on what a benchmark ran on."""
+    """The machine and the versions, in one sentence."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -37,11 +40,11 @@ def table(header: list[str], rows: list[list]) -> str:
 
 
 def put_section(path: Path, title: str, text: str) -> None:
-    """Replaces the section `title` of a page, or adds it."""
+    """Replace the section `title` of a page, or add it."""
     page = path.read_text() if path.exists() else TITLE
     head, *sections = page.split("\n## ")
     kept = [section for section in sections if not section.startswith(f"{title}\n")]
     kept.append(f"{title}\n\n{text}\n")
-    order = ["Training", "Start-up", "Scaling", "What was tried"]
+    order = ["Training", "Start-up", "Scaling", "Attempts"]
     kept.sort(key=lambda section: order.index(section.split("\n")[0]))
     path.write_text("\n## ".join([head.rstrip("\n") + "\n", *(s.strip("\n") + "\n" for s in kept)]))

@@ -1,8 +1,8 @@
-"""From the command to the first finished steps, and how it divides.
+"""Start-up time: from the command to the first finished step, by part.
 
     python -m benchmarks.startup             (or: make bench)
 
-MNIST must be prepared; the first, untimed run decodes it into the cache. Writes its part of
+MNIST must be prepared. The first, untimed run decodes it into the cache. Writes its section of
 `benchmarks/results.md`.
 """
 
@@ -59,17 +59,17 @@ def main() -> None:
         )
         help_seconds = seconds("train.py", "--help")
         mistyped_seconds = seconds("train.py", "--variant", "denosing")
-        if number:  # the first warms the caches
+        if number:  # the first one fills the caches
             parts.append(json.loads(answer.stdout))
             helps.append(help_seconds)
             mistyped.append(mistyped_seconds)
-    names = ["imports", "data, from the cache", "model", "compiling and the first step"]
+    names = ["imports", "data (cached)", "model", "compilation and first step"]
     rows = [[name, spread([run[i] for run in parts])] for i, name in enumerate(names)]
-    rows.append(["together", spread([sum(run) for run in parts])])
+    rows.append(["total", spread([sum(run) for run in parts])])
     rows.append(["`train.py --help`", spread(helps)])
-    rows.append(["a mistyped variant", spread(mistyped)])
+    rows.append(["mistyped variant", spread(mistyped)])
     text = (
-        f"{machine()} Cached MNIST, the deep net; {options.rounds} rounds, min / median / max.\n\n"
+        f"{machine()} `deep`, cached MNIST; {options.rounds} rounds; min / median / max.\n\n"
         + table(["part", "seconds"], rows)
     )
     put_section(options.output, "Start-up", text)

@@ -1,11 +1,10 @@
-"""How fast training is, against PyTorch, plain Keras, the reference's pipeline and the machine.
+"""Training speed: compared with PyTorch, plain Keras, the reference pipeline and the hardware.
 
     python -m benchmarks.training            (or: make bench)
 
-Two contenders are compared by turns, each in a process of its own: an untimed epoch, then a timed
-one, of the one and of the other, round after round, so that what slows the machine slows both; the
-ratios are taken round by round. Needs the `bench` extra. Writes its part of
-`benchmarks/results.md`.
+Two contenders run alternately, each in its own process: in each round, each runs an untimed epoch
+and then a timed one, so that other load on the machine slows both. Ratios are computed per round.
+Needs the `bench` extra. Writes its section of `benchmarks/results.md`.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from benchmarks.report import machine, put_section, table
 from benchmarks.worker import Worker
 
 NUM_IMAGES = 55_000
-# Multiply-adds of an image's forward pass; the backward pass needs as many for the kernels and as
-# many for the inputs, save those of the first layer.
+# Multiply-adds per image in the forward pass. The backward pass needs the same number for the
+# kernels and for the inputs, except for the inputs of the first layer.
 LAYERS = [(784, 341), (341, 113), (113, 20), (20, 113), (113, 341), (341, 784)]
 FORWARD = sum(inputs * units for inputs, units in LAYERS)
 OPERATIONS_PER_IMAGE = 2 * (3 * FORWARD - LAYERS[0][0] * LAYERS[0][1])
 
 DEEP = {"contender": "variant", "name": "deep"}
 WATCHED = {**DEEP, "validation": True}
-# What is compared, in words; the one whose epoch should be long, the other, the goal.
+# Label; the contender with the longer epoch; the other one; the goal.
 COMPARISONS = [
     ("bare PyTorch loop / deep", {"contender": "torch_loop"}, DEEP, "at least 2.0"),
     ("plain Keras fit / deep", {"contender": "plain_keras"}, DEEP, "at least 1.8"),
@@ -53,8 +52,8 @@ PRODUCT = {"contender": "matrix_product"}
 REFERENCE = {"contender": "reference_pipeline"}
 
 
-def by_turns(first: dict, second: dict, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of the epochs of two contenders, `rounds` of each, by turns."""
+def alternately(first: dict, second: dict, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds per epoch of two contenders that run alternately, `rounds` values each."""
     seconds = ([], [])
     with Worker(dict(first)) as one, Worker(dict(second)) as other:
         for _ in range(rounds):
@@ -88,11 +87,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         what = prepare_images(f"{folder}/images.npy")
         for words, first, second, goal in COMPARISONS:
-            long, short = by_turns(first, second, options.rounds)
+            long, short = alternately(first, second, options.rounds)
             claim(words, ratios(long, short), long, short, goal)
-        long, short = by_turns(REFERENCE, DEEP, min(options.rounds, 2))
-        claim("the reference's pipeline / deep", ratios(long, short), long, short, "at least 6")
-        large, deep = by_turns(PRODUCT, DEEP, options.rounds)
+        long, short = alternately(REFERENCE, DEEP, min(options.rounds, 2))
+        claim("reference pipeline / deep", ratios(long, short), long, short, "at least 6")
+        large, deep = alternately(PRODUCT, DEEP, options.rounds)
     operations = {"large": 2.0 * 2048**3 * 40, "deep": NUM_IMAGES * OPERATIONS_PER_IMAGE}
     large_rate = [operations["large"] / seconds / 1e9 for seconds in large]
     deep_rate = [operations["deep"] / seconds / 1e9 for seconds in deep]
@@ -100,12 +99,12 @@ def main() -> None:
     text = "\n\n".join(
         [
             f"{machine()} Epochs over {NUM_IMAGES:,} images ({what}), 28 x 28, batch 256; "
-            f"{options.rounds} rounds by turns; min / median / max.",
-            table(["compared", "ratio", "seconds", "seconds", "goal"], claims),
-            f"Matrix work: {spread(deep_rate, 0)} GFLOP/s in the deep net's epoch, counted at "
-            f"{OPERATIONS_PER_IMAGE / 1e6:.2f} MFLOP an image, against {spread(large_rate, 0)} in "
-            f"a product of 2048 x 2048 float32 matrices: a share of {spread(share)} (goal: at "
-            f"least 0.75). Images a second: {spread([NUM_IMAGES / s for s in deep], 0)}.",
+            f"{options.rounds} rounds, running alternately; min / median / max.",
+            table(["comparison", "ratio", "s/epoch", "s/epoch", "goal"], claims),
+            f"Matrix products: {spread(deep_rate, 0)} GFLOP/s in an epoch of `deep` (at "
+            f"{OPERATIONS_PER_IMAGE / 1e6:.2f} MFLOP/image), {spread(large_rate, 0)} in a "
+            f"product of 2048 x 2048 float32 matrices; ratio {spread(share)} (goal: at least "
+            f"0.75). Images/s: {spread([NUM_IMAGES / s for s in deep], 0)}.",
         ]
     )
     put_section(options.output, "Training", text)

@@ -1,4 +1,4 @@
-"""A contender in a process of its own: runs an epoch for every line on standard input.
+"""Run a contender in its own process: one epoch for every line on standard input.
 
 python -m benchmarks.worker '{"contender": "variant", "name": "deep"}'
 """
@@ -14,14 +14,14 @@ import time
 
 
 def serve(specification: dict) -> None:
-    """Prints a JSON line with the seconds of an epoch for every line on standard input."""
+    """Print a JSON line with the seconds per epoch for every line on standard input."""
     from benchmarks.contenders import CONTENDERS
 
     run = CONTENDERS[specification.pop("contender")](**specification)
-    run()  # compiles, warms up
+    run()  # compile, warm up
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
-        run()  # a process that has waited finds its caches cold and some of its pages gone
+        run()  # untimed: after waiting, caches are cold and pages may be swapped out
         start = time.perf_counter()
         run()
         seconds = (time.perf_counter() - start) / getattr(run, "num_epochs", 1)
@@ -30,10 +30,10 @@ def serve(specification: dict) -> None:
 
 
 class Worker:
-    """The other end: starts the process and asks it for epochs.
+    """Start a worker process and request epochs from it.
 
     Args:
-        python: The interpreter, which for PyTorch may be another environment's.
+        python: The interpreter; for PyTorch it may be that of another environment.
         specification: The contender and its arguments.
     """
 
@@ -47,10 +47,10 @@ class Worker:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if not self._answer().get("ready"):
-            raise RuntimeError(f"The worker of {specification} did not start.")
+            raise RuntimeError(f"The worker for {specification} did not start.")
 
     def epoch(self) -> dict:
-        """Runs one epoch; returns its `seconds` and the process's `peak_mb` so far."""
+        """Run one epoch; return its `seconds` and the peak memory of the process, `peak_mb`."""
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         return self._answer()
@@ -68,7 +68,7 @@ class Worker:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("A worker ended early; run it by hand to see why.")
+            raise RuntimeError("A worker exited early; run it by hand to see the error.")
         return json.loads(line)
 
 

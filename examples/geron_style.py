@@ -1,9 +1,9 @@
-"""A sparse autoencoder in the style of A. Geron's chapter, built from the layers alone.
+"""A sparse autoencoder with tied weights, built from layers of keras_ae alone.
 
     python examples/geron_style.py
 
-Only the building blocks come from keras_ae; the model is an ordinary `keras.Model`, so the loss is
-Keras's own, here scaled to nats per image.
+In the style of A. Géron, "Hands-On Machine Learning", chapter 17. The model is an ordinary
+`keras.Model`, so the loss is Keras's own, here scaled to nats/image.
 """
 
 import keras
@@ -14,7 +14,7 @@ from keras_ae.data import load, split
 
 
 def build(code_units: int = 100) -> keras.Model:
-    """784 -> 100 -> `code_units` sigmoid units and back, with tied kernels."""
+    """784 -> 100 -> `code_units` sigmoid units, and back with tied weights."""
     dense_1 = keras.layers.Dense(100, activation="selu", kernel_initializer="lecun_normal")
     dense_2 = keras.layers.Dense(
         code_units,
@@ -37,7 +37,7 @@ def build(code_units: int = 100) -> keras.Model:
 
 @keras.saving.register_keras_serializable()
 def nats_per_image(images, reconstructions):
-    """Keras averages the BCE over the last axis; an image's loss is the sum over its pixels."""
+    """BCE summed over the pixels of an image; Keras averages it over the last axis."""
     bce = keras.losses.binary_crossentropy(images, reconstructions)
     return keras.ops.sum(bce, axis=1) * images.shape[-1]
 
@@ -45,14 +45,14 @@ def nats_per_image(images, reconstructions):
 def main(epochs: int = 10, dataset: str = "digits") -> dict[str, float]:
     keras.utils.set_random_seed(42)
     images = split(load(dataset))
-    X_train, X_valid = images.train.images, images.validation.images
+    x_train, x_valid = images.train.images, images.validation.images
     model = build()
     model.compile(optimizer="nadam", loss=nats_per_image)
-    model.fit(X_train, X_train, epochs=epochs, validation_data=(X_valid, X_valid), verbose=2)
+    model.fit(x_train, x_train, epochs=epochs, validation_data=(x_valid, x_valid), verbose=2)
     encoder = model.layers[0]
-    activity = float(np.mean(encoder.predict(X_valid, verbose=0)))
-    loss = model.evaluate(X_valid, X_valid, verbose=0)
-    print(f"validation loss {loss:.1f} nats an image, mean activation of the code {activity:.2f}")
+    activity = float(np.mean(encoder.predict(x_valid, verbose=0)))
+    loss = model.evaluate(x_valid, x_valid, verbose=0)
+    print(f"validation loss: {loss:.1f} nats/image; mean activation of the code: {activity:.2f}")
     return {"loss": loss, "activity": activity}
 
 

@@ -22,9 +22,11 @@ from keras_ae import data
 from keras_ae.checks import one_line
 from keras_ae.comparisons import COMPARISONS, judge
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.files import atomic_write as write_beside
+from keras_ae.files import safe_name
 from keras_ae.progress import StepProgress
-from keras_ae.runs import RunError, safe_name, write_beside
-from keras_ae.trained import TrainedRun, for_evaluation, labels
+from keras_ae.runs.catalog import TrainedRun, labels
+from keras_ae.runs.errors import RunError
 from keras_ae.variants import VARIANTS
 
 PACKAGE = Path(__file__).parent
@@ -38,16 +40,16 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
         ValueError: they cannot be loaded or are other images by now.
     """
     image_set = data.load(
-        run.data["source"],
-        classes=run.data.get("classes"),
-        data_dir=data_dir or run.data["data_dir"],
+        run.data.source,
+        classes=run.data.classes,
+        data_dir=data_dir or run.data.data_dir,
     )
-    if run.data.get("binarize"):
-        image_set = data.binarized(image_set, run.data["binarize"])
-    if image_set.fingerprint != run.request["fingerprint"]:
+    if run.data.binarize:
+        image_set = data.binarized(image_set, run.data.binarize)
+    if image_set.fingerprint != run.request.fingerprint:
         raise ValueError(
             f"the images have changed since {run.directory} was trained on them (fingerprint "
-            f"{image_set.fingerprint}, then {run.request['fingerprint']!r}): train anew"
+            f"{image_set.fingerprint}, then {run.request.fingerprint!r}): train anew"
         )
     return image_set
 
@@ -101,9 +103,9 @@ class Evaluation:
         return [
             Entry(
                 self.labels[run.directory],
-                run.request["variant"],
-                run.request["seed"],
-                run.request["latent_dim"],
+                run.request.variant,
+                run.request.seed,
+                run.request.latent_dim,
                 run.held_out,
                 measurement,
             )
@@ -157,7 +159,7 @@ class Evaluation:
         try:
             model = run.run.load_model()
         except RunError as error:
-            self.broken.append(for_evaluation(error))
+            self.broken.append(str(error))
             for name in paths:
                 progress.begin(name, run.directory.name)
                 progress.end(name)
@@ -237,7 +239,7 @@ class Evaluation:
         parts += sources(f"comparisons.{COMPARISONS[name].module}", "comparisons.judge")
         title = "baselines" if held_out is None else f"baselines-without-{held_out}"
         if run is not None:
-            parts += [run.request, run.directory / "model.keras"]
+            parts += [run.request.to_dict(), run.directory / "model.keras"]
             parts += sources(f"variants.{VARIANTS[run.request['variant']].module}")
             title = run.directory.name
         return self._store.path(name, title, digest(*parts))
@@ -275,7 +277,7 @@ class Evaluation:
 
 
 def problem_key(run: TrainedRun) -> tuple[int, str]:
-    return run.request["seed"], run.held_out or ""
+    return run.request.seed, run.held_out or ""
 
 
 def held_out_of(planned: tuple) -> str:

@@ -9,7 +9,7 @@ from keras_ae.comparisons import Column, Comparison
 from keras_ae.comparisons.base import Entry
 from keras_ae.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
 from keras_ae.ranking import ranked, sentence, spread
-from keras_ae.trained import TrainedRun
+from keras_ae.runs.catalog import TrainedRun
 
 
 def summarised(
@@ -156,13 +156,13 @@ def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
     return [
         {
             "label": label,
-            "variant": group[0].request["variant"],
-            "arguments": group[0].request["arguments"],
-            "latent_dim": group[0].request["latent_dim"],
+            "variant": group[0].request.variant,
+            "arguments": group[0].request.arguments,
+            "latent_dim": group[0].request.latent_dim,
             "held_out": sorted({run.held_out for run in group}) if held_out else None,
-            "seeds": sorted({run.request["seed"] for run in group}),
+            "seeds": sorted({run.request.seed for run in group}),
             "num_runs": len(group),
-            "epochs": group[0].request["epochs"],
+            "epochs": group[0].request.epochs,
             "num_parameters": next(filter(None, map(num_parameters, group)), None),
             "seconds_per_epoch": spread([min(run.results["seconds_per_epoch"] for run in group)]),
             "training_seconds": spread([min(run.seconds for run in group)]),

@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_flag, check_size
-from keras_ae.layers import BinaryBottleneck, CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import BinaryBottleneck, ScalarQuantizer, VectorQuantizer
 
-DISCRETE = (BinaryBottleneck, CodebookQuantizer, VectorQuantizer)
+DISCRETE = (BinaryBottleneck, VectorQuantizer, ScalarQuantizer)
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")

@@ -21,8 +21,8 @@ import numpy as np
 from keras_ae import data
 from keras_ae.comparisons.common import told
 from keras_ae.evaluation import load_data
-from keras_ae.runs import Run
-from keras_ae.trained import read_run
+from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.runs.catalog import read_run
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measured(options: argparse.Namespace) -> dict:
-    run = read_run(Run(options.run))
+    run = read_run(RunDirectory(options.run))
     model = run.run.load_model()
     if not hasattr(model, "log_likelihood"):
         raise ValueError(f"{run.request['variant']} has no likelihood: its code is not Gaussian")

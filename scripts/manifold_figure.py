@@ -13,7 +13,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from keras_ae import plots
-from keras_ae.runs import Run
+from keras_ae.runs.run_directory import RunDirectory
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     try:
-        images = Run(options.run).load_model().manifold(options.num)
+        images = RunDirectory(options.run).load_model().manifold(options.num)
     except ValueError as error:
         raise SystemExit(f"manifold_figure.py: error: {error}") from error
     print(f"wrote {plots.manifold_grid(images, options.figure)}")

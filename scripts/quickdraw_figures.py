@@ -19,8 +19,8 @@ import numpy as np
 
 from keras_ae import data, plots
 from keras_ae.evaluation import load_data
-from keras_ae.runs import Run
-from keras_ae.trained import read_run
+from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.runs.catalog import read_run
 
 PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def only_run(folder: Path, variant: str) -> Run:
-    found = [Run(path) for path in sorted(folder.glob(f"{variant}-*")) if Run(path).finished]
+    found = [RunDirectory(path) for path in sorted(folder.glob(f"{variant}-*")) if RunDirectory(path).finished]
     if not found:
         raise SystemExit(f"{folder} holds no finished run of {variant}: see --help")
     return found[0]

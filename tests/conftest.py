@@ -1,21 +1,63 @@
-"""Lets go of what each file of tests has traced: a thousand models in one process are gigabytes."""
+"""Fixtures that several files share; and freeing what each file has traced."""
 
 import gc
 import sys
+from pathlib import Path
 
 import pytest
-from in_process import forget_custom_gradients
+from programs import forget_custom_gradients, shared, small_images
 
 
 @pytest.fixture(autouse=True)
-def no_custom_gradients_left():
+def _no_custom_gradients_left():
     yield
     forget_custom_gradients()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def clean_session():
+def _clean_session():
+    """A thousand models in one process would be gigabytes."""
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def worker(request) -> str:
+    """The name of this test process: "master", or that of an xdist worker."""
+    return getattr(request.config, "workerinput", {}).get("workerid", "master")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, worker) -> Path:
+    """210 images of 8x8 in four classes: 165 for training, 15 for validation, 30 for testing."""
+    folder = shared(
+        tmp_path_factory, worker, "tiny", lambda folder: small_images(folder / "tiny.npz")
+    )
+    return folder / "tiny.npz"
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    """No network, and a cache of its own."""
+    from keras_ae import data
+
+    folder = tmp_path_factory.mktemp("surroundings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_AE_CACHE", str(folder / "cache"))
+        patch.setenv("TFDS_DATA_DIR", str(folder / "no-data"))
+        patch.delenv("QUICKDRAW_DIR", raising=False)
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+        yield
+
+
+@pytest.fixture(scope="module")
+def eager():
+    """Without tracing, these networks train in milliseconds."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

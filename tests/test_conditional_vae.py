@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ae
-from keras_ae.runs import Run
+from keras_ae.runs.run_directory import RunDirectory
 
 SHAPE = (6, 5)
 NUM_CLASSES = 3
@@ -160,7 +160,7 @@ def test_a_label_for_all_samples_is_that_label_for_each(trained):
 
 
 def test_labels_not_asked_for_are_drawn_evenly_and_apart_from_the_noise(trained):
-    codes = trained.sample_latents(30_000, [3, 0]).numpy()
+    codes = trained._sample_latents(30_000, [3, 0]).numpy()
     assert codes.shape == (30_000, *trained.code_shape)
     one_hot = codes[:, 2:]
     np.testing.assert_array_equal(np.sort(one_hot, axis=1), np.tile([0, 0, 1], (30_000, 1)))
@@ -370,6 +370,6 @@ def test_a_run_without_a_class_keeps_the_numbers_of_the_others(tmp_path):
     command = "--variant conditional_vae --dataset digits --held-out-class 3 --latent-dim 2"
     command = [*command.split(), "--epochs", "1", "--jit", "off", "--quiet"]
     assert script.main([*command, "--output-dir", str(tmp_path)]) == 0
-    model = Run(next(tmp_path.glob("digits/*"))).load_model()
+    model = RunDirectory(next(tmp_path.glob("digits/*"))).load_model()
     assert model.num_classes == 10 and model.code_shape == (12,)
     assert model.sample(10, seed=0, labels=np.arange(10)).shape == (10, 28, 28)

@@ -15,7 +15,7 @@ from keras_ae import data, evaluation
 from keras_ae.comparisons import COMPARISONS, Column, Comparison
 from keras_ae.comparisons.base import Figure, Measurement
 from keras_ae.evaluation import Evaluation, Store, baseline_entries, join, load_data, sources
-from keras_ae.trained import find_runs, in_order
+from keras_ae.runs.catalog import find_runs, sorted_runs
 from keras_ae.variants import VARIANTS
 
 
@@ -82,7 +82,7 @@ def runs(tmp_path, image_set, model_file):
 
 def evaluate(runs, image_set, folder, names=("whole", "novel"), force=False, **changes):
     arguments = {"options": {"projection": "umap"}, "seed": 7, **changes}
-    found = in_order(find_runs(runs).runs)
+    found = sorted_runs(find_runs(runs).runs)
     done = Evaluation(image_set, found, list(names), folder, **arguments)
     done.measure(force=force, enabled=False)
     return done
@@ -311,7 +311,7 @@ def test_the_sources_of_a_comparison_are_its_own_and_what_it_imports_beside_it()
 
     found = names("comparisons.sampling")
     assert {"comparisons/sampling.py", "comparisons/base.py", "comparisons/priors.py"} <= found
-    assert {"data.py", "layers/vector_quantizer.py"} <= found  # imported by priors.py from layers
+    assert {"data.py", "layers/scalar_quantizer.py"} <= found  # imported by priors.py from layers
     assert "layers/dense_transpose.py" not in found
     assert {"transfer.py", "layers/sampling.py"} <= names("comparisons.classification")
     assert "losses.py" in names("comparisons.reconstruction")

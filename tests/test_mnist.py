@@ -10,7 +10,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from keras_ae import data, entropy_floor
-from keras_ae.runs import Run
+from keras_ae.runs.run_directory import RunDirectory
 
 PREPARED = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / "mnist"
 pytestmark = pytest.mark.skipif(
@@ -68,7 +68,7 @@ def test_an_interrupted_compiled_run_ends_like_an_uninterrupted_one(tmp_path, mo
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
     assert script().main([*command, "--output-dir", str(broken)]) == 0
 
-    first, second = (Run(path / "mnist/denoising-20d-seed42") for path in (whole, broken))
+    first, second = (RunDirectory(path / "mnist/denoising-20d-seed42") for path in (whole, broken))
     assert 70 < first.results["reconstruction_loss"] < 120
     models = [keras.models.load_model(run.directory / "model.keras") for run in (first, second)]
     for ours, theirs in zip(models[0].weights, models[1].weights, strict=True):

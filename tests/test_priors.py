@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, multivariate_normal
 
-from keras_ae import VectorQuantizer
-from keras_ae.comparisons import priors
-from keras_ae.comparisons.priors import (
+from keras_ae import ScalarQuantizer
+from keras_ae.priors import fit as priors
+from keras_ae.priors.fit import (
     BinaryPrior,
     CodePrior,
     MixturePrior,
@@ -18,7 +18,7 @@ from keras_ae.comparisons.priors import (
     log_mass,
     masked_network,
 )
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.layers import VectorQuantizer
 
 # ---- Gaussian mixtures ----
 
@@ -133,7 +133,7 @@ def test_codes_of_64_dimensions_are_fitted_as_they_are():
 
 
 def test_samples_of_a_shared_codebook_are_its_vectors():
-    bottleneck = CodebookQuantizer(3)
+    bottleneck = VectorQuantizer(3)
     bottleneck.build((None, 2, 2))
     book = np.float32([[0, 0], [1, 5], [-3, 2]])
     bottleneck.embeddings.assign(book)
@@ -245,7 +245,7 @@ def numbers(codebooks, latents):
 @pytest.fixture(scope="module")
 def prior(codebooks):
     """Of a model that encodes images `(3, 1)` of code indices."""
-    bottleneck = VectorQuantizer(6)
+    bottleneck = ScalarQuantizer(6)
     bottleneck.build((None, 3))
     bottleneck.embeddings.assign(codebooks)
     model = SimpleNamespace(

@@ -8,7 +8,7 @@ from fake_runs import write_run
 from keras_ae.comparisons import Column, Comparison
 from keras_ae.comparisons.base import Entry, Measurement
 from keras_ae.results import configurations, summarised
-from keras_ae.trained import find_runs, in_order, labels
+from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
 NOVEL = Comparison("novel", "Novelty", "What is new.", COLUMNS, held_out=True)
@@ -150,7 +150,7 @@ def test_a_configuration_is_a_row_with_its_seeds_and_times(tmp_path):
     write_run(tmp_path / "b", seed=1)
     for digit in "73":
         write_run(tmp_path / digit, latent_dim=2, held_out_class=digit)
-    runs = in_order(find_runs(tmp_path).runs)
+    runs = sorted_runs(find_runs(tmp_path).runs)
     rows = configurations(runs, labels(runs))
     assert [(line["label"], line["held_out"], line["seeds"]) for line in rows] == [
         ("deep", None, [1, 2]),

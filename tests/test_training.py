@@ -35,7 +35,7 @@ def slow_loop(model, images, batch_size, epochs):
     """The obvious version: one eager train_step after another."""
     losses = []
     for epoch in range(epochs):
-        order = epoch_order(len(images), model.shuffle_seed, epoch).numpy()
+        order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
         model.reset_metrics()
         for start in range(0, len(images), batch_size):
             model.train_step((tf.constant(images[order[start : start + batch_size]]),))

@@ -15,7 +15,8 @@ from scipy import stats
 import keras_ae
 from keras_ae.losses import gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
-from keras_ae.runs import Run, state_variables
+from keras_ae.runs.checkpoint import state_variables
+from keras_ae.runs.run_directory import RunDirectory
 
 
 def small_vae(shape=(6, 5), **arguments):
@@ -189,7 +190,7 @@ def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
     whole = fitted(small_vae(kl_warmup_epochs=3), 0, 4)
     half = fitted(small_vae(kl_warmup_epochs=3), 0, 2)
     half.save(tmp_path / "half.keras")
-    run = Run(tmp_path)
+    run = RunDirectory(tmp_path)
     run.keep(half, [{"epoch": 1}, {"epoch": 2}])
     resumed = small_vae(kl_warmup_epochs=3)
     assert run.restore(resumed, 4) == 2

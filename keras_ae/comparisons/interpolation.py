@@ -10,7 +10,7 @@ import numpy as np
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.comparisons.common import as_images, nearest_distances
-from keras_ae.runs import safe_name
+from keras_ae.files import safe_name
 
 NUM_STEPS = 12
 NUM_PAIRS = 20  # beside the one that is shown

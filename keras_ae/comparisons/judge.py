@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_ae.comparisons.base import Judge
 from keras_ae.data import Split, Subset
-from keras_ae.runs import write_beside
+from keras_ae.files import atomic_write as write_beside
 
 NUM_FEATURES = 64
 EPOCHS = 5

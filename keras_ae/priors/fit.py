@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_ae.comparisons.common import flat
 from keras_ae.comparisons.judge import batch_size, shuffled_batches
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 
 MOST_CODES = 20_000  # of a mixture; more cost time and change nothing to see
 NUM_GAUSSIANS = 10
@@ -29,7 +29,7 @@ def fit_prior(model, images: np.ndarray, *, seed: int) -> SnappedPrior | CodePri
     """A distribution of the model's codes, fitted to those of `images`.
 
     Of codes that are 0 or 1 a mixture of Bernoullis, and where the bottleneck is a
-    `VectorQuantizer` an autoregressive one over the codes' indices. Else a mixture of Gaussians
+    `ScalarQuantizer` an autoregressive one over the codes' indices. Else a mixture of Gaussians
     whose samples are snapped to what the decoder knows: vectors of a shared codebook, a one-hot
     label behind the code. A mixture is fitted to at most 20,000 codes.
 
@@ -42,7 +42,7 @@ def fit_prior(model, images: np.ndarray, *, seed: int) -> SnappedPrior | CodePri
         What has `sample(num, seed)`: latents `(num, *code_shape)`, float32.
     """
     bottleneck = getattr(model, "bottleneck", None)
-    if isinstance(bottleneck, VectorQuantizer):
+    if isinstance(bottleneck, ScalarQuantizer):
         embeddings = keras.ops.convert_to_numpy(bottleneck.embeddings)
         return CodePrior(embeddings, model.encode(images), seed=seed)
     if len(images) > MOST_CODES:
@@ -64,7 +64,7 @@ class SnappedPrior:
     def sample(self, num: int, seed: int) -> np.ndarray:
         """Latents `(num, *code_shape)`, float32."""
         latents = self.prior.sample(num, seed)
-        if isinstance(getattr(self.model, "bottleneck", None), CodebookQuantizer):
+        if isinstance(getattr(self.model, "bottleneck", None), VectorQuantizer):
             return np.asarray(self.model.bottleneck(latents, training=False))
         if getattr(self.model, "needs_labels", False):
             labels = latents[:, self.model.latent_dim :]

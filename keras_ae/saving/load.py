@@ -27,13 +27,14 @@ MOST_UNFOLDED = 4
 SLACK = 2**20
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path) -> keras.Model:
     """The model in a file that `check_model_file` finds nothing wrong with.
 
     Raises:
         ValueError: in one line, where it does.
         Exception: whatever Keras raises on a file that fits no model.
     """
+    path = Path(path)
     check_model_file(path)
     return keras.models.load_model(path, safe_mode=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_size, check_sizes
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.layers import VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.networks import halved_sizes, strided_decoder, strided_encoder
 from keras_ae.priors.pixel_cnn import PixelCNN
@@ -126,7 +126,7 @@ class ConvVQVAE(Autoencoder):
             self.decoder = strided_decoder(
                 code_shape, filters, self.num_residual_blocks, image_shape, **style
             )
-        self.bottleneck = CodebookQuantizer(
+        self.bottleneck = VectorQuantizer(
             num_embeddings,
             commitment_cost=commitment_cost,
             ema_decay=ema_decay,

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_size
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import variant
@@ -71,9 +71,9 @@ class VQVAE(DenseAutoencoder):
             )
         quantizer: dict[str, Any] = {"seed": seed, "dtype": "float32", "name": "bottleneck"}
         if embedding_dim == 1:
-            bottleneck = VectorQuantizer(num_embeddings, commitment_cost, **quantizer)
+            bottleneck = ScalarQuantizer(num_embeddings, commitment_cost, **quantizer)
         else:
-            bottleneck = CodebookQuantizer(
+            bottleneck = VectorQuantizer(
                 num_embeddings, embedding_dim, commitment_cost, revive_after=100, **quantizer
             )
         super().__init__(

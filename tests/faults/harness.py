@@ -114,9 +114,9 @@ def half_states(folder: Path) -> list[str]:
 
 def results_of(run_directory: Path) -> dict:
     """What a run must give whatever happened on the way: weights, losses, history."""
-    from keras_ae.runs import Run
+    from keras_ae.runs.run_directory import RunDirectory
 
-    run = Run(run_directory)
+    run = RunDirectory(run_directory)
     weights = {weight.path: weight.numpy().tobytes() for weight in run.load_model().weights}
     timed = {"seconds", "seconds_per_epoch"}
     return {

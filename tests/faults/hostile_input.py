@@ -287,8 +287,14 @@ def examine_configs(times: int, folder: Path, say) -> Row:
     from keras_ae import data
     from keras_ae.evaluation import load_data
     from keras_ae.results import configurations
-    from keras_ae.runs import Run
-    from keras_ae.trained import find_runs, in_order, labels, missing, other_versions
+    from keras_ae.runs.run_directory import RunDirectory
+    from keras_ae.runs.catalog import (
+        find_runs,
+        labels,
+        missing_runs,
+        other_versions,
+        sorted_runs,
+    )
 
     shutil.rmtree(folder, ignore_errors=True)
     source = small_images(folder / "images.npz", num=42)
@@ -307,20 +313,20 @@ def examine_configs(times: int, folder: Path, say) -> Row:
 
     def train_again():
         (run / "test.json").unlink(missing_ok=True)
-        Run(run).check(config)
+        RunDirectory(run).check(config)
 
     def evaluate():
         (run / "test.json").write_text(results)
         found = find_runs(folder / "runs")
         for line in found.broken:
             raise ValueError(line)
-        runs = in_order(found.runs)
+        runs = sorted_runs(found.runs)
         return runs, load_data(runs[0])
 
     def unreportable(evaluated):
         runs, loaded = evaluated
         try:
-            rows, lacking = configurations(runs, labels(runs)), missing(runs, image_set)
+            rows, lacking = configurations(runs, labels(runs)), missing_runs(runs, image_set)
             made_by = other_versions(runs, CONFIG["versions"])
             json.dumps([rows, lacking, made_by, runs[0].data], allow_nan=False)
         except Exception as error:  # evaluate.py would have no report then

@@ -1,4 +1,4 @@
-"""Run directories as evaluation reads them: found, refused, named, missed."""
+"""Finding run directories: usable, unfinished and broken ones, labels, missing runs."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from fake_runs import write_run
 
 from keras_ae.data import ImageSet
-from keras_ae.trained import find_runs, in_order, labels, missing
+from keras_ae.runs.catalog import find_runs, labels, missing_runs, sorted_runs
 from keras_ae.variants import BAKE_OFF
 
 
@@ -18,7 +18,7 @@ def image_set():
     return ImageSet("digits", images, np.arange(4), images, np.arange(4), names)
 
 
-def test_finished_unfinished_and_broken_runs_are_told_apart(tmp_path):
+def test_scan_separates_finished_unfinished_and_broken_runs(tmp_path):
     good = write_run(tmp_path / "deep" / "er" / "good")
     unfinished = write_run(tmp_path / "unfinished", finished=False)
     broken = write_run(tmp_path / "broken")
@@ -28,7 +28,7 @@ def test_finished_unfinished_and_broken_runs_are_told_apart(tmp_path):
     assert [run.directory for run in found.runs] == [good]
     assert found.runs[0].seconds == 0.75
     assert found.unfinished == [unfinished]
-    assert len(found.broken) == 1 and str(broken / "config.json") in found.broken[0]
+    assert len(found.broken) == 1 and str(broken / "config.json") in str(found.broken[0])
 
 
 def without(key, part):
@@ -58,14 +58,14 @@ def replaced(part, key, value):
         lambda config: config.update(data=[]),
     ],
 )
-def test_a_damaged_config_is_named(tmp_path, edit):
+def test_damaged_config_is_reported(tmp_path, edit):
     run = write_run(tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     edit(config)
     (run / "config.json").write_text(json.dumps(config))
     found = find_runs(tmp_path)
     assert found.runs == [] and len(found.broken) == 1
-    assert str(run / "config.json") in found.broken[0] and "\n" not in found.broken[0]
+    assert str(run / "config.json") in str(found.broken[0]) and "\n" not in str(found.broken[0])
 
 
 @pytest.mark.parametrize(
@@ -84,21 +84,21 @@ def test_a_damaged_config_is_named(tmp_path, edit):
         ("history.csv", "epoch,seconds\nx,y\n"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path, name, content):
+def test_damaged_file_is_reported(tmp_path, name, content):
     run = write_run(tmp_path / "run")
     (run / name).write_text(content)
     found = find_runs(tmp_path)
     assert found.runs == [] and len(found.broken) == 1
-    assert str(run / name) in found.broken[0]
+    assert str(run / name) in str(found.broken[0])
 
 
-def test_a_missing_history_is_named(tmp_path):
+def test_missing_history_is_reported(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "history.csv").unlink()
-    assert "history.csv" in find_runs(tmp_path).broken[0]
+    assert "history.csv" in str(find_runs(tmp_path).broken[0])
 
 
-def test_a_label_says_what_is_not_as_usual(tmp_path):
+def test_label_names_what_differs_from_most_runs(tmp_path):
     for seed in (1, 2):
         write_run(tmp_path / f"deep-{seed}", seed=seed)
         write_run(tmp_path / f"vae-{seed}", "vae", seed=seed)
@@ -120,7 +120,7 @@ def test_a_label_says_what_is_not_as_usual(tmp_path):
     }
 
 
-def test_a_size_of_its_own_needs_no_mention(tmp_path):
+def test_label_omits_the_default_latent_dim(tmp_path):
     write_run(tmp_path / "deep")
     write_run(tmp_path / "vae", "vae")
     write_run(tmp_path / "conv", "convolutional", latent_dim=576)  # follows from the image
@@ -142,7 +142,7 @@ def test_a_size_of_its_own_needs_no_mention(tmp_path):
     }
 
 
-def test_of_sizes_of_their_own_alone_none_needs_mention(tmp_path):
+def test_labels_of_variants_with_their_own_sizes_only(tmp_path):
     write_run(tmp_path / "a", "convolutional", latent_dim=576)
     write_run(tmp_path / "b", "recurrent", latent_dim=30)
     write_run(tmp_path / "c", "sparse_l1", latent_dim=40)
@@ -150,43 +150,43 @@ def test_of_sizes_of_their_own_alone_none_needs_mention(tmp_path):
     assert named == {"a": "convolutional", "b": "recurrent", "c": "sparse_l1"}
 
 
-def test_the_usual_size_is_that_of_its_own_kind(tmp_path):
+def test_runs_without_a_class_are_labeled_separately(tmp_path):
     write_run(tmp_path / "a", latent_dim=20)
     for digit in "012":
         write_run(tmp_path / digit, latent_dim=2, held_out_class=digit)
     assert set(labels(find_runs(tmp_path).runs).values()) == {"deep"}
 
 
-def test_order_is_that_of_the_table_of_contents(tmp_path):
+def test_runs_are_sorted_as_in_the_registry(tmp_path):
     write_run(tmp_path / "0", "vae", arguments={"beta": 4})
     write_run(tmp_path / "1", "vae", seed=3)
     write_run(tmp_path / "2", "vae", seed=2)
     write_run(tmp_path / "3", "shallow")
-    names = [run.directory.name for run in in_order(find_runs(tmp_path).runs)]
+    names = [run.directory.name for run in sorted_runs(find_runs(tmp_path).runs)]
     assert names == ["3", "2", "1", "0"]
 
 
-def test_missing_runs_come_with_the_command_that_trains_them(tmp_path, monkeypatch):
+def test_missing_runs_have_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in BAKE_OFF:
         if name != "sparse":
             write_run(tmp_path / "runs" / "digits" / name, name)
-    lacking = missing(find_runs(Path("runs")).runs, image_set())
-    assert [row["what"].split(", in ")[0] for row in lacking] == ["sparse", ", ".join(BAKE_OFF)]
+    lacking = missing_runs(find_runs(Path("runs")).runs, image_set())
+    assert [row["what"].split(", with ")[0] for row in lacking] == ["sparse", ", ".join(BAKE_OFF)]
     command = shlex.split(lacking[0]["command"])
-    assert command == ["python", "train.py", "--variant", "sparse", "--dataset", "digits"]
+    assert command == ["keras-ae", "train", "--variant", "sparse", "--dataset", "digits"]
     command = shlex.split(lacking[1]["command"])
     assert command[-4:] == ["--latent-dim", "2", "--held-out-class", "1"]
 
 
-def test_the_command_trains_beside_the_runs_that_are_there(tmp_path):
+def test_command_of_missing_runs_uses_the_same_folder(tmp_path):
     write_run(tmp_path / "mine" / "digits" / "deep", epochs=3)
-    command = shlex.split(missing(find_runs(tmp_path).runs, image_set())[0]["command"])
+    command = shlex.split(missing_runs(find_runs(tmp_path).runs, image_set())[0]["command"])
     assert command[-4:] == ["--output-dir", str(tmp_path / "mine"), "--epochs", "3"]
 
 
-def test_nothing_is_missing_where_all_is_there(tmp_path):
+def test_nothing_is_missing_from_a_complete_bake_off(tmp_path):
     for name in BAKE_OFF:
         write_run(tmp_path / name, name)
         write_run(tmp_path / f"{name}-7", name, latent_dim=2, held_out_class="7")
-    assert missing(find_runs(tmp_path).runs, image_set()) == []
+    assert missing_runs(find_runs(tmp_path).runs, image_set()) == []

@@ -1,0 +1,121 @@
+"""Parsing of command-line arguments: the parser, types of values, checks of folders."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras_ae
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports errors in one line and knows `--version`.
+
+    Args:
+        prog: Name of the program in messages.
+        description: First sentence of `--help`.
+        examples: Command lines without the program's name, shown at the end of `--help`.
+    """
+
+    def __init__(self, prog: str, description: str, examples: Sequence[str]):
+        lines = "\n".join(f"  {prog} {example}" for example in examples)
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"examples:\n{lines}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        version = f"keras_ae {keras_ae.__version__}"
+        self.add_argument("--version", action="version", version=version, help="show the version")
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.split())
+        self.exit(2, f"{self.prog}: error: {line} (--help shows the options)\n")
+
+    def parse_known_args(self, args=None, namespace=None):  # pyright: ignore
+        namespace, rest = super().parse_known_args(args, namespace)
+        if rest:
+            options = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return namespace, rest
+
+    def refuse_unknown(self, kind: str, names: Iterable[str], known: Sequence[str]) -> None:
+        """Exit with an error where a name is not known, suggesting the nearest one."""
+        for name in names:
+            if name not in known:
+                self.error(unknown(kind, name, known))
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """The message for a name that is not known: the nearest one, and all there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown {kind} {name!r}: {hint}there are {', '.join(known)}"
+
+
+def at_least(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argument type: a whole number from `minimum` to `maximum`."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(
+                f"needs a whole number from {minimum} to {maximum}; received {text}"
+            )
+        return value
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    """An argument type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a number above 0; received {text}")
+    return value
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`name=value` as a name and a Python value; what is not a literal is a string.
+
+    Raises:
+        ValueError: it has another form, or names what has an option of its own.
+    """
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals and value):
+        raise ValueError(f"--set needs NAME=VALUE; received {text!r}")
+    if name in ("latent_dim", "seed", "image_shape"):
+        raise ValueError(f"--set {text}: {name} has an option of its own or follows from the data")
+    try:
+        literal = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        # As config.json stores it: lists instead of tuples, finite numbers.
+        return name, json.loads(json.dumps(literal, allow_nan=False))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return name, value
+
+
+def unwritable(directory: Path) -> str | None:
+    """Why nothing can be written below `directory`, or None. Creates nothing."""
+    for place in (directory, *directory.absolute().parents):
+        try:
+            if place.exists():
+                if not place.is_dir():
+                    return f"{place} is not a folder"
+                return None if os.access(place, os.W_OK) else f"{place} cannot be written to"
+        except OSError as error:  # such as a name that is too long
+            return f"{place} cannot be used: {error.strerror}"
+    return None

@@ -1,0 +1,272 @@
+"""`keras-ae train`: train autoencoder variants, one run directory each."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ae.cli.arguments import Parser, above_zero, assignment, at_least, unwritable
+from keras_ae.cli.interrupts import InterruptHandler
+from keras_ae.cli.remedies import IN_TRAIN, describe
+from keras_ae.cli.startup import run_program
+from keras_ae.runs.request import DEFAULT_EPOCHS, DEFAULT_LEARNING_RATE, DEFAULT_SEED
+from keras_ae.variants import BAKE_OFF, VARIANTS
+
+EXAMPLES = (
+    "--variant sparse",
+    "--variant vae --dataset my_photographs --set beta=4 hidden_units=256,64",
+    "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
+)
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int:
+    """Run the program; returns the exit code.
+
+    Args:
+        argv: The arguments; None for those of the process.
+        prog: The name of the program in messages.
+    """
+    options = parse(argv, prog)
+    cleared: list[bool] = []
+
+    def resume_hint() -> str:
+        without = "without --overwrite " if any(cleared) else ""
+        return f"re-run the same command {without}to resume"
+
+    return run_program(
+        prog,
+        functools.partial(_list if options.list else _train, options, cleared),
+        resume_hint=resume_hint,
+        describe=lambda error: describe(error, IN_TRAIN),
+    )
+
+
+def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.Namespace:
+    """The options, checked as far as possible without TensorFlow; exits where they are wrong."""
+    parser = Parser(prog, "Train autoencoder variants, one run directory each.", EXAMPLES)
+    what = parser.add_argument_group("what to train")
+    what.add_argument(
+        "--variant", nargs="+", action="extend", metavar="NAME", help="variants, or 'all'"
+    )
+    what.add_argument(
+        "--bake-off",
+        action="store_true",
+        help="train the 9 benchmark variants: with 20-D codes, and with 2-D codes leaving out "
+        "class 1 (for anomaly detection)",
+    )
+    what.add_argument("--list", action="store_true", help="show the variants and their sizes")
+    images = parser.add_argument_group("images")
+    images.add_argument(
+        "--dataset",
+        help="mnist, fashion_mnist, kmnist, quickdraw, digits, or a path to your own images "
+        "(default: mnist; without a network, digits)",
+    )
+    images.add_argument(
+        "--classes",
+        nargs="+",
+        action="extend",
+        metavar="CLASS",
+        help="classes of quickdraw, or of a folder of .npy files (default: all)",
+    )
+    images.add_argument(
+        "--binarize",
+        choices=("threshold", "bernoulli"),
+        help="make the images black and white: at half of full intensity, or drawn once with the "
+        "intensity as the probability (default: neither)",
+    )
+    images.add_argument(
+        "--data-dir", help="folder of prepared data sets (default: that of tensorflow-datasets)"
+    )
+    images.add_argument(
+        "--held-out-class",
+        metavar="CLASS",
+        help="train without this class (default: all classes; with --bake-off: 1)",
+    )
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--latent-dim",
+        type=at_least(1),
+        metavar="N",
+        help="size of the code (default: the variant's own, mostly 20)",
+    )
+    network.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="further arguments of the variant, such as beta=4 hidden_units=256,64 "
+        "(default: the variant's own)",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs",
+        type=at_least(1),
+        metavar="N",
+        default=DEFAULT_EPOCHS,
+        help="passes over the training images (default: %(default)s)",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=at_least(1),
+        metavar="N",
+        help="images per step (default: 256, or all images if fewer)",
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=above_zero,
+        metavar="RATE",
+        default=DEFAULT_LEARNING_RATE,
+        help="learning rate of Adam (default: %(default)s)",
+    )
+    training.add_argument(
+        "--patience",
+        type=at_least(1),
+        metavar="EPOCHS",
+        help="early stopping: stop after EPOCHS epochs without improvement of the validation "
+        "loss; restore the best weights (default: no early stopping)",
+    )
+    training.add_argument(
+        "--lr-patience",
+        type=at_least(1),
+        metavar="EPOCHS",
+        help="divide the learning rate by 10 after EPOCHS epochs without improvement of the "
+        "validation loss (default: never)",
+    )
+    training.add_argument(
+        "--seed",
+        type=at_least(0),
+        metavar="N",
+        default=DEFAULT_SEED,
+        help="random seed of split, weights, order and noise (default: %(default)s)",
+    )
+    training.add_argument(
+        "--jit",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="XLA compilation (default: %(default)s: on a CPU only where it is faster)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output-dir",
+        default="runs",
+        help="run directories are created below it (default: %(default)s)",
+    )
+    output.add_argument(
+        "--export", action="store_true", help="also write a SavedModel (default: do not)"
+    )
+    output.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="delete the existing run and train again (default: resume or skip it)",
+    )
+    output.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write TensorBoard logs; needs keras_ae[tensorboard] (default: do not)",
+    )
+    output.add_argument(
+        "--quiet", action="store_true", help="print only errors (default: print progress)"
+    )
+    options = parser.parse_args(None if argv is None else list(argv))
+    _check(parser, options)
+    return options
+
+
+def _check(parser: Parser, options: argparse.Namespace) -> None:
+    """Exit with an error where options are unknown, contradict each other or cannot be used."""
+    if not (options.list or options.bake_off or options.variant):
+        parser.error("say what to train: --variant NAME, --variant all or --bake-off")
+    if options.bake_off and options.variant:
+        parser.error("--bake-off says which variants to train; leave --variant out")
+    known = list(VARIANTS)
+    names = list(BAKE_OFF) if options.bake_off else options.variant or []
+    names = known if "all" in names else names
+    parser.refuse_unknown("variant", names, known)
+    options.variant = list(dict.fromkeys(names))
+    try:
+        given = [assignment(text) for text in options.set]
+    except ValueError as error:
+        parser.error(str(error))
+    options.set = dict(sorted(given, key=lambda pair: pair[0]))
+    if len(options.set) < len(given):
+        parser.error(f"--set names an argument twice: {' '.join(name for name, _ in given)}")
+    if options.classes and options.dataset is None:
+        parser.error("--classes chooses from a data set: name it with --dataset")
+    if options.data_dir and not os.path.isdir(options.data_dir):
+        parser.error(f"--data-dir {options.data_dir}: there is no such folder")
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        parser.error("--tensorboard needs an extra: pip install 'keras_ae[tensorboard]'")
+    problem = unwritable(Path(options.output_dir))
+    if problem and not options.list:
+        parser.error(f"--output-dir {options.output_dir}: {problem}")
+
+
+def _list(options: argparse.Namespace, _: list, __: InterruptHandler) -> int:
+    print(f"{'variant':<17}{'parameters':>11}  what it is")
+    for name, preset in VARIANTS.items():
+        print(f"{name:<17}{preset().count_params():>11,}  {preset.summary}")
+    return 0
+
+
+def _train(options: argparse.Namespace, cleared: list[bool], interrupts: InterruptHandler) -> int:
+    import keras_ae
+    from keras_ae.runs.environment import device_name
+    from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
+    from keras_ae.runs.train import Training
+
+    def log(line: str) -> None:
+        if not options.quiet:
+            print(line, flush=True)
+
+    log(f"keras_ae {keras_ae.__version__} on {device_name()}, jit {options.jit}")
+    images = DataOptions(options.dataset, options.classes, options.binarize, options.data_dir)
+    image_set, notice = images.load()
+    if notice:
+        print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
+    asked = dict(
+        latent_dim=options.latent_dim,
+        held_out_class=options.held_out_class,
+        arguments=options.set,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        patience=options.patience,
+        lr_patience=options.lr_patience,
+        seed=options.seed,
+        jit=options.jit,
+    )
+    if options.bake_off:
+        planned = plan_bake_off(image_set, images, **asked)
+    else:
+        planned = plan_runs(image_set, images, options.variant, **asked)
+    training = Training(
+        planned,
+        Path(options.output_dir),
+        overwrite=options.overwrite,
+        export=options.export,
+        tensorboard=options.tensorboard,
+        log=log,
+        progress=not options.quiet,
+        interruption=interrupts.interruption,
+        deferred=interrupts.deferred,
+    )
+    data = planned[0].config.data
+    log(
+        f"{image_set.name}: {data.num_train:,} training, {data.num_validation:,} validation and "
+        f"{data.num_test:,} test images of {' x '.join(map(str, image_set.image_shape))}"
+    )
+    try:
+        training.run()
+    finally:
+        cleared.append(training.cleared)
+    path = training.runs[-1].path("model.keras")
+    code = f"import keras_ae; keras_ae.load_model({str(path)!r}).summary()"
+    log(f"next: {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    return 0

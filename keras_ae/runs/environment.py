@@ -1,0 +1,36 @@
+"""The versions and the device that a run is made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that decides the numbers of a training."""
+    import keras
+    import numpy
+    import tensorflow
+
+    import keras_ae
+
+    return {
+        "keras_ae": keras_ae.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tensorflow.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def device_name() -> str:
+    """The GPUs that TensorFlow uses, else `CPU (2 cores)`."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"CPU ({os.cpu_count()} cores)"
+    details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+    return ", ".join(
+        detail.get("device_name", gpu.name) for detail, gpu in zip(details, gpus, strict=True)
+    )

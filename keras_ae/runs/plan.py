@@ -1,0 +1,241 @@
+"""From what was asked for to a list of planned runs: checked, resolved, their models built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_ae import data
+from keras_ae.runs.environment import device_name, versions
+from keras_ae.runs.request import (
+    DEFAULT_EPOCHS,
+    DEFAULT_LEARNING_RATE,
+    DEFAULT_SEED,
+    RunConfig,
+    RunData,
+    RunRequest,
+)
+from keras_ae.training.arguments import check_batch_size
+from keras_ae.variants import BAKE_OFF, VARIANTS
+
+BAKE_OFF_LATENT_DIMS = (20, 2)
+BAKE_OFF_HELD_OUT_CLASS = "1"
+JIT = {"auto": "auto", "on": True, "off": False}
+
+
+@dataclass(frozen=True, eq=False)
+class DataOptions:
+    """Which images to load, and how to find them again.
+
+    Attributes:
+        dataset: Name or path, as `keras_ae.data.load` takes it; None for MNIST or, where it
+            cannot be loaded, `digits`.
+        classes: As in `keras_ae.data.load`.
+        binarize: As in `keras_ae.data.binarized`, or None.
+        data_dir: As in `keras_ae.data.load`.
+    """
+
+    dataset: str | None = None
+    classes: Sequence[str] | None = None
+    binarize: str | None = None
+    data_dir: str | None = None
+
+    def load(self) -> tuple[data.ImageSet, str | None]:
+        """The images, and a notice where no data set was named and it is not MNIST.
+
+        Raises:
+            DataError: they cannot be loaded.
+        """
+        notice = None
+        if self.dataset is None:
+            image_set, notice = data.load_default(data_dir=self.data_dir)
+        else:
+            image_set = data.load(self.dataset, classes=self.classes, data_dir=self.data_dir)
+        if self.binarize:
+            image_set = data.binarized(image_set, self.binarize)
+        return image_set, notice
+
+    def source(self, image_set: data.ImageSet) -> str:
+        """What `keras_ae.data.load` takes to find the images again: a name or absolute path."""
+        dataset = self.dataset
+        if dataset is None:  # the name without what binarizing added to it
+            return image_set.name.removesuffix(f"_{self.binarize}")
+        if dataset in data.DATASETS:
+            return dataset
+        return os.path.abspath(dataset) if os.path.exists(dataset) else dataset
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """A run that can be trained: its config, its images, and its model, built and compiled."""
+
+    config: RunConfig
+    split: data.Split
+    model: Any
+
+
+def plan_runs(
+    image_set: data.ImageSet,
+    images: DataOptions,
+    variants: Sequence[str],
+    *,
+    latent_dim: int | None = None,
+    held_out_class: str | int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    epochs: int = DEFAULT_EPOCHS,
+    batch_size: int | None = None,
+    learning_rate: float = DEFAULT_LEARNING_RATE,
+    patience: int | None = None,
+    lr_patience: int | None = None,
+    seed: int = DEFAULT_SEED,
+    jit: str = "auto",
+) -> list[PlannedRun]:
+    """Plan a run for each variant. Nothing is written.
+
+    Args:
+        image_set: What `images.load()` returned.
+        images: Where they come from.
+        variants: Names in `keras_ae.VARIANTS`.
+        latent_dim: Size of the code; None for each variant's own.
+        held_out_class: Name or index of a class that training does not see, or None.
+        arguments: Further arguments of the variants' constructors.
+        epochs: Number of epochs.
+        batch_size: Images per step; None for 256, or all images if fewer.
+        learning_rate: Of Adam.
+        patience: Epochs without improvement before early stopping, or None.
+        lr_patience: Epochs without improvement before the learning rate is reduced, or None.
+        seed: Of the split, the initial weights, the order and the noise.
+        jit: "auto", "on" or "off".
+
+    Raises:
+        ValueError: a variant cannot be built so, or does not suit the images.
+    """
+    arguments = dict(arguments or {})
+    held_out_index = None
+    if held_out_class is not None:
+        held_out_index = data.held_out_index(image_set, held_out_class)
+    held_out = None if held_out_index is None else image_set.class_names[held_out_index]
+    split = data.split(image_set, seed=seed, held_out_class=held_out)
+    num_train = len(split.train)
+    if batch_size is not None and batch_size > num_train:
+        raise ValueError(
+            f"The batch size {batch_size} is larger than the {num_train} training images of "
+            f"{image_set.name}. Use at most {num_train}, or leave it out."
+        )
+    run_data = RunData(
+        source=images.source(image_set),
+        classes=None if images.classes is None else list(images.classes),
+        binarize=images.binarize,
+        data_dir=images.data_dir and os.path.abspath(images.data_dir),
+        image_shape=list(image_set.image_shape),
+        class_names=list(image_set.class_names),
+        held_out_index=held_out_index,
+        num_train=num_train,
+        num_validation=len(split.validation),
+        num_test=len(split.test),
+    )
+    planned = []
+    for variant in variants:
+        keras.utils.set_random_seed(seed)  # of the initial weights
+        model = build_model(variant, latent_dim, image_set, seed, arguments)
+        if model.fixed_epochs and (patience or lr_patience):
+            raise ValueError(
+                f"Early stopping and learning-rate reduction do not work with {variant}, which "
+                "trains its layers one after another for a share of the epochs each."
+            )
+        model.compile(keras.optimizers.Adam(learning_rate), jit_compile=JIT[jit])
+        request = RunRequest(
+            variant=variant,
+            latent_dim=model.latent_dim,
+            arguments=arguments,
+            dataset=image_set.name,
+            fingerprint=image_set.fingerprint,
+            held_out_class=held_out,
+            epochs=epochs,
+            batch_size=check_batch_size(batch_size, num_train),
+            learning_rate=learning_rate,
+            patience=patience,
+            lr_patience=lr_patience,
+            seed=seed,
+            jit=jit,
+        )
+        config = RunConfig(request, run_data, model.get_config(), versions(), device_name())
+        planned.append(PlannedRun(RunConfig.from_dict(config.to_dict()), split, model))
+    return planned
+
+
+def plan_bake_off(
+    image_set: data.ImageSet,
+    images: DataOptions,
+    *,
+    held_out_class: str | int | None = None,
+    latent_dim: int | None = None,
+    **options: Any,
+) -> list[PlannedRun]:
+    """Plan the benchmark: its nine variants with 20-D codes, and with 2-D codes without a class.
+
+    Args:
+        image_set, images, options: As in `plan_runs`.
+        held_out_class: The class to leave out of the 2-D runs; default: "1".
+        latent_dim: Size of the larger code; default: 20.
+    """
+    large, small = BAKE_OFF_LATENT_DIMS
+    held_out = BAKE_OFF_HELD_OUT_CLASS if held_out_class is None else held_out_class
+    names = list(BAKE_OFF)
+    return [
+        *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **options),
+        *plan_runs(image_set, images, names, latent_dim=small, held_out_class=held_out, **options),
+    ]
+
+
+def build_model(
+    variant: str,
+    latent_dim: int | None,
+    image_set: data.ImageSet,
+    seed: int,
+    arguments: Mapping[str, Any],
+) -> Any:
+    """A variant for a data set, not compiled.
+
+    Args:
+        variant: Name in `keras_ae.VARIANTS`.
+        latent_dim: Size of the code; None for the variant's own.
+        image_set: The images.
+        seed: Of the noise and the order.
+        arguments: Further arguments of the constructor.
+
+    Raises:
+        ValueError: the variant does not have an argument, refuses a value, or needs other images.
+    """
+    preset = VARIANTS[variant]
+    size = {} if latent_dim is None else {"latent_dim": latent_dim}
+    labels = {}
+    if preset.load().needs_labels:
+        if len(image_set.class_names) < 2:
+            raise ValueError(f"{variant} needs class labels, and {image_set.name} has none.")
+        labels["num_classes"] = len(image_set.class_names)
+    try:
+        model = preset(image_shape=image_set.image_shape, seed=seed, **size, **labels, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(_cannot_build(variant, {**arguments, **size}, error)) from error
+    if model.pixel_range != (0.0, 1.0):
+        raise ValueError(
+            f"output_activation {model.output_activation} is for images in [-1, 1], and those of "
+            "the data sets are in [0, 1]: use it from your own code."
+        )
+    return model
+
+
+def _cannot_build(variant: str, arguments: Mapping[str, Any], error: Exception) -> str:
+    """Why a variant does not take some arguments, in one line."""
+    known = set(VARIANTS[variant]().get_config())
+    known -= {"name", "trainable", "dtype", "image_shape", "latent_dim", "seed", "num_classes"}
+    for name in arguments:
+        if name not in known | {"latent_dim"}:
+            return f"{variant} has no argument {name!r}; it has {', '.join(sorted(known))}"
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{variant} cannot be built with {given}: {str(error).splitlines()[0]}"

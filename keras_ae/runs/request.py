@@ -1,0 +1,299 @@
+"""What a run was asked for, where its images are, and what it was made with: `config.json`.
+
+`RunConfig` is the only form of a request between the command line and `config.json`, and back in
+the evaluation. No other module knows its keys as strings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from keras_ae.files import json_digest, safe_name
+
+DEFAULT_EPOCHS = 60
+DEFAULT_LEARNING_RATE = 1e-3
+DEFAULT_SEED = 42
+
+
+class ConfigError(ValueError):
+    """A config whose content is unusable: `part` and `key` say where."""
+
+    def __init__(self, problem: str):
+        super().__init__(problem)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything that decides the numbers of a run.
+
+    Attributes:
+        variant: Name in `keras_ae.VARIANTS`.
+        latent_dim: Size of the latent code, >= 1.
+        dataset: Name of the data set, as in a report.
+        fingerprint: `ImageSet.fingerprint`, 16 hex digits.
+        epochs: Number of epochs, >= 1.
+        batch_size: Images per step, >= 1.
+        learning_rate: Of Adam, > 0.
+        seed: Of the split, the initial weights, the order and the noise, >= 0.
+        arguments: Further arguments of the variant's constructor; plain JSON values.
+        held_out_class: Name of the class that training does not see, or None.
+        patience: Epochs without improvement before early stopping, or None.
+        lr_patience: Epochs without improvement before the learning rate is reduced, or None.
+        jit: "auto", "on" or "off": XLA compilation.
+    """
+
+    variant: str
+    latent_dim: int
+    dataset: str
+    fingerprint: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    arguments: dict[str, Any]
+    held_out_class: str | None
+    patience: int | None = None
+    lr_patience: int | None = None
+    jit: str = "auto"
+
+    @classmethod
+    def from_dict(cls, content: Any) -> RunRequest:
+        """Read a request from plain JSON data.
+
+        Keys that a request does not know are ignored; keys that older versions did not write have
+        their default.
+
+        Raises:
+            ConfigError: a key is missing, or its value has the wrong type.
+        """
+        return _read(cls, content, "request")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `from_dict` makes an equal request."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def name(self) -> str:
+        """The name of the run directory: `vae-20d-seed42`, `vae-2d-without-1-beta-4-seed42`."""
+        parts = [self.variant, f"{self.latent_dim}d"]
+        if self.held_out_class is not None:
+            parts.append(f"without-{self.held_out_class}")
+        parts += [f"{name}-{value}" for name, value in self.arguments.items()]
+        return safe_name("-".join([*parts, f"seed{self.seed}"]))
+
+    def difference(self, other: RunRequest) -> tuple[str, Any, Any] | None:
+        """The first field in which `other` differs: its name, our value, the other's value."""
+        for each in dataclasses.fields(self):
+            ours, theirs = getattr(self, each.name), getattr(other, each.name)
+            if ours != theirs:
+                return each.name, ours, theirs
+        return None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Where the images of a run come from, and how many there are.
+
+    Attributes:
+        source: Name of a data set or an absolute path. May be changed when the data moves.
+        classes: Names of the classes to take, or None for all.
+        binarize: "threshold", "bernoulli" or None.
+        data_dir: Folder of prepared data sets, or None. May be changed when the data moves.
+        image_shape: `[height, width]` or `[height, width, channels]`.
+        class_names: One name for each class; empty without labels.
+        held_out_index: Index of the held-out class in `class_names`, or None.
+        num_train, num_validation, num_test: Number of images.
+    """
+
+    source: str
+    class_names: list
+    num_train: int
+    num_validation: int
+    num_test: int
+    data_dir: str | None
+    held_out_index: int | None
+    classes: list | None = None
+    binarize: str | None = None
+    image_shape: list = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> RunData:
+        """Read from plain JSON data.
+
+        Raises:
+            ConfigError: a key is missing, or its value has the wrong type.
+        """
+        return _read(cls, content, "data")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `from_dict` makes an equal object."""
+        return dataclasses.asdict(self)
+
+    def without_location(self) -> RunData:
+        """The same images, wherever they are stored."""
+        return dataclasses.replace(self, source="", data_dir=None)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The content of `config.json`: the request, and what it was resolved to.
+
+    Attributes:
+        request: What decides the numbers.
+        data: Where the images come from.
+        model: `get_config()` of the model, as plain JSON data.
+        versions: Version by package.
+        device: What the run was trained on, in words.
+    """
+
+    request: RunRequest
+    data: RunData
+    model: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    @classmethod
+    def from_dict(cls, content: Any) -> RunConfig:
+        """Read from plain JSON data, such as the content of `config.json`.
+
+        Raises:
+            ConfigError: a part is missing or unusable; names it.
+        """
+        content = _dict(content, "content")
+        model = _dict(content.get("model", {}), "model")
+        versions = _dict(content.get("versions", {}), "versions")
+        try:
+            json.dumps(content, allow_nan=False)
+        except ValueError as error:
+            raise ConfigError(f"it has a number that JSON does not know ({error})") from error
+        return cls(
+            RunRequest.from_dict(content.get("request")),
+            RunData.from_dict(content.get("data")),
+            model,
+            versions,
+            str(content.get("device", "")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data from which `from_dict` makes an equal config."""
+        return {
+            "request": self.request.to_dict(),
+            "data": self.data.to_dict(),
+            "model": json.loads(json.dumps(self.model)),
+            "versions": self.versions,
+            "device": self.device,
+        }
+
+    @property
+    def folder(self) -> str:
+        """The run directory, relative to the output folder: `mnist/vae-20d-seed42`."""
+        data_set = "-".join([Path(self.request.dataset).name, *(self.data.classes or [])])
+        return f"{data_set.replace(' ', '_')}/{self.request.name}"
+
+    def difference(self, other: RunConfig) -> str | None:
+        """What `other` says differently about the images and the model, in one line; or None.
+
+        The location of the images may change, and older runs lack arguments added since.
+        """
+        ours, theirs = self.data.without_location(), other.data.without_location()
+        for each in dataclasses.fields(RunData):
+            before, now = getattr(ours, each.name), getattr(theirs, each.name)
+            if before != now:
+                return f"other data: {each.name} is {before!r} instead of {now!r}"
+        return model_difference(self.model, other.model)
+
+    def other_versions(self, now: Mapping[str, str]) -> str:
+        """The versions that differ from `now`: `keras 3.14.0, numpy 2.3.1`; empty if none."""
+        return ", ".join(
+            f"{name} {self.versions[name]}"
+            for name in now
+            if name in self.versions and self.versions[name] != now[name]
+        )
+
+    def data_options(self) -> list[str]:
+        """The command-line options that name the images of this run."""
+        options = ["--dataset", self.data.source]
+        options += ["--classes", *self.data.classes] if self.data.classes else []
+        options += ["--binarize", self.data.binarize] if self.data.binarize else []
+        options += ["--data-dir", self.data.data_dir] if self.data.data_dir else []
+        return options
+
+    def command(self) -> list[str]:
+        """The options of `keras-ae train` that ask for this run."""
+        request = self.request
+        options = ["--variant", request.variant, *self.data_options()]
+        options += ["--latent-dim", str(request.latent_dim)]
+        if request.held_out_class is not None:
+            options += ["--held-out-class", request.held_out_class]
+        options += ["--epochs", str(request.epochs), "--batch-size", str(request.batch_size)]
+        options += ["--learning-rate", repr(request.learning_rate), "--seed", str(request.seed)]
+        if request.patience is not None:
+            options += ["--patience", str(request.patience)]
+        if request.lr_patience is not None:
+            options += ["--lr-patience", str(request.lr_patience)]
+        options += ["--jit", request.jit] if request.jit != "auto" else []
+        if request.arguments:
+            options += ["--set", *map(_assignment, request.arguments.items())]
+        return options
+
+
+def model_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first argument in which two model configs differ, in words; or None.
+
+    Ignores `name` (Keras numbers models) and arguments that an older run did not have.
+    """
+    before, now = (json.loads(json.dumps(dict(each))) for each in (before, now))
+    for name in now:
+        if name != "name" and before.get(name, now[name]) != now[name]:
+            return f"another model: {name} is {before[name]!r} instead of {now[name]!r}"
+    return None
+
+
+def config_digest(content: Any) -> str:
+    """The digest of the content of `config.json`, wherever the images are stored by now."""
+    data = {
+        key: value for key, value in content["data"].items() if key not in ("source", "data_dir")
+    }
+    return json_digest({**content, "data": data})
+
+
+def _assignment(item: tuple[str, Any]) -> str:
+    name, value = item
+    return f"{name}={value if isinstance(value, str) else repr(value).replace(', ', ',')}"
+
+
+def _dict(content: Any, part: str) -> dict:
+    if not isinstance(content, dict):
+        raise ConfigError(f"no usable {part}")
+    return content
+
+
+def _read(kind: Any, content: Any, part: str) -> Any:
+    """A dataclass from a dict, each value checked against the type of its field."""
+    content = _dict(content, part)
+    types_of = get_type_hints(kind)
+    values = {}
+    for each in dataclasses.fields(kind):
+        if each.name not in content:
+            if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+                raise ConfigError(f"its {part} has no {each.name}")
+            continue
+        value = content[each.name]
+        if not isinstance(value, _plain_types(types_of[each.name])) or isinstance(value, bool):
+            raise ConfigError(f"its {part} has no usable {each.name}: {value!r}"[:200])
+        values[each.name] = value
+    return kind(**values)
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    """The types that JSON data of a field may have: `float` also takes whole numbers."""
+    kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain = tuple(getattr(kind, "__origin__", kind) for kind in kinds)
+    return (*plain, int) if float in plain else plain

@@ -1,0 +1,211 @@
+"""Training planned runs, one after another, each in its directory."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_ae import data
+from keras_ae.progress import GridProgress
+from keras_ae.runs import early_stopping
+from keras_ae.runs.catalog import read_run
+from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
+from keras_ae.runs.plan import PlannedRun
+from keras_ae.runs.run_directory import RunDirectory
+
+Log = Callable[[str], None]
+
+
+class Training:
+    """Train planned runs below an output folder, resuming where one was interrupted.
+
+    Every run is compared with what is on disk before anything is written.
+
+    Args:
+        planned: The runs, in order.
+        output_dir: Run directories are created below it.
+        overwrite: Delete the existing runs first.
+        export: Also write a SavedModel for each run.
+        tensorboard: Also write TensorBoard logs.
+        log: Called with each line of output.
+        progress: Whether to print the progress of epochs.
+        interruption: Returns the exception that ends the training, once a signal has come.
+        deferred: A context manager in which a signal waits for `interruption` to be called.
+
+    Attributes:
+        runs: The run directories, in the order of `planned`.
+        cleared: Whether the existing runs have been deleted.
+
+    Raises:
+        RunError: an existing run was started by another request, or is damaged.
+    """
+
+    def __init__(
+        self,
+        planned: Sequence[PlannedRun],
+        output_dir: Path,
+        *,
+        overwrite: bool = False,
+        export: bool = False,
+        tensorboard: bool = False,
+        log: Log = print,
+        progress: bool = True,
+        interruption: Callable[[], BaseException | None] = lambda: None,
+        deferred: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    ):
+        self.cleared = False
+        self.runs = [RunDirectory(output_dir / each.config.folder) for each in planned]
+        self._planned = list(planned)
+        self._overwrite = overwrite
+        self._export = export
+        self._tensorboard = tensorboard
+        self._log = log
+        self._progress = progress
+        self._interruption = interruption
+        self._deferred = deferred
+        if not overwrite:
+            for run, each in zip(self.runs, planned, strict=True):
+                check_existing_run(run, each)
+
+    def run(self) -> None:
+        """Train and export what is not finished.
+
+        Raises:
+            RunLocked: another process is training one of the runs.
+            Diverged: a loss became NaN or infinite.
+            OSError: a file cannot be written.
+        """
+        with contextlib.ExitStack() as locks:
+            to_do = [self._overwrite or not self._is_done(run) for run in self.runs]
+            for run, needed in zip(self.runs, to_do, strict=True):
+                if needed:
+                    locks.enter_context(run.lock())
+            if self._overwrite:  # all at once, so that there is one way to resume
+                self.cleared = True
+                for run in self.runs:
+                    run.clear()
+            unfinished = [
+                each for run, each in zip(self.runs, self._planned, strict=True) if not run.finished
+            ]
+            num_epochs = sum(each.config.request.epochs for each in unfinished)
+            progress = GridProgress(num_epochs, enabled=self._progress)
+            for number, (run, needed) in enumerate(zip(self.runs, to_do, strict=True), start=1):
+                title = f"[{number}/{len(self.runs)}] {run.directory}"
+                self._one(run, self._planned[number - 1], needed, title, progress)
+                self._planned[number - 1] = None  # pyright: ignore  # its model is not needed again
+                keras.backend.clear_session()
+
+    def _is_done(self, run: RunDirectory) -> bool:
+        return run.finished and (run.exported or not self._export)
+
+    def _one(
+        self,
+        run: RunDirectory,
+        planned: PlannedRun,
+        needed: bool,
+        title: str,
+        progress: GridProgress,
+    ) -> None:
+        if run.finished:
+            self._log(f"{title}: already finished, skipping; {summary(run)}")
+            model = run.load_model() if needed else None
+        else:
+            model = planned.model
+            self._log(f"{title}: {model.count_params():,} parameters")
+            self._train(run, planned, progress)
+            self._log(f"test: {summary(run)}")
+        if needed and self._export and not run.exported:
+            self._log(f"exported to {run.export(model)}")
+
+    def _train(self, run: RunDirectory, planned: PlannedRun, progress: GridProgress) -> None:
+        """Fit one model, from its checkpoint if there is one, up to its results."""
+        config, model, split = planned.config, planned.model, planned.split
+        request = config.request
+        # A generator that the model did not seed depends on the request alone, not on the grid.
+        keras.utils.set_random_seed(request.seed)
+        run.start(config)
+        checkpoint = Checkpoint(run, request)
+        first_epoch = checkpoint.restore(model, request.epochs)
+        watchers = early_stopping.callbacks(request.patience, request.lr_patience)
+        checkpoint.restore_callbacks(watchers, model)
+        stopped = any(getattr(callback, "stopped_epoch", 0) for callback in watchers)
+        keeper = CheckpointCallback(checkpoint, watchers, self._interruption)
+        if run.has_checkpoint:
+            done = stopped or first_epoch == request.epochs
+            self._log(
+                "training complete, finalizing" if done else f"resuming at epoch {first_epoch + 1}"
+            )
+        callbacks = [*watchers, keeper, progress.of_run(first_epoch)]
+        if self._tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(run.log_folder()))
+        with self._deferred():
+            model.fit(
+                *inputs_of(model, split.train),
+                batch_size=request.batch_size,
+                epochs=first_epoch if stopped else request.epochs,
+                initial_epoch=first_epoch,
+                validation_data=inputs_of(model, split.validation),
+                callbacks=callbacks,
+                verbose=0,
+            )
+        for callback in watchers:
+            if last := getattr(callback, "stopped_epoch", 0):
+                best = callback.best_epoch + 1  # pyright: ignore
+                self._log(
+                    f"early stopping at epoch {last + 1}; restored best weights (epoch {best})"
+                )
+        if model.learns_prior:
+            self._log("fitting the prior to the codes")
+            model.fit_prior(split.train.images)
+        test = split.test
+        if config.data.held_out_index is not None and test.labels is not None:
+            test = test.where(test.labels != config.data.held_out_index)
+        losses = model.evaluate(*inputs_of(model, test), verbose=0, return_dict=True)
+        # The first epoch compiles.
+        seconds = [row["seconds"] for row in keeper.rows[1:] or keeper.rows]
+        results = {name: float(value) for name, value in losses.items()}
+        results["num_images"] = len(test)
+        results["num_parameters"] = model.count_params()
+        results["seconds_per_epoch"] = statistics.median(seconds)
+        run.finish(model, results)
+
+
+def check_existing_run(run: RunDirectory, planned: PlannedRun) -> None:
+    """Check that an existing run can be resumed or skipped; warn where versions differ.
+
+    Raises:
+        RunError: it was started by another request, or is damaged.
+    """
+    run.check(planned.config)
+    if run.finished:
+        read_run(run)
+        run.check_model()
+    elif run.started and (old := run.config.other_versions(planned.config.versions)):
+        warnings.warn(
+            f"{run.directory} was started with {old}: results may differ from those of a run "
+            "without an interruption.",
+            stacklevel=2,
+        )
+
+
+def inputs_of(model: Any, subset: data.Subset) -> tuple:
+    """The positional arguments of `fit` and `evaluate`: images, and labels where they are needed."""
+    return (subset.images, subset.labels) if model.needs_labels else (subset.images,)
+
+
+def summary(run: RunDirectory) -> str:
+    """The test losses and the time of an epoch, in one line."""
+    results = run.results
+    # Runs of older versions have no such argument.
+    unit = {"bce": "nats/image (BCE)", "mse": "squared error/image"}
+    loss = run.config.model.get("reconstruction_loss", "bce")
+    return (
+        f"{results['reconstruction_loss']:.2f} {unit[loss]}, latent loss "
+        f"{results['latent_loss']:.2f}; {results['seconds_per_epoch']:.2f} s/epoch"
+    )

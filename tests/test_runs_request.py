@@ -1,0 +1,185 @@
+"""RunRequest and RunConfig: JSON and command line there and back, names, damaged content."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from fake_runs import config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_ae.cli.train import parse
+from keras_ae.runs.request import ConfigError, RunConfig, RunRequest, model_difference
+from keras_ae.variants import VARIANTS
+
+PACKAGE = Path(__file__).resolve().parents[1] / "keras_ae"
+NUMBERS = st.integers(1, 10_000)
+VALUES = st.recursive(
+    st.booleans() | st.integers(-999, 999) | st.floats(-9, 9) | st.sampled_from(["relu", "mse"]),
+    lambda each: st.lists(each, min_size=1, max_size=3),
+    max_leaves=3,
+)
+ARGUMENTS = st.dictionaries(st.sampled_from(["beta", "hidden_units", "tied", "filters"]), VALUES)
+
+
+@st.composite
+def requests(draw) -> RunRequest:
+    return RunRequest(
+        variant=draw(st.sampled_from(list(VARIANTS))),
+        latent_dim=draw(NUMBERS),
+        arguments=dict(sorted(draw(ARGUMENTS).items())),
+        dataset="digits",
+        fingerprint="0" * 16,
+        held_out_class=draw(st.none() | st.sampled_from(["1", "Ankle boot"])),
+        epochs=draw(NUMBERS),
+        batch_size=draw(NUMBERS),
+        learning_rate=draw(st.floats(1e-9, 1e3)),
+        patience=draw(st.none() | NUMBERS),
+        lr_patience=draw(st.none() | NUMBERS),
+        seed=draw(NUMBERS),
+        jit=draw(st.sampled_from(["auto", "on", "off"])),
+    )
+
+
+@given(requests())
+def test_request_survives_json(request):
+    content = json.loads(json.dumps(request.to_dict()))
+    assert RunRequest.from_dict(content) == request
+
+
+@given(requests())
+def test_request_survives_the_command_line(request):
+    options = parse(dataclasses.replace(config(), request=request).command())
+    assert options.variant == [request.variant] and options.set == request.arguments
+    assert options.dataset == "digits"
+    for name in (
+        "latent_dim", "held_out_class", "epochs", "batch_size", "learning_rate", "patience",
+        "lr_patience", "seed", "jit",
+    ):  # fmt: skip
+        assert getattr(options, name) == getattr(request, name), name
+
+
+def test_config_survives_json():
+    full = dataclasses.replace(
+        config("vae", held_out_class="1"), model={"beta": 1.0}, versions={"keras": "3.15"}
+    )
+    assert RunConfig.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
+def test_data_options_survive_the_command_line():
+    data = dataclasses.replace(
+        config().data, source="quickdraw", classes=["cat", "tree"], binarize="bernoulli"
+    )
+    options = parse(dataclasses.replace(config(), data=data).command())
+    assert options.dataset == "quickdraw" and options.classes == ["cat", "tree"]
+    assert options.binarize == "bernoulli"
+
+
+def test_requests_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config().request.epochs = 4
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (config("vae").request, "vae-20d-seed42"),
+        (config("vae", latent_dim=2, held_out_class="1", seed=7).request, "vae-2d-without-1-seed7"),
+        (
+            config(held_out_class="1", arguments={"beta": 4, "hidden_units": [9, 6]}).request,
+            "deep-20d-without-1-beta-4-hidden_units-_9_6_-seed42",
+        ),
+        (
+            dataclasses.replace(config().request, held_out_class="T-shirt/top"),
+            "deep-20d-without-T-shirt_top-seed42",
+        ),
+        (
+            dataclasses.replace(config().request, held_out_class="Ankle boot"),
+            "deep-20d-without-Ankle_boot-seed42",
+        ),
+    ],
+)
+def test_name_says_what_differs(request_, name):
+    assert request_.name == name and Path(name).name == name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("request"),
+        lambda content: content.update(data=[]),
+        lambda content: content.update(versions=[]),
+        lambda content: content.update(model={"beta": float("nan")}),
+        lambda content: content["request"].pop("held_out_class"),
+        lambda content: content["request"].update(epochs="60"),
+        lambda content: content["request"].update(epochs=True),
+        lambda content: content["request"].update(epochs=2.5),
+        lambda content: content["request"].update(arguments=None),
+        lambda content: content["data"].update(class_names="0123"),
+        lambda content: content["data"].pop("num_test"),
+    ],
+)
+def test_unusable_content_is_refused_in_one_line(change):
+    content = config().to_dict()
+    change(content)
+    with pytest.raises(ConfigError) as raised:
+        RunConfig.from_dict(content)
+    assert "\n" not in str(raised.value)
+
+
+def test_content_of_older_versions_is_read():
+    content = config().to_dict()
+    for name in ("patience", "lr_patience", "jit"):
+        del content["request"][name]
+    for name in ("classes", "binarize", "image_shape"):
+        del content["data"][name]
+    del content["versions"], content["device"], content["model"]
+    read = RunConfig.from_dict(content)
+    assert read.request == config().request
+
+
+def test_difference_names_the_first_field():
+    assert config().request.difference(config(epochs=4).request) == ("epochs", 3, 4)
+    assert config().request.difference(config().request) is None
+
+
+def test_moved_data_is_no_difference():
+    moved = dataclasses.replace(config().data, source="/elsewhere", data_dir="/prepared")
+    assert config().difference(dataclasses.replace(config(), data=moved)) is None
+    fewer = dataclasses.replace(config().data, num_train=9)
+    assert "num_train" in config().difference(dataclasses.replace(config(), data=fewer))
+
+
+def test_model_difference_ignores_names_and_new_arguments():
+    before = {"name": "vae", "beta": 1.0, "hidden_units": [3, 2]}
+    now = {"name": "vae_1", "beta": 1.0, "hidden_units": (3, 2), "added_since": 5}
+    assert model_difference(before, now) is None
+    assert "beta is 1.0 instead of 2.0" in model_difference(before, {**now, "beta": 2.0})
+
+
+def test_other_versions_names_what_differs():
+    old = {"keras": "3.14.0", "numpy": "2.0", "python": "3.12"}
+    found = dataclasses.replace(config(), versions=old)
+    now = {"keras": "3.15.1", "numpy": "2.0", "tensorflow": "2.21"}
+    assert found.other_versions(now) == "keras 3.14.0"
+    assert found.other_versions({"keras": "3.14.0"}) == ""
+
+
+def test_no_other_module_knows_the_keys_of_a_request_as_strings():
+    """`content["latent_dim"]` outside `runs/request.py` would be a second reader of the format."""
+    keys = {field.name for field in dataclasses.fields(RunRequest)} - {"variant", "seed"}
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "request.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                names = ("request", "config")
+                owner = ast.unparse(node.value)
+                if node.slice.value in keys and owner.rpartition(".")[2] in names:
+                    found.append(f"{path}:{node.lineno} {ast.unparse(node)}")
+    assert found == []
