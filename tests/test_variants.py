@@ -368,7 +368,8 @@ def test_a_mixed_precision_model_stays_one_when_loaded(name, tmp_path):
     [
         ("VAE", {"image_shape": 28}),
         ("VAE", {"image_shape": (28,)}),
-        ("VAE", {"hidden_units": 256}),
+        ("VAE", {"hidden_units": 0}),
+        ("VAE", {"hidden_units": True}),
         ("VAE", {"latent_dim": 0}),
         ("VAE", {"latent_dim": None}),
         ("VAE", {"latent_dim": "abc"}),

@@ -16,7 +16,7 @@ from keras_ae.losses import per_image_bce, per_image_mse
 from keras_ae.saving.export import export_saved_model
 from keras_ae.training.arguments import num_items
 from keras_ae.training.trainer import EpochTrainer
-from keras_ae.variants.documentation import complete_docstring
+from keras_ae.variants.documentation import document
 from keras_ae.variants.latents import LatentTools
 from keras_ae.variants.settings import check_keras_arguments, check_settable
 
@@ -28,6 +28,7 @@ ACTIVATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "linear": tf.identity}
 PIXEL_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": (0.0, 1.0)}
 
 
+@document
 class Autoencoder(LatentTools, EpochTrainer):
     """Autoencoder base class: an encoder, a bottleneck and a decoder, as a `keras.Model`.
 
@@ -414,10 +415,6 @@ class Autoencoder(LatentTools, EpochTrainer):
             )
             results.append(function(batch).numpy())
         return np.concatenate(results)
-
-
-if Autoencoder.__doc__ is not None:
-    Autoencoder.__doc__ = complete_docstring(Autoencoder.__doc__, Autoencoder.__init__)
 
 
 def check_seed(seed: Any) -> int | None:

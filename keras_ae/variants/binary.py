@@ -19,9 +19,9 @@ class Binary(DenseAutoencoder):
     """Binary autoencoder (semantic hashing): similar images get codes that differ in few bits.
 
     In training the code is a sigmoid with noise on its input, which drives it to 0 and 1.
-    Elsewhere, validation included, it is rounded to bits (`BinaryBottleneck`). After A. Geron, "Hands-On
-    Machine Learning", chapter 17, exercise on hashing, and Salakhutdinov and Hinton, "Semantic
-    hashing" (2009), section 2.2.
+    Elsewhere, validation included, it is rounded to bits (`BinaryBottleneck`). After A. Geron,
+    "Hands-On Machine Learning", chapter 17, exercise on hashing, and Salakhutdinov and Hinton,
+    "Semantic hashing" (2009), section 2.2.
 
     Args:
         latent_dim: Number of bits of the code, >= 1.

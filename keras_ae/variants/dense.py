@@ -9,9 +9,10 @@ import keras
 from keras_ae.checks import check_flag
 from keras_ae.networks import bake_off_hidden_units, dense_decoder, dense_encoder
 from keras_ae.variants.base import Autoencoder, check_activation, check_layers
-from keras_ae.variants.documentation import complete_docstring
+from keras_ae.variants.documentation import document
 
 
+@document
 class DenseAutoencoder(Autoencoder):
     """Dense autoencoder base class: hidden layers, a linear code, logits.
 
@@ -110,9 +111,3 @@ class DenseAutoencoder(Autoencoder):
             "batch_normalization": self.batch_normalization,
             "tied": self.tied,
         }
-
-
-if DenseAutoencoder.__doc__ is not None:
-    DenseAutoencoder.__doc__ = complete_docstring(
-        DenseAutoencoder.__doc__, DenseAutoencoder.__init__
-    )

@@ -59,9 +59,15 @@ Class = TypeVar("Class", bound=type)
 
 def variant(cls: Class) -> Class:
     """Class decorator: complete the docstring, register the class as `keras_ae>Name`."""
+    document(cls)
+    return keras.saving.register_keras_serializable(package="keras_ae")(cls)
+
+
+def document(cls: Class) -> Class:
+    """Class decorator: complete the docstring of a class that is not saved by itself."""
     if cls.__doc__ is not None:  # python -OO has none
         cls.__doc__ = complete_docstring(inspect.cleandoc(cls.__doc__), cls.__init__)
-    return keras.saving.register_keras_serializable(package="keras_ae")(cls)
+    return cls
 
 
 def complete_docstring(text: str, function) -> str:
@@ -99,7 +105,8 @@ def split_args(text: str) -> tuple[str, dict[str, str], str]:
         body = text[args.end() : end]
     starts = [match.start() for match in ENTRY.finditer(body)]
     entries = {}
-    for begin, stop in zip(starts, [*starts[1:], len(body)], strict=True):
+    ends = [*starts[1:], len(body)] if starts else []
+    for begin, stop in zip(starts, ends, strict=True):
         entry = body[begin:stop].rstrip()
         for name in ENTRY.match(entry)[1].split(", "):  # type: ignore[index]
             entries[name.lstrip("*")] = entry
