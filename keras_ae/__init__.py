@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from keras_ae.hashing import hamming_neighbours
     from keras_ae.layers import (
         BinaryBottleneck,
-        CodebookQuantizer,
         ConditionalBottleneck,
         DenseTranspose,
         DropoutCorruption,
         GaussianBottleneck,
         GaussianCorruption,
         Sampling,
+        ScalarQuantizer,
         VectorQuantizer,
     )
     from keras_ae.losses import bernoulli_kl, entropy_floor, gaussian_kl, per_image_bce
-    from keras_ae.model_files import load_model
-    from keras_ae.pixel_cnn import PixelCNN
+    from keras_ae.priors.pixel_cnn import PixelCNN
     from keras_ae.regularizers import KLDivergenceRegularizer
+    from keras_ae.saving.load import load_model
     from keras_ae.transfer import pretrained_classifier
     from keras_ae.variants import VARIANTS
     from keras_ae.variants.base import Autoencoder
@@ -55,15 +55,9 @@ __version__ = "0.2.0"
 
 # Public name -> module that defines it.
 _MODULES = {
-    "IWAE": "variants.iwae",
-    "VAE": "variants.vae",
-    "VAEGAN": "variants.vae_gan",
-    "VARIANTS": "variants",
-    "VQVAE": "variants.vq_vae",
     "Autoencoder": "variants.base",
     "Binary": "variants.binary",
     "BinaryBottleneck": "layers",
-    "CodebookQuantizer": "layers",
     "ConditionalBottleneck": "layers",
     "ConditionalVAE": "variants.conditional_vae",
     "ConvVAE": "variants.conv_vae",
@@ -76,21 +70,27 @@ _MODULES = {
     "DropoutCorruption": "layers",
     "GaussianBottleneck": "layers",
     "GaussianCorruption": "layers",
+    "IWAE": "variants.iwae",
     "KLDivergenceRegularizer": "regularizers",
     "Linear": "variants.linear",
-    "PixelCNN": "pixel_cnn",
+    "PixelCNN": "priors.pixel_cnn",
     "Recurrent": "variants.recurrent",
     "Sampling": "layers",
+    "ScalarQuantizer": "layers",
     "Shallow": "variants.shallow",
     "Sparse": "variants.sparse",
     "SparseL1": "variants.sparse_l1",
     "Stacked": "variants.stacked",
+    "VAE": "variants.vae",
+    "VAEGAN": "variants.vae_gan",
+    "VARIANTS": "variants",
+    "VQVAE": "variants.vq_vae",
     "VectorQuantizer": "layers",
     "bernoulli_kl": "losses",
     "entropy_floor": "losses",
     "gaussian_kl": "losses",
     "hamming_neighbours": "hashing",
-    "load_model": "model_files",
+    "load_model": "saving.load",
     "per_image_bce": "losses",
     "pretrained_classifier": "transfer",
 }
@@ -99,7 +99,6 @@ __all__ = [
     "Autoencoder",
     "Binary",
     "BinaryBottleneck",
-    "CodebookQuantizer",
     "ConditionalBottleneck",
     "ConditionalVAE",
     "ConvVAE",
@@ -118,6 +117,7 @@ __all__ = [
     "PixelCNN",
     "Recurrent",
     "Sampling",
+    "ScalarQuantizer",
     "Shallow",
     "Sparse",
     "SparseL1",

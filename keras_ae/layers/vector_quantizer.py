@@ -1,4 +1,4 @@
-"""Vector quantisation with a codebook of scalars for each latent dimension."""
+"""Vector quantisation with one codebook of vectors."""
 
 from __future__ import annotations
 
@@ -6,81 +6,216 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_number, check_size
+from keras_ae.layers.noisy import NoisyLayer
+from keras_ae.layers.scalar_quantizer import first_smallest
+
+EPSILON = 1e-5  # of the smoothed counts
+FLOOR = 0.01  # inputs a step; below that, smoothing would pull a vector to the origin
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
-class VectorQuantizer(keras.layers.Layer):
-    """Snaps every coordinate of a code to the nearest of its own `num_embeddings` scalars.
+class VectorQuantizer(NoisyLayer):
+    """Snaps every vector of a code to the nearest of `num_embeddings` shared vectors.
 
-    Input and output `(batch, latent_dim)`. An image thus carries
-    `latent_dim * log2(num_embeddings)` bits; one codebook vector for the whole code would carry
-    `log2(num_embeddings)`. Gradients pass straight through (van den Oord et al., arXiv
-    1711.00937, section 3.2). Adds the loss (eq. 3, second and third term)
-    `sum (sg[z] - e)^2 + commitment_cost * sum (z - sg[e])^2`: summed over the code, averaged
-    over the batch.
+    Input and output `(batch, ..., channels)`, as from a dense or a convolutional encoder. Gradients
+    pass straight through (van den Oord et al., arXiv 1711.00937, section 3.2). Adds the loss (eq.
+    3, second and third term) `sum |sg[z] - e|^2 + commitment_cost * sum |z - sg[e]|^2`: summed over
+    the whole code, averaged over the batch.
+
+    With `ema_decay` the codebook is no trained weight: the codebook loss is left out, and in each
+    training step every codebook vector moves to the moving average of the inputs that chose it
+    (appendix A.1: N = decay * N + (1 - decay) * n, m = decay * m + (1 - decay) * sum of z, e =
+    m / N). The averages start as if each codebook vector had been chosen once, by itself, and N is
+    smoothed: (N + 1e-5) / (sum N + num_embeddings * 1e-5) * sum N.
+
+    With `revive_after` a codebook vector that no input has chosen for so many training steps is
+    replaced by a random input of the batch.
 
     Args:
-        num_embeddings: Scalars per dimension, >= 2.
+        num_embeddings: Vectors in the codebook, >= 2.
+        embedding_dim: Length of a vector, which must divide `channels`: consecutive channels are
+            one vector. None for `channels`, one vector at each position.
         commitment_cost: Factor on the commitment loss, >= 0.
-        seed: Seed of the initial codebooks, which are uniform in +-1 / num_embeddings.
+        ema_decay: Of the moving averages, in [0, 1); None to train the codebook by gradient.
+        revive_after: Training steps, >= 1; None to leave unused vectors alone.
+        seed: Of the initial codebook, uniform in +-1 / num_embeddings, and of the revivals.
 
     Raises:
-        ValueError: an argument outside its range, or an input that is not `(batch, latent_dim)`.
+        ValueError: an argument outside its range, or an input that cannot be cut into vectors.
     """
 
     def __init__(
         self,
         num_embeddings: int = 512,
-        commitment_cost: float = 1.0,
+        embedding_dim: int | None = None,
+        commitment_cost: float = 0.25,
+        ema_decay: float | None = None,
+        revive_after: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(seed=seed, **kwargs)
         if check_size("num_embeddings", num_embeddings) < 2:
             raise ValueError(f"num_embeddings must be >= 2; received {num_embeddings!r}.")
+        if embedding_dim is not None:
+            embedding_dim = check_size("embedding_dim", embedding_dim)
+        if ema_decay is not None and check_number("ema_decay", ema_decay, 0.0, 1.0) == 1.0:
+            raise ValueError(f"ema_decay must be a number >= 0 and < 1; received {ema_decay!r}.")
+        if revive_after is not None:
+            revive_after = check_size("revive_after", revive_after)
         self.num_embeddings = int(num_embeddings)
+        self.embedding_dim = embedding_dim
         self.commitment_cost = check_number("commitment_cost", commitment_cost)
-        self.seed = seed
+        self.ema_decay = ema_decay
+        self.revive_after = revive_after
 
     def build(self, input_shape):
-        if len(input_shape) != 2 or input_shape[-1] is None:
+        if len(input_shape) < 2 or None in input_shape[1:]:
             raise ValueError(
-                f"The input must have the shape (batch, latent_dim); received {input_shape}."
+                "The input must have the shape (batch, ..., channels), known but for the batch; "
+                f"received {tuple(input_shape)}."
+            )
+        channels = input_shape[-1]
+        width = self.embedding_dim or channels
+        if channels % width:
+            raise ValueError(
+                f"embedding_dim must divide the {channels} channels of the input; received {width}."
             )
         limit = 1.0 / self.num_embeddings
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(input_shape[-1], self.num_embeddings),
-            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
-            autocast=False,  # distances need float32 in mixed precision too
+        self.embeddings = self._add_state(
+            "embeddings",
+            (self.num_embeddings, width),
+            keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+            trainable=self.ema_decay is None,
+        )
+        if self.ema_decay is not None:
+            self.ema_counts = self._add_state("ema_counts", (self.num_embeddings,), "ones")
+            self.ema_sums = self._add_state("ema_sums", (self.num_embeddings, width), "zeros")
+            self.ema_sums.assign(self.embeddings)
+        if self.revive_after is not None:
+            self.idle_steps = self._add_state("idle_steps", (self.num_embeddings,), "zeros")
+
+    def _add_state(self, name: str, shape, initializer, trainable: bool = False):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=trainable,
+            dtype="float32",
+            autocast=False,  # distances and averages need float32 in mixed precision too
+            aggregation="mean",  # over replicas, which all assign the same
         )
 
-    def indices(self, inputs) -> tf.Tensor:
-        """The nearest scalar of each coordinate, the first of equals: int32, `(batch, latent_dim)`.
+    # ---- the codebook ----
 
-        All differences: in a compiled step that takes half the time of a binary search, whose sort
-        of the codebooks costs more than it saves.
+    def indices(self, inputs) -> tf.Tensor:
+        """The nearest codebook vector of each vector, the first of equals.
+
+        Returns:
+            Int32, `(batch, ...)`, an index for each position; with `embedding_dim` given,
+            `(batch, ..., channels / embedding_dim)`.
         """
-        embeddings = tf.convert_to_tensor(self.embeddings)
-        inputs = tf.stop_gradient(tf.cast(inputs, embeddings.dtype))
-        distances = tf.abs(inputs[:, :, None] - embeddings)
-        return first_smallest(distances)
+        nearest = self._nearest(self._vectors(inputs))
+        if self.embedding_dim is None:
+            return tf.reshape(nearest, (-1, *inputs.shape[1:-1]))
+        return tf.reshape(nearest, (-1, *inputs.shape[1:-1], inputs.shape[-1] // self.width))
 
     def lookup(self, indices) -> tf.Tensor:
-        """The scalars behind `indices`: float, `(batch, latent_dim)`."""
-        num_dims, num_embeddings = self.embeddings.shape
-        flat = tf.reshape(tf.convert_to_tensor(self.embeddings), [-1])
-        return tf.gather(flat, indices + tf.range(num_dims) * num_embeddings)
+        """The code behind `indices`, which are shaped as `indices()` gives them: float32."""
+        vectors = tf.gather(tf.convert_to_tensor(self.embeddings), indices)
+        if self.embedding_dim is None:
+            return vectors
+        return tf.reshape(vectors, (-1, *indices.shape[1:-1], indices.shape[-1] * self.width))
+
+    @property
+    def width(self) -> int:
+        """The length of a codebook vector."""
+        return self.embeddings.shape[1]
+
+    def _vectors(self, inputs) -> tf.Tensor:
+        return tf.reshape(tf.stop_gradient(tf.cast(inputs, tf.float32)), (-1, self.width))
+
+    def _nearest(self, vectors) -> tf.Tensor:
+        codebook = tf.stop_gradient(tf.convert_to_tensor(self.embeddings))
+        # |z - e|^2 less the |z|^2 that all share; seen from the codebook's centre, for what is far
+        # from the origin would lose its digits in the squares.
+        centre = tf.reduce_mean(codebook, axis=0)
+        codebook, vectors = codebook - centre, vectors - centre
+        distances = tf.reduce_sum(tf.square(codebook), axis=1) - 2.0 * tf.matmul(
+            vectors, codebook, transpose_b=True
+        )
+        return first_smallest(distances)
+
+    # ---- the step ----
 
     def call(self, inputs, training=False):
         dtype, inputs = inputs.dtype, tf.cast(inputs, tf.float32)
-        quantized = self.lookup(self.indices(inputs))
-        codebook_loss = tf.reduce_sum(tf.square(tf.stop_gradient(inputs) - quantized), axis=-1)
-        commitment = tf.reduce_sum(tf.square(inputs - tf.stop_gradient(quantized)), axis=-1)
-        self.add_loss(tf.reduce_mean(codebook_loss + self.commitment_cost * commitment))
+        vectors = self._vectors(inputs)
+        nearest = self._nearest(vectors)
+        quantized = tf.gather(tf.convert_to_tensor(self.embeddings), nearest)
+        quantized = tf.reshape(quantized, (-1, *inputs.shape[1:]))
+        loss = self.commitment_cost * squared_error(inputs, tf.stop_gradient(quantized))
+        if self.ema_decay is None:
+            loss += squared_error(tf.stop_gradient(inputs), quantized)
+        self.add_loss(tf.reduce_mean(loss))
+        if training and self.trainable:
+            self._update(vectors, nearest)
         if not training:
             return tf.cast(quantized, dtype)
         return tf.cast(inputs + tf.stop_gradient(quantized - inputs), dtype)
+
+    def _update(self, vectors, nearest) -> None:
+        if self.ema_decay is None and self.revive_after is None:
+            return
+        ones = tf.ones_like(nearest, tf.float32)
+        counts = sum_over_replicas(tf.math.unsorted_segment_sum(ones, nearest, self.num_embeddings))
+        if self.ema_decay is not None:
+            sums = tf.math.unsorted_segment_sum(vectors, nearest, self.num_embeddings)
+            self._follow(counts, sum_over_replicas(sums))
+        if self.revive_after is not None:
+            self._revive(counts, vectors)
+
+    def _follow(self, counts, sums) -> None:
+        """Moves the codebook to the moving averages."""
+        decay = self.ema_decay
+        ema_counts = decay * self.ema_counts + (1.0 - decay) * counts
+        ema_sums = decay * self.ema_sums + (1.0 - decay) * sums
+        total = tf.reduce_sum(ema_counts)
+        smoothed = (ema_counts + EPSILON) / (total + self.num_embeddings * EPSILON) * total
+        self.ema_counts.assign(ema_counts)
+        self.ema_sums.assign(ema_sums)
+        used = ema_counts[:, None] > FLOOR
+        self.embeddings.assign(tf.where(used, ema_sums / smoothed[:, None], self.embeddings))
+
+    def _revive(self, counts, vectors) -> None:
+        """Replaces what has been idle for too long by random inputs of the batch."""
+        idle_steps = tf.where(counts > 0.0, 0.0, self.idle_steps + 1.0)
+        dead = idle_steps >= self.revive_after
+        chosen = tf.random.stateless_uniform(
+            [self.num_embeddings],
+            self.next_seed(),
+            maxval=tf.shape(vectors)[0],
+            dtype=tf.int32,
+            alg="philox",
+        )
+        new = of_first_replica(tf.gather(vectors, chosen))
+        self.idle_steps.assign(tf.where(dead, 0.0, idle_steps))
+        self.embeddings.assign(tf.where(dead[:, None], new, self.embeddings))
+        if self.ema_decay is not None:
+            self.ema_counts.assign(tf.where(dead, 1.0, self.ema_counts))
+            self.ema_sums.assign(tf.where(dead[:, None], new, self.ema_sums))
+
+    # ---- as a Keras layer ----
+
+    def save_own_variables(self, store) -> None:
+        super().save_own_variables(store)
+        for weight in self.weights:
+            store[weight.name] = weight.numpy()
+
+    def load_own_variables(self, store) -> None:
+        super().load_own_variables(store)
+        for weight in self.weights:
+            weight.assign(store[weight.name])
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -89,16 +224,30 @@ class VectorQuantizer(keras.layers.Layer):
         return {
             **super().get_config(),
             "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
             "commitment_cost": self.commitment_cost,
-            "seed": self.seed,
+            "ema_decay": self.ema_decay,
+            "revive_after": self.revive_after,
         }
 
 
-def first_smallest(distances) -> tf.Tensor:
-    """The index of the smallest along the last axis, the first of equals: int32.
+def squared_error(one, other) -> tf.Tensor:
+    """Summed over all but the batch: `(batch,)`."""
+    return tf.reduce_sum(tf.square(one - other), axis=list(range(1, one.shape.rank)))
 
-    Two plain reductions: compiled, they take a third of the time of an argmin.
-    """
-    smallest = tf.reduce_min(distances, axis=-1, keepdims=True)
-    last = distances.shape[-1] - 1  # also where a NaN is nearest to nothing
-    return tf.reduce_min(tf.where(distances == smallest, tf.range(last + 1), last), axis=-1)
+
+def sum_over_replicas(value) -> tf.Tensor:
+    """The sum of what the replicas of a `tf.distribute` strategy hold; alone, `value` itself."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def of_first_replica(value) -> tf.Tensor:
+    """What the first replica holds, on all of them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    is_first = tf.equal(context.replica_id_in_sync_group, 0)
+    return sum_over_replicas(tf.where(is_first, value, tf.zeros_like(value)))

@@ -161,7 +161,7 @@ class Training:
                 self._log(
                     f"early stopping at epoch {last + 1}; restored best weights (epoch {best})"
                 )
-        if hasattr(model, "fit_prior"):
+        if model.learns_prior:
             self._log("fitting the prior to the codes")
             model.fit_prior(split.train.images)
         test = split.test
