@@ -1,6 +1,7 @@
-"""The building blocks, one public layer a file."""
+"""Layers: bottlenecks, corruptions, sampling and tied weights. One public layer per file."""
 
 from keras_ae.layers.binary_bottleneck import BinaryBottleneck
+from keras_ae.layers.bottleneck import Bottleneck, IdentityBottleneck
 from keras_ae.layers.conditional_bottleneck import ConditionalBottleneck
 from keras_ae.layers.dense_transpose import DenseTranspose
 from keras_ae.layers.dropout_corruption import DropoutCorruption
@@ -12,12 +13,14 @@ from keras_ae.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
     "BinaryBottleneck",
-    "VectorQuantizer",
+    "Bottleneck",
     "ConditionalBottleneck",
     "DenseTranspose",
     "DropoutCorruption",
     "GaussianBottleneck",
     "GaussianCorruption",
+    "IdentityBottleneck",
     "Sampling",
     "ScalarQuantizer",
+    "VectorQuantizer",
 ]
