@@ -20,7 +20,10 @@ from keras_ae.attributes import SettableNumber
 # Parts of a model that would not be saved, or not be trained, if they were replaced.
 PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior", "prior_noise"})
 # Facts about a class.
-FACTS = frozenset({"can_sample", "needs_labels", "learns_prior", "fixed_epochs"})
+FACTS = frozenset(
+    {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
+    | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages"}
+)
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
 
 
