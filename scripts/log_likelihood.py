@@ -19,10 +19,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from keras_ae import data
-from keras_ae.comparisons.common import told
-from keras_ae.evaluation import load_data
-from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.evaluation.comparisons.common import told
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
+from keras_ae.runs.run_directory import RunDirectory
 
 
 def main() -> None:

@@ -17,10 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from keras_ae import data, plots
-from keras_ae.evaluation import load_data
-from keras_ae.runs.run_directory import RunDirectory
+from keras_ae import data
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
+from keras_ae.runs.run_directory import RunDirectory
 
 PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
-from keras_ae.comparisons import COMPARISONS, anomaly
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import COMPARISONS, anomaly
+from keras_ae.evaluation.comparisons.base import Entry, Measurement, Problem
 
 NAMES = ("thin", "thick", "odd")
 

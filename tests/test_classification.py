@@ -8,10 +8,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from keras_ae import plots
-from keras_ae.comparisons import classification
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset, few_labels
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import classification
+from keras_ae.evaluation.comparisons.base import Entry, Measurement, Problem
 from keras_ae.transfer import pretrained_classifier
 from keras_ae.variants import VARIANTS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae.comparisons import common
+from keras_ae.evaluation.comparisons import common
 from keras_ae.variants import VARIANTS
 
 SHAPE = (4, 3)

@@ -11,10 +11,18 @@ import pytest
 from fake_runs import write_run
 
 import keras_ae
-from keras_ae import data, evaluation
-from keras_ae.comparisons import COMPARISONS, Column, Comparison
-from keras_ae.comparisons.base import Figure, Measurement
-from keras_ae.evaluation import Evaluation, Store, baseline_entries, join, load_data, sources
+from keras_ae import data
+from keras_ae.evaluation import evaluation
+from keras_ae.evaluation.comparisons import COMPARISONS, Column, Comparison
+from keras_ae.evaluation.comparisons.base import Figure, Measurement
+from keras_ae.evaluation.evaluation import (
+    Evaluation,
+    Store,
+    baseline_entries,
+    join,
+    load_data,
+    sources,
+)
 from keras_ae.runs.catalog import find_runs, sorted_runs
 from keras_ae.variants import VARIANTS
 
@@ -61,7 +69,7 @@ class Fake(types.ModuleType):
 def fakes(monkeypatch):
     made = {}
     for name, held_out, options in (("whole", False, ("projection",)), ("novel", True, ())):
-        made[name] = Fake(f"keras_ae.comparisons.{name}")
+        made[name] = Fake(f"keras_ae.evaluation.comparisons.{name}")
         monkeypatch.setitem(sys.modules, made[name].__name__, made[name])
         columns = (Column("score", "score", 2, "higher"),)
         comparison = Comparison(name, name, "", columns, held_out=held_out, options=options)

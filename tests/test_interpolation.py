@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_ae.comparisons import COMPARISONS, interpolation
-from keras_ae.comparisons.base import Entry, Judge, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import COMPARISONS, interpolation
+from keras_ae.evaluation.comparisons.base import Entry, Judge, Problem
 
 NAMES = tuple("0123456789")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_ae.comparisons import judge as judging
-from keras_ae.comparisons.judge import shuffled_batches, train_judge
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import reference_classifier as judging
+from keras_ae.evaluation.comparisons.reference_classifier import shuffled_batches, train_judge
 
 
 def split_of(images, labels):

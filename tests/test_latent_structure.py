@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from keras_ae import plots
-from keras_ae.comparisons import common, latent_structure
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import common, latent_structure
+from keras_ae.evaluation.comparisons.base import Entry, Measurement, Problem
 from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 
 NUM_CLASSES = 4

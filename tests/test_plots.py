@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_ae import plots
+from keras_ae.evaluation import plots
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import logistic, multivariate_normal
 
 from keras_ae import VectorQuantizer
-from keras_ae.comparisons import priors
-from keras_ae.comparisons.priors import (
+from keras_ae.layers import CodebookQuantizer
+from keras_ae.priors import fit as priors
+from keras_ae.priors.fit import (
     BinaryPrior,
     CodePrior,
     MixturePrior,
@@ -18,7 +19,6 @@ from keras_ae.comparisons.priors import (
     log_mass,
     masked_network,
 )
-from keras_ae.layers import CodebookQuantizer
 
 # ---- Gaussian mixtures ----
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_ae.ranking import indistinguishable, ranked, sentence, spread
+from keras_ae.evaluation.ranking import indistinguishable, ranked, sentence, spread
 
 
 def welch_p(first, second):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_ae.comparisons import COMPARISONS, common, reconstruction
-from keras_ae.comparisons.base import Entry, Problem
 from keras_ae.data import Split, Subset, load, split
+from keras_ae.evaluation.comparisons import COMPARISONS, common, reconstruction
+from keras_ae.evaluation.comparisons.base import Entry, Problem
 from keras_ae.losses import entropy_floor, per_image_bce
 from keras_ae.variants import VARIANTS
 

@@ -5,9 +5,9 @@ import statistics
 import pytest
 from fake_runs import write_run
 
-from keras_ae.comparisons import Column, Comparison
-from keras_ae.comparisons.base import Entry, Measurement
-from keras_ae.results import configurations, summarised
+from keras_ae.evaluation.comparisons import Column, Comparison
+from keras_ae.evaluation.comparisons.base import Entry, Measurement
+from keras_ae.evaluation.summary import configurations, summarised
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))

@@ -5,11 +5,12 @@ import pytest
 from scipy.linalg import sqrtm
 
 from keras_ae import VectorQuantizer
-from keras_ae.comparisons import priors, sampling
-from keras_ae.comparisons.base import Entry, Judge, Measurement, Problem
-from keras_ae.comparisons.common import nearest_distances
-from keras_ae.comparisons.sampling import frechet_distance, moments
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import sampling
+from keras_ae.evaluation.comparisons.base import Entry, Judge, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import nearest_distances
+from keras_ae.evaluation.comparisons.sampling import frechet_distance, moments
+from keras_ae.priors import fit as priors
 
 SHAPE = (4, 4)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import keras_ae
-from keras_ae.comparisons import COMPARISONS
+from keras_ae.evaluation.comparisons import COMPARISONS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -263,10 +263,10 @@ def test_the_imports_that_are_there_are_seen():
         ("runs", "from keras_ae import data"),
         ("progress", "import keras_ae.variants.base"),
         ("runs", "import train"),
-        ("runs", "from keras_ae.comparisons import COMPARISONS"),
-        ("variants.vae", "from keras_ae.comparisons.judge import train_judge"),
-        ("comparisons.anomaly", "from keras_ae.evaluation import Evaluation"),
-        ("comparisons.sampling", "from keras_ae.report import write_report"),
+        ("runs", "from keras_ae.evaluation.comparisons import COMPARISONS"),
+        ("variants.vae", "from keras_ae.evaluation.comparisons.reference_classifier import train_judge"),
+        ("comparisons.anomaly", "from keras_ae.evaluation.evaluation import Evaluation"),
+        ("comparisons.sampling", "from keras_ae.evaluation.report import write_report"),
         ("plots", "from keras_ae.losses import per_image_bce"),
         ("report", "from keras_ae import comparisons"),
         ("variants.base", "def later():\n    from train import build"),
@@ -336,7 +336,7 @@ def test_the_nine_variants_are_in_the_table():
 def test_every_comparison_has_a_file_with_its_three_functions():
     for name, comparison in COMPARISONS.items():
         room = comparison.load()
-        assert room.__name__ == f"keras_ae.comparisons.{comparison.module}"
+        assert room.__name__ == f"keras_ae.evaluation.comparisons.{comparison.module}"
         for function in ("measure", "baselines", "draw"):
             assert inspect.isfunction(getattr(room, function)), f"{name} lacks {function}"
 

@@ -18,7 +18,7 @@ from keras_ae.cli.arguments import Parser, at_least, unwritable
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
 from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program
-from keras_ae.comparisons import COMPARISONS
+from keras_ae.evaluation.comparisons import COMPARISONS
 
 EXAMPLES = (
     "",
@@ -116,8 +116,8 @@ def parse(argv: Sequence[str], prog: str = "keras-ae evaluate") -> argparse.Name
 def _evaluate(
     options: argparse.Namespace, prog: str, command: str, interrupts: InterruptHandler
 ) -> int:
+    from keras_ae.evaluation.report import write_report
     from keras_ae.files import atomic_write
-    from keras_ae.report import write_report
     from keras_ae.runs.catalog import find_runs, other_versions, sorted_runs
 
     def log(line: str) -> None:
@@ -201,8 +201,8 @@ def _evaluate_data_set(
 ) -> dict[str, Any]:
     """Measure and draw what is not cached; returns everything that the report says."""
     from keras_ae.data import DataError
-    from keras_ae.evaluation import Evaluation, load_data
-    from keras_ae.results import configurations, summarised
+    from keras_ae.evaluation.evaluation import Evaluation, load_data
+    from keras_ae.evaluation.summary import configurations, summarised
     from keras_ae.runs.catalog import missing_runs
 
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 
-from keras_ae.comparisons import Column, Comparison
-from keras_ae.comparisons.base import Entry
-from keras_ae.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
-from keras_ae.ranking import ranked, sentence, spread
+from keras_ae.evaluation.comparisons import Column, Comparison
+from keras_ae.evaluation.comparisons.base import Entry
+from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
+from keras_ae.evaluation.ranking import ranked, sentence, spread
 from keras_ae.runs.catalog import TrainedRun
 
 

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ae import plots
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import as_images, flat, has_bce, mean, portions, posterior, told
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import (
+    as_images,
+    flat,
+    has_bce,
+    mean,
+    portions,
+    posterior,
+    told,
+)
 from keras_ae.losses import entropy_floor, gaussian_kl, per_image_bce
 
 NUM_SHOWN = 16

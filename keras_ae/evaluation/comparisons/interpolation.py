@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ae import plots
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import as_images, nearest_distances
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import as_images, nearest_distances
 from keras_ae.files import safe_name
 
 NUM_STEPS = 12

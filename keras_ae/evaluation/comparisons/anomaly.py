@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ae import plots
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
 
 INK = "ink sum"
 NUM_POINTS = 200

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.comparisons.common import flat
-from keras_ae.comparisons.judge import batch_size, shuffled_batches
+from keras_ae.evaluation.comparisons.common import flat
+from keras_ae.evaluation.comparisons.reference_classifier import batch_size, shuffled_batches
 from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 
 MOST_CODES = 20_000  # of a mixture; more cost time and change nothing to see

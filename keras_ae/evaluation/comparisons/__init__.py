@@ -54,7 +54,7 @@ class Comparison:
     options: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
-        return importlib.import_module(f"keras_ae.comparisons.{self.module}")
+        return importlib.import_module(f"keras_ae.evaluation.comparisons.{self.module}")
 
 
 COMPARISONS: dict[str, Comparison] = {

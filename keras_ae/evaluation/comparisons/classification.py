@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import IMAGES_PER_CALL, flat, posterior
 from keras_ae.data import Split, few_labels
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import IMAGES_PER_CALL, flat, posterior
 
 CURVE = (50, 100, 250, 550, 1000, 2500, 5000)
 NUM_CURVE_DRAWS = 3
@@ -88,7 +88,7 @@ def draw(
 
     Without those that have no accuracy.
     """
-    from keras_ae import plots
+    from keras_ae.evaluation import plots
 
     entries = [entry for entry in entries if "curve" in entry.measurement.numbers]
     runs: dict[str, list[Entry]] = {}

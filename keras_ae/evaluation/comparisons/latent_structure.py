@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import flat, portions, posterior, told
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import flat, portions, posterior, told
 from keras_ae.layers import CodebookQuantizer, VectorQuantizer
 from keras_ae.losses import gaussian_kl
 from keras_ae.metrics import CodebookUsage
@@ -74,7 +74,7 @@ def draw(
     entries: list[Entry], baselines: list[Entry], problem: Problem, folder: Path
 ) -> list[Figure]:
     """The maps, and the densities of the code values, of the first run of each label."""
-    from keras_ae import plots
+    from keras_ae.evaluation import plots
 
     first: dict[str, Measurement] = {}
     for entry in [*entries, *baselines]:

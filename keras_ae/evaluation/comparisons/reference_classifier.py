@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.comparisons.base import Judge
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons.base import Judge
 from keras_ae.files import atomic_write as write_beside
 
 NUM_FEATURES = 64

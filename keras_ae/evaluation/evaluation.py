@@ -20,8 +20,9 @@ import numpy as np
 import keras_ae
 from keras_ae import data
 from keras_ae.checks import one_line
-from keras_ae.comparisons import COMPARISONS, judge
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons import COMPARISONS
+from keras_ae.evaluation.comparisons import reference_classifier as judge
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.files import atomic_write as write_beside
 from keras_ae.files import safe_name
 from keras_ae.progress import StepProgress

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ae import plots
-from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.comparisons.common import as_images, nearest_distances
-from keras_ae.comparisons.priors import fit_prior
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.common import as_images, nearest_distances
+from keras_ae.priors.fit import fit_prior
 
 MOST_SAMPLES = 5000
 NUM_NEAREST = 1000  # samples whose nearest training image is looked for

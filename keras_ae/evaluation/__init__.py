@@ -1,0 +1,1 @@
+"""Evaluation of trained runs: comparisons, their cache, summaries, figures and the report."""
