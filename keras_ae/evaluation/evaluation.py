@@ -1,44 +1,50 @@
-"""Trained runs to measurements and figures, of which only what changed is made anew.
+"""Evaluation of trained runs: measure them, draw figures, recompute only stale results.
 
-A measurement is kept in a file whose name holds a digest of all that decides it: the model's file,
-the sources of the comparison and of the variant, the options, the data and the seed.
+A measurement is cached under a digest of everything that decides its numbers: the data, the
+request of the run, its model file, the `VERSION` of the comparison, options, seed and the versions
+of the packages. Nothing here imports Keras or TensorFlow before something is measured.
 """
 
 from __future__ import annotations
 
-import ast
-import functools
-import hashlib
+import dataclasses
 import json
-from collections.abc import Callable
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-import keras
-import numpy as np
-
-import keras_ae
 from keras_ae import data
 from keras_ae.checks import one_line
-from keras_ae.evaluation.comparisons import COMPARISONS
-from keras_ae.evaluation.comparisons import reference_classifier as judge
-from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
-from keras_ae.files import atomic_write as write_beside
-from keras_ae.files import safe_name
-from keras_ae.progress import StepProgress
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.cache import (
+    MeasurementCache,
+    combine_made_by,
+    distribution_version,
+    join,
+    package_versions,
+    separate,
+)
+from keras_ae.evaluation.comparisons import COMPARISONS, reference_classifier
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Figure,
+    Measurement,
+    ReferenceClassifier,
+    Result,
+)
+from keras_ae.files import atomic_write, file_digest, json_digest
 from keras_ae.runs.catalog import TrainedRun, labels
 from keras_ae.runs.errors import RunError
-from keras_ae.variants import VARIANTS
-
-PACKAGE = Path(__file__).parent
-NUM_KEPT = 4  # measurements of one run in one comparison: by other options, by older code
 
 
 def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
-    """The images that a run was trained on.
+    """Load the images that a run was trained on.
+
+    Args:
+        run: A finished run.
+        data_dir: Folder of prepared data sets; None for the one that the run used.
 
     Raises:
-        ValueError: they cannot be loaded or are other images by now.
+        ValueError: the images cannot be loaded, or have changed since.
     """
     image_set = data.load(
         run.data.source,
@@ -50,21 +56,26 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
     if image_set.fingerprint != run.request.fingerprint:
         raise ValueError(
             f"the images have changed since {run.directory} was trained on them (fingerprint "
-            f"{image_set.fingerprint}, then {run.request.fingerprint!r}): train anew"
+            f"{image_set.fingerprint}, then {run.request.fingerprint!r}); retrain the run"
         )
     return image_set
 
 
 class Evaluation:
-    """Comparisons of runs on one data set.
+    """Comparisons of runs on one data set, with a cache.
 
     Args:
-        image_set: What all of the runs were trained on.
-        runs: In the order of the report.
-        names: Of the comparisons; those for which there is no run are left out.
-        folder: Where figures go, and what is kept (below `.parts`).
-        options: Arguments that comparisons name in their `options`.
-        seed: Of whatever a comparison draws.
+        image_set: The data set that all runs were trained on.
+        runs: The runs, in the order of the report.
+        names: Names of comparisons; those that no run can be used for are skipped.
+        folder: Folder of the figures; the cache is in its subfolder `.parts`.
+        options: Values of the options that comparisons name in the registry.
+        seed: Random seed of the comparisons.
+
+    Attributes:
+        labels: The label of each run, by its directory.
+        names: Names of the comparisons that are made.
+        broken: One line for each run, or run and comparison, that could not be measured.
     """
 
     def __init__(
@@ -74,7 +85,7 @@ class Evaluation:
         names: list[str],
         folder: Path,
         *,
-        options: dict,
+        options: dict[str, Any],
         seed: int,
     ):
         self.image_set = image_set
@@ -85,24 +96,31 @@ class Evaluation:
         self.labels = labels(runs)
         self.names = [name for name in names if self.runs_of(name)]
         self.broken: list[str] = []
-        self._store = Store(folder / ".parts")
+        self._versions = package_versions()
+        self._cache = MeasurementCache(folder / ".parts")
         self._measured: dict[str, list[tuple[TrainedRun, Measurement]]] = {}
-        self._baselines: dict[str, list[Entry]] = {}
-        # One at a time: a split of MNIST takes 200 MB.
-        self._problem = functools.lru_cache(maxsize=1)(self._make_problem)
+        self._baselines: dict[str, list[Result]] = {}
+        # One split at a time: a split of MNIST takes 200 MB.
+        self._data: tuple[tuple[int, str | None], EvaluationData] | None = None
+        self._classifier: ReferenceClassifier | None = None
 
     def runs_of(self, name: str) -> list[TrainedRun]:
-        """The runs that a comparison is made of."""
+        """The runs that a comparison can use."""
         comparison = COMPARISONS[name]
-        if comparison.labels and len(self.image_set.class_names) < 2:
+        if comparison.labels and not self._has_labels:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
 
-    # ---- what came out ----
+    @property
+    def _has_labels(self) -> bool:
+        return len(self.image_set.class_names) > 1  # a single class separates nothing
 
-    def entries(self, name: str) -> list[Entry]:
+    # ---- results ----
+
+    def results(self, name: str) -> list[Result]:
+        """The measured runs of a comparison, in the order of `runs`."""
         return [
-            Entry(
+            Result(
                 self.labels[run.directory],
                 run.request.variant,
                 run.request.seed,
@@ -113,27 +131,47 @@ class Evaluation:
             for run, measurement in self._measured[name]
         ]
 
-    def baselines(self, name: str) -> list[Entry]:
+    def baselines(self, name: str) -> list[Result]:
+        """The baselines of a comparison."""
         return self._baselines[name]
+
+    def made_by(self) -> dict[str, Any]:
+        """The versions and devices that made the numbers, cached or new; see `combine_made_by`."""
+        return combine_made_by(
+            [
+                result.measurement
+                for name in self.names
+                for result in [*self.results(name), *self.baselines(name)]
+            ]
+        )
 
     # ---- measuring ----
 
     def measure(self, force: bool = False, enabled: bool = True) -> None:
-        """Makes every measurement that is not kept from before."""
+        """Compute every measurement that is not cached.
+
+        Args:
+            force: Ignore the cache.
+            enabled: Print progress.
+
+        Raises:
+            ValueError: a baseline cannot be computed with these options.
+        """
         plan = {run.directory: self._plan(run, force) for run in self.runs}
         baseline_plan = self._plan_baselines(force)
         steps = [name for _, missing in plan.values() for name in missing]
-        progress = StepProgress([*steps, *(name for name, _, _ in baseline_plan)], enabled)
-        # First the baselines: they find out at once whether the options make sense.
-        self._measure_baselines(baseline_plan, progress)
-        measured = {directory: dict(kept) for directory, (kept, _) in plan.items()}
-        by_problem = sorted(self.runs, key=problem_key)
-        for (split_seed, held_out), runs in groupby(by_problem, key=problem_key):
-            pending = [run for run in runs if plan[run.directory][1]]
-            problem = self._problem(split_seed, held_out or None) if pending else None
-            for run in pending:
-                made = self._measure_run(run, plan[run.directory][1], problem, progress)
-                measured[run.directory].update(made)
+        steps += [name for name, _, _ in baseline_plan]
+        measured = {directory: dict(cached) for directory, (cached, _) in plan.items()}
+        if steps:
+            from keras_ae.progress import StepProgress  # imports Keras
+
+            progress = StepProgress(steps, enabled)
+            # Baselines first: they find bad options at once.
+            self._measure_baselines(baseline_plan, progress)
+            for run in sorted(self.runs, key=_split_key):  # one split after the other
+                missing = plan[run.directory][1]
+                if missing:
+                    measured[run.directory].update(self._measure_run(run, missing, progress))
         for name in self.names:
             self._measured[name] = [
                 (run, measured[run.directory][name])
@@ -142,38 +180,57 @@ class Evaluation:
             ]
 
     def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:
-        """A run's measurements that are kept, and where those to make will be."""
+        """The cached measurements of a run, and the files of the missing ones."""
         names = [name for name in self.names if run in self.runs_of(name)]
         try:
-            paths = {name: self._path(name, run) for name in names}
+            model = file_digest(run.directory / "model.keras")
         except OSError as error:
             self.broken.append(one_line(error))
             return {}, {}
-        kept = {name: None if force else self._store.get(path) for name, path in paths.items()}
-        there = {name: measurement for name, measurement in kept.items() if measurement}
-        return there, {name: path for name, path in paths.items() if name not in there}
+        cached, missing = {}, {}
+        for name in names:
+            key = {**self._key(name), "request": run.request.to_dict(), "model": model}
+            path = self._cache.path(name, run.directory.name, key)
+            measurement = None if force else self._cache.get(path)
+            self._cache.used.add(path)
+            if measurement is None:
+                missing[name] = path
+            else:
+                cached[name] = measurement
+        return cached, missing
 
     def _measure_run(
-        self, run: TrainedRun, paths: dict[str, Path], problem: Problem, progress: StepProgress
+        self,
+        run: TrainedRun,
+        missing: dict[str, Path],
+        progress: Any,
     ) -> dict[str, Measurement]:
+        """Load a model and make the missing measurements. Failures go to `broken`."""
+        import keras
+
         made = {}
         try:
             model = run.run.load_model()
         except RunError as error:
             self.broken.append(str(error))
-            for name in paths:
+            for name in missing:
                 progress.begin(name, run.directory.name)
                 progress.end(name)
             return made
-        for name, path in paths.items():
+        for name, path in missing.items():
             progress.begin(name, run.directory.name)
             try:
-                made[name] = (
+                measurement = (
                     COMPARISONS[name]
                     .load()
-                    .measure(model, problem, seed=self.seed, **self._options_of(name))
+                    .measure(
+                        model,
+                        self._evaluation_data(name, run.request.seed, run.held_out),
+                        seed=self.seed,
+                        **self._options_of(name),
+                    )
                 )
-                self._store.put(path, made[name])
+                made[name] = self._store(path, measurement)
             except ValueError as error:
                 self.broken.append(f"{run.directory}, {name}: {one_line(error)}")
             progress.end(name)
@@ -181,83 +238,123 @@ class Evaluation:
         return made
 
     def _plan_baselines(self, force: bool) -> list[tuple[str, str | None, Path]]:
-        """The baselines to make: comparison, held-out class, where they are kept."""
+        """The missing baselines: comparison, held-out class, file. Cached ones are read."""
         plan = []
         for name in self.names:
             self._baselines[name] = []
             for held_out in dict.fromkeys(run.held_out for run in self.runs_of(name)):
-                path = self._path(name, None, held_out)
-                kept = None if force else self._store.get(path)
-                if kept is None:
+                title = "baselines" if held_out is None else f"baselines-without-{held_out}"
+                path = self._cache.path(name, title, {**self._key(name), "held_out": held_out})
+                cached = None if force else self._cache.get(path)
+                self._cache.used.add(path)
+                if cached is None:
                     plan.append((name, held_out, path))
                 else:
-                    self._baselines[name] += baseline_entries(kept, held_out)
+                    self._baselines[name] += baseline_results(cached, held_out)
         return plan
 
-    def _measure_baselines(self, plan, progress) -> None:
-        for held_out, group in groupby(sorted(plan, key=held_out_of), key=held_out_of):
-            problem = self._problem(self.seed, held_out or None)
-            for name, _, path in group:
-                progress.begin(name, "what needs no model")
-                baselines = (
-                    COMPARISONS[name]
-                    .load()
-                    .baselines(problem, seed=self.seed, **self._options_of(name))
+    def _measure_baselines(self, plan: list[tuple[str, str | None, Path]], progress: Any) -> None:
+        for name, held_out, path in sorted(plan, key=lambda planned: planned[1] or ""):
+            progress.begin(name, "baselines")
+            baselines = (
+                COMPARISONS[name]
+                .load()
+                .baselines(
+                    self._evaluation_data(name, self.seed, held_out),
+                    seed=self.seed,
+                    **self._options_of(name),
                 )
-                joined = join(baselines)
-                self._store.put(path, joined)
-                self._baselines[name] += baseline_entries(joined, held_out or None)
-                progress.end(name)
+            )
+            self._baselines[name] += baseline_results(self._store(path, join(baselines)), held_out)
+            progress.end(name)
 
-    def _make_problem(self, split_seed: int, held_out: str | None) -> Problem:
-        image_set = self.image_set
-        split = data.split(image_set, seed=split_seed, held_out_class=held_out)
-        if len(image_set.class_names) < 2:  # one class tells nothing apart
-            parts = (split.train, split.validation, split.test)
-            return Problem(data.Split(*(data.Subset(part.images) for part in parts)))
-        index = None if held_out is None else data.held_out_index(image_set, held_out)
-        return Problem(split, tuple(image_set.class_names), index, self._make_judge)
+    def _store(self, path: Path, measurement: Measurement) -> Measurement:
+        """Cache a new measurement, with the versions and the device that made it."""
+        from keras_ae.runs.environment import device_name
 
-    @functools.cached_property
-    def _make_judge(self) -> Callable:
-        """Makes the judge when it is first asked for: one, whatever the seeds of the runs."""
-        made_by = hashlib.sha256(Path(judge.__file__).read_bytes()).hexdigest()[:8]
-        path = self._store.folder / f"judge-{self.image_set.fingerprint}-{made_by}.keras"
+        made_by = {"versions": self._versions, "device": device_name()}
+        measurement = dataclasses.replace(measurement, made_by=made_by)
+        self._cache.put(path, measurement)
+        return measurement
 
-        @functools.cache
-        def make():
-            split = data.split(self.image_set)
-            return judge.train_judge(split, len(self.image_set.class_names), path)
-
-        return make
-
-    def _options_of(self, name: str) -> dict:
+    def _options_of(self, name: str) -> dict[str, Any]:
         return {option: self.options[option] for option in COMPARISONS[name].options}
 
-    def _path(self, name: str, run: TrainedRun | None, held_out: str | None = None) -> Path:
-        parts = [keras_ae.__version__, self.image_set.fingerprint, held_out, self.seed]
-        parts.append(self._options_of(name))
-        parts += sources(f"comparisons.{COMPARISONS[name].module}", "comparisons.judge")
-        title = "baselines" if held_out is None else f"baselines-without-{held_out}"
-        if run is not None:
-            parts += [run.request.to_dict(), run.directory / "model.keras"]
-            parts += sources(f"variants.{VARIANTS[run.request.variant].module}")
-            title = run.directory.name
-        return self._store.path(name, title, digest(*parts))
+    def _key(self, name: str) -> dict[str, Any]:
+        """What decides the numbers of a comparison, whatever the run."""
+        comparison = COMPARISONS[name]
+        return {
+            "fingerprint": self.image_set.fingerprint,
+            "seed": self.seed,
+            "options": self._options_of(name),
+            "version": comparison.load().VERSION,
+            "reference_classifier": reference_classifier.VERSION
+            if comparison.reference_classifier
+            else None,
+            "packages": self._versions,
+        }
+
+    # ---- data ----
+
+    def _evaluation_data(self, name: str, split_seed: int, held_out: str | None) -> EvaluationData:
+        """The data of a comparison, with the reference classifier where it uses one."""
+        prepared = self._split(split_seed, held_out)
+        if COMPARISONS[name].reference_classifier and self._has_labels:
+            if self._classifier is None:
+                self._classifier = self._train_classifier()
+            if prepared.reference_classifier is None:
+                prepared = dataclasses.replace(prepared, reference_classifier=self._classifier)
+                self._data = (split_seed, held_out), prepared
+        return prepared
+
+    def _split(self, split_seed: int, held_out: str | None) -> EvaluationData:
+        if self._data is None or self._data[0] != (split_seed, held_out):
+            self._data = None  # free the old one first
+            self._data = (split_seed, held_out), self._make_split(split_seed, held_out)
+        return self._data[1]
+
+    def _make_split(self, split_seed: int, held_out: str | None) -> EvaluationData:
+        image_set = self.image_set
+        split = data.split(image_set, seed=split_seed, held_out_class=held_out)
+        if not self._has_labels:
+            parts = (split.train, split.validation, split.test)
+            return EvaluationData(data.Split(*(data.Subset(part.images) for part in parts)))
+        index = None if held_out is None else data.held_out_index(image_set, held_out)
+        return EvaluationData(split, tuple(image_set.class_names), index)
+
+    def _train_classifier(self) -> ReferenceClassifier:
+        """The reference classifier: one for all runs, whatever their seeds."""
+        key = {"fingerprint": self.image_set.fingerprint, "version": reference_classifier.VERSION}
+        key["packages"] = self._versions
+        path = self._cache.folder / f"reference-classifier-{json_digest(key)}.keras"
+        return reference_classifier.train_reference_classifier(
+            data.split(self.image_set), len(self.image_set.class_names), path
+        )
 
     # ---- drawing ----
 
-    def draw(self, name: str, force: bool = False) -> list[dict]:
-        """The figures of a comparison, file and caption, drawn where something changed."""
-        record = self._store.folder / name / "figures.json"
-        used = sorted(path.name for path in self._store.used if path.parent.name == name)
-        parts = [PACKAGE / "plots.py", *sources(f"comparisons.{COMPARISONS[name].module}")]
-        key = digest(*parts, used, [self.labels[run.directory] for run in self.runs_of(name)])
+    def draw(self, name: str, force: bool = False) -> list[dict[str, str]]:
+        """The figures of a comparison, as `file` and `caption`; drawn again where stale.
+
+        Args:
+            name: Name of a comparison that was measured.
+            force: Draw all figures again.
+        """
+        record = self._cache.folder / name / "figures.json"
+        used = sorted(path.name for path in self._cache.used if path.parent.name == name)
+        key = json_digest(
+            {
+                "measurements": used,
+                "labels": [self.labels[run.directory] for run in self.runs_of(name)],
+                "plots": plots.VERSION,
+                "packages": {package: distribution_version(package) for package in plots.PACKAGES},
+            }
+        )
         try:
-            kept = json.loads(record.read_text())
-            there = all((self.folder / figure["file"]).is_file() for figure in kept["figures"])
-            if kept["key"] == key and there and not force:
-                return kept["figures"]
+            cached = json.loads(record.read_text())
+            complete = all((self.folder / one["file"]).is_file() for one in cached["figures"])
+            if cached["key"] == key and complete and not force:
+                return cached["figures"]
         except (OSError, ValueError, KeyError, TypeError):
             pass
         held_out = next((run.held_out for run in self.runs_of(name)), None)
@@ -265,162 +362,25 @@ class Evaluation:
             COMPARISONS[name]
             .load()
             .draw(
-                self.entries(name),
+                self.results(name),
                 self.baselines(name),
-                self._problem(self.seed, held_out),
+                self._split(self.seed, held_out),
                 self.folder,
             )
         )
         described = [{"file": figure.path.name, "caption": figure.caption} for figure in figures]
         text = json.dumps({"key": key, "figures": described})
-        write_beside(record, lambda path: path.write_text(text))
+        atomic_write(record, lambda path: path.write_text(text))
         return described
 
 
-def problem_key(run: TrainedRun) -> tuple[int, str]:
+def _split_key(run: TrainedRun) -> tuple[int, str]:
     return run.request.seed, run.held_out or ""
 
 
-def held_out_of(planned: tuple) -> str:
-    return planned[1] or ""
-
-
-def join(baselines: dict[str, Measurement]) -> Measurement:
-    """Several measurements as one, to be kept in one file."""
-    arrays = {
-        f"{place}/{key}": array
-        for place, measurement in enumerate(baselines.values())
-        for key, array in measurement.arrays.items()
-    }
-    return Measurement({name: one.numbers for name, one in baselines.items()}, arrays)
-
-
-def baseline_entries(joined: Measurement, held_out: str | None) -> list[Entry]:
-    """The measurements that `join` joined, as entries without a variant."""
-    entries = []
-    for place, (name, numbers) in enumerate(joined.numbers.items()):
-        start = f"{place}/"
-        arrays = {
-            key.removeprefix(start): array
-            for key, array in joined.arrays.items()
-            if key.startswith(start)
-        }
-        entries.append(Entry(name, "", 0, 0, held_out, Measurement(numbers, arrays)))
-    return entries
-
-
-# ---- what is kept ----
-
-
-class Store:
-    """Measurements on disk, one file each.
-
-    Args:
-        folder: Where they are; made when the first is kept.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.used: set[Path] = set()
-
-    def path(self, comparison: str, name: str, digest: str) -> Path:
-        return self.folder / comparison / f"{safe_name(name)}-{digest}.npz"
-
-    def get(self, path: Path) -> Measurement | None:
-        """What is kept there; None where there is nothing or it cannot be read."""
-        self.used.add(path)
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            return Measurement(json.loads(str(arrays.pop("numbers"))), arrays)
-        except Exception:
-            return None
-
-    def put(self, path: Path, measurement: Measurement) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            **measurement.arrays,
-            "numbers": np.array(json.dumps(measurement.numbers, allow_nan=False)),
-        }
-        write_beside(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-        self.drop_old(path)
-
-    def drop_old(self, path: Path) -> None:
-        """Of what was kept under the same name, leaves the newest few."""
-        stem = path.stem.rpartition("-")[0]
-        same = [
-            other for other in path.parent.glob("*.npz") if other.stem.rpartition("-")[0] == stem
-        ]
-        for other in sorted(same, key=lambda each: each.stat().st_mtime)[:-NUM_KEPT]:
-            other.unlink(missing_ok=True)
-
-
-def digest(*parts) -> str:
-    """16 hex digits of plain data, and of files by their content."""
-    seen = hashlib.sha256()
-    for part in parts:
-        content = file_digest(part) if isinstance(part, Path) else json.dumps(part).encode()
-        seen.update(len(content).to_bytes(8, "big") + content)
-    return seen.hexdigest()[:16]
-
-
-def file_digest(path: Path) -> bytes:
-    """Of a file's content, which is read again only where the file has changed."""
-    status = path.stat()
-    return digest_of_content(path, status.st_mtime_ns, status.st_size)
-
-
-@functools.cache
-def digest_of_content(path: Path, modified: int, size: int) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
-# ---- what a number depends on ----
-
-
-@functools.cache
-def sources(*modules: str) -> list[Path]:
-    """The files of modules of the package and of all that they import from it.
-
-    But for plots.py, which changes no number, and for packages: those only pass names on.
-    """
-    found, waiting = set(), list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module not in found:
-            found.add(module)
-            waiting += imported(module)
-    return [path_of(module) for module in sorted(found)]
-
-
-def imported(module: str) -> set[str]:
-    """The modules of the package whose names a module imports, wherever in it."""
-    start = "keras_ae."
-    names = {
-        defining_module(f"{node.module}.".removeprefix(start), alias.name)
-        for node in ast.walk(ast.parse(path_of(module).read_text()))
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(start)
-        for alias in node.names
-    }
-    return names - {None, "plots"}
-
-
-def defining_module(start: str, name: str) -> str | None:
-    """The module, below the package, behind `from keras_ae.<start> import name`.
-
-    `start` ends in a dot or is empty. None for what a package defines itself: it is a table of
-    contents, in which a new line changes no number.
-    """
-    if path_of(f"{start}{name}").is_file():
-        return f"{start}{name}"
-    package = path_of(f"{start}__init__")
-    if not package.is_file():
-        return start.removesuffix(".")
-    for node in ast.walk(ast.parse(package.read_text())):
-        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
-            return node.module.removeprefix("keras_ae.")
-    return None
-
-
-def path_of(module: str) -> Path:
-    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+def baseline_results(joined: Measurement, held_out: str | None) -> list[Result]:
+    """The baselines in one file of the cache, as results without a variant."""
+    return [
+        Result(name, "", 0, 0, held_out, measurement)
+        for name, measurement in separate(joined).items()
+    ]

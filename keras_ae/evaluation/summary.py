@@ -1,30 +1,52 @@
-"""Measurements of many runs to what a report says: rows, spreads over seeds, rankings."""
+"""Summary of an evaluation: table rows with spreads over seeds, rankings, configurations.
+
+Nothing here imports Keras or TensorFlow.
+"""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_ae.evaluation.comparisons import Column, Comparison
-from keras_ae.evaluation.comparisons.base import Entry
+from keras_ae.evaluation.comparisons.base import Result
 from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
-from keras_ae.evaluation.ranking import ranked, sentence, spread
-from keras_ae.runs.catalog import TrainedRun
+
+if TYPE_CHECKING:
+    from keras_ae.runs.catalog import TrainedRun
+
+LEVEL = 0.05  # significance level of a ranking
 
 
-def summarised(
-    name: str, comparison: Comparison, entries: list[Entry], baselines: list[Entry], dataset: str
-) -> dict:
-    """A comparison's part of the report, but for its figures."""
+def summarize(
+    name: str,
+    comparison: Comparison,
+    results: list[Result],
+    baselines: list[Result],
+    dataset: str,
+) -> dict[str, Any]:
+    """The part of a comparison in `metrics.json`, except for its figures.
+
+    Args:
+        name: Name of the comparison.
+        comparison: Its entry in the registry.
+        results: At least one measured run.
+        baselines: The baselines, for each held-out class.
+        dataset: Name of the data set, to find published figures.
+    """
     main, *others = comparison.columns
     columns = [main] + [
         column
         for column in others
-        if any(column.key in entry.measurement.numbers for entry in [*entries, *baselines])
+        if any(column.key in result.measurement.metrics for result in [*results, *baselines])
     ]
-    held_out = sorted({entry.held_out for entry in entries if entry.held_out is not None})
-    common = common_classes(entries)
-    counted = [entry for entry in entries if entry.held_out in common]
+    held_out = sorted({result.held_out for result in results if result.held_out is not None})
+    common = common_classes(results)
+    used = [result for result in results if result.held_out in common]
     published = PUBLISHED.get(dataset, {}).get(name, {})
     if comparison.held_out and common != {PUBLISHED_CLASS}:
         published = {}
@@ -33,48 +55,49 @@ def summarised(
         "summary": comparison.summary,
         "columns": [vars(column) for column in columns],
         "rows": [
-            *rows(counted, columns, "variant", published),
-            *rows([one for one in baselines if one.held_out in common], columns, "baseline", {}),
+            *make_rows(used, columns, "variant", published),
+            *make_rows([one for one in baselines if one.held_out in common], columns, "baseline"),
         ],
         "published_column": COMPARABLE.get(name),
-        "by_class": [by_class(column, entries, baselines, held_out) for column in columns]
+        "by_class": [by_class(column, results, baselines, held_out) for column in columns]
         if len(held_out) > 1
         else [],
-        "rankings": [ranking(column, counted) for column in columns if column.better],
-        "notes": notes([*entries, *baselines], sorted(common - {None})),
+        "rankings": [make_ranking(column, used) for column in columns if column.better],
+        "notes": make_notes([*results, *baselines], sorted(filter(None, common))),
     }
 
 
-def common_classes(entries: list[Entry]) -> set[str | None]:
-    """The classes that were held out of every label: means over others are not comparable.
+def common_classes(results: list[Result]) -> set[str | None]:
+    """The classes held out of every label: means over different classes cannot be compared.
 
-    All of them where there is none in common; {None} of runs with all classes.
+    If there is no common class, all of them; {None} for runs with all classes.
     """
-    classes = defaultdict(set)
-    for entry in entries:
-        classes[entry.label].add(entry.held_out)
+    classes: dict[str, set[str | None]] = defaultdict(set)
+    for result in results:
+        classes[result.label].add(result.held_out)
     return set.intersection(*classes.values()) or set.union(*classes.values())
 
 
-def notes(entries: list[Entry], classes: list[str]) -> list[str]:
-    found = [entry.measurement.numbers.get("note") for entry in entries]
+def make_notes(results: list[Result], classes: list[str]) -> list[str]:
+    """The notes of the measurements, each once, and the held-out classes."""
+    found = [result.measurement.metrics.get("note") for result in results]
     if classes:
-        which = "Held out was" if len(classes) == 1 else "Means over the held-out classes"
+        which = "Held-out class:" if len(classes) == 1 else "Means over the held-out classes"
         found.append(f"{which} {', '.join(classes)}.")
     return list(dict.fromkeys(filter(None, found)))
 
 
-def seed_values(entries: list[Entry], key: str) -> dict[str, list[float]]:
-    """A value a seed for each label.
+def seed_values(results: list[Result], key: str) -> dict[str, list[float]]:
+    """One value for each seed of each label.
 
-    Where classes were held out it is the mean over them; if a seed lacks some, one value for all
-    seeds together, each class being the mean of the seeds that have it.
+    With held-out classes it is the mean over them. If a seed lacks some of them, there is one
+    value for all seeds together: each class is the mean of the seeds that have it.
     """
-    values = defaultdict(lambda: defaultdict(dict))
-    for entry in entries:
-        value = entry.measurement.numbers.get(key)
+    values: dict[str, dict[int, dict[str | None, float]]] = defaultdict(lambda: defaultdict(dict))
+    for result in results:
+        value = result.measurement.metrics.get(key)
         if value is not None:
-            values[entry.label][entry.seed][entry.held_out] = value
+            values[result.label][result.seed][result.held_out] = value
     found = {}
     for label, by_seed in values.items():
         classes = {name for of_seed in by_seed.values() for name in of_seed}
@@ -90,32 +113,46 @@ def seed_values(entries: list[Entry], key: str) -> dict[str, list[float]]:
     return found
 
 
-def rows(entries: list[Entry], columns: list[Column], kind: str, published: dict) -> list[dict]:
-    """A row a label, in the order of the entries."""
-    values = {column.key: seed_values(entries, column.key) for column in columns}
+def make_rows(
+    results: list[Result],
+    columns: list[Column],
+    kind: str,
+    published: dict[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each label, in the order of the results.
+
+    Args:
+        results: Measured runs, or baselines.
+        columns: Columns of the table.
+        kind: "variant" or "baseline".
+        published: The published figure of each label.
+    """
+    values = {column.key: seed_values(results, column.key) for column in columns}
     return [
         {
             "label": label,
             "kind": kind,
             "values": {
-                key: spread(by_label[label])
+                key: mean_and_std(by_label[label])
                 for key, by_label in values.items()
                 if label in by_label
             },
-            "published": published.get(label),
+            "published": (published or {}).get(label),
         }
-        for label in dict.fromkeys(entry.label for entry in entries)
+        for label in dict.fromkeys(result.label for result in results)
     ]
 
 
-def by_class(column: Column, entries, baselines, held_out: list[str]) -> dict:
-    """A column with the held-out classes side by side, each the mean over its seeds."""
-    variants = {entry.label for entry in entries}
-    values = defaultdict(lambda: defaultdict(list))
-    for entry in [*entries, *baselines]:
-        value = entry.measurement.numbers.get(column.key)
+def by_class(
+    column: Column, results: list[Result], baselines: list[Result], held_out: list[str]
+) -> dict[str, Any]:
+    """A table with a column for each held-out class; cells are means over the seeds."""
+    variants = {result.label for result in results}
+    values: dict[str, dict[str | None, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in [*results, *baselines]:
+        value = result.measurement.metrics.get(column.key)
         if value is not None:
-            values[entry.label][entry.held_out].append(value)
+            values[result.label][result.held_out].append(value)
     return {
         "heading": f"{column.heading}, by held-out class",
         "digits": min(column.digits, 3),
@@ -134,23 +171,13 @@ def by_class(column: Column, entries, baselines, held_out: list[str]) -> dict:
     }
 
 
-def ranking(column: Column, entries: list[Entry]) -> dict:
-    values = seed_values(entries, column.key)
-    if not values:
-        return {"heading": column.heading, "groups": [], "sentence": ""}
-    return {
-        "heading": column.heading,
-        "groups": ranked(values, column.better),
-        "sentence": sentence(values),
-    }
+def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict[str, Any]]:
+    """What was trained and how long it took: a row for each label, with and without a held-out
+    class.
 
-
-def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
-    """What was trained and how long it took: a row a label, with and without a held-out class.
-
-    Times are those of the fastest seed: whatever else a machine does only ever adds to them.
+    Times are those of the fastest seed: other work on the machine only adds to them.
     """
-    grouped = defaultdict(list)
+    grouped: dict[tuple[str, bool], list[TrainedRun]] = defaultdict(list)
     for run in runs:
         grouped[labels[run.directory], run.held_out is not None].append(run)
     return [
@@ -159,17 +186,89 @@ def configurations(runs: list[TrainedRun], labels: dict) -> list[dict]:
             "variant": group[0].request.variant,
             "arguments": group[0].request.arguments,
             "latent_dim": group[0].request.latent_dim,
-            "held_out": sorted({run.held_out for run in group}) if held_out else None,
+            "held_out": sorted({run.held_out or "" for run in group}) if held_out else None,
             "seeds": sorted({run.request.seed for run in group}),
             "num_runs": len(group),
             "epochs": group[0].request.epochs,
-            "num_parameters": next(filter(None, map(num_parameters, group)), None),
-            "seconds_per_epoch": spread([min(run.results["seconds_per_epoch"] for run in group)]),
-            "training_seconds": spread([min(run.seconds for run in group)]),
+            "num_parameters": next(
+                filter(None, (run.results.get("num_parameters") for run in group)), None
+            ),
+            "seconds_per_epoch": mean_and_std(
+                [min(run.results["seconds_per_epoch"] for run in group)]
+            ),
+            "training_seconds": mean_and_std([min(run.seconds for run in group)]),
         }
         for (label, held_out), group in grouped.items()
     ]
 
 
-def num_parameters(run: TrainedRun) -> int | None:
-    return run.results.get("num_parameters")
+# ---- statistics ----
+
+
+def mean_and_std(values: Sequence[float | None]) -> dict[str, Any]:
+    """`{"mean", "std", "num"}` of the finite values; `std` (n - 1) is None for one value."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        return {"mean": None, "std": None, "num": 0}
+    std = statistics.stdev(finite) if len(finite) > 1 else None
+    return {"mean": statistics.fmean(finite), "std": std, "num": len(finite)}
+
+
+def make_ranking(column: Column, results: list[Result]) -> dict[str, Any]:
+    """The ranking by a column, as groups of labels, with a sentence on its significance."""
+    values = seed_values(results, column.key)
+    if not values:
+        return {"heading": column.heading, "groups": [], "sentence": ""}
+    return {
+        "heading": column.heading,
+        "groups": rank(values, column.better or "higher"),
+        "sentence": significance(values),
+    }
+
+
+def rank(values: dict[str, list[float]], better: str, level: float = LEVEL) -> list[list[str]]:
+    """Groups of labels, the best first; a group holds what does not differ from its first label.
+
+    Two labels differ if Welch's t-test on their seeds gives p < `level`. A label with one seed is
+    a group of its own: it cannot be tested.
+
+    Args:
+        values: One value for each seed, by label.
+        better: "lower" or "higher".
+        level: Significance level, in (0, 1).
+    """
+    sign = 1 if better == "lower" else -1
+    order = sorted(values, key=lambda label: sign * statistics.fmean(values[label]))
+    groups: list[list[str]] = []
+    for label in order:
+        if groups and indistinguishable(values[groups[-1][0]], values[label], level):
+            groups[-1].append(label)
+        else:
+            groups.append([label])
+    return groups
+
+
+def indistinguishable(first: list[float], second: list[float], level: float) -> bool:
+    """Whether the means of two samples do not differ significantly by Welch's t-test."""
+    if len(first) < 2 or len(second) < 2:
+        return False
+    if statistics.pvariance(first) == statistics.pvariance(second) == 0.0:
+        return statistics.fmean(first) == statistics.fmean(second)
+    from scipy.stats import ttest_ind
+
+    return bool(ttest_ind(first, second, equal_var=False).pvalue >= level)
+
+
+def significance(values: dict[str, list[float]], level: float = LEVEL) -> str:
+    """What a ranking of these values can and cannot show, in a sentence or two."""
+    numbers = sorted({len(seeds) for seeds in values.values()})
+    if numbers[-1] < 2:
+        return "One seed each: other seeds may give another order."
+    seeds = " to ".join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))
+    words = (
+        f"{seeds} seeds each. Variants in one group do not differ significantly from its first "
+        f"(Welch's t-test, p >= {level}, not corrected for the number of pairs)."
+    )
+    if numbers[0] < 2:
+        words += " Variants with one seed are not tested and form groups of their own."
+    return words

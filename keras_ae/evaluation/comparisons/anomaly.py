@@ -1,20 +1,23 @@
-"""Images of a class that training never saw, told from the others by how they are reconstructed."""
+"""Anomaly detection: ROC curves of scores that should single out a class unseen in training."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_ae.evaluation import plots
-from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation.comparisons.common import fit_pca, flatten
 
+VERSION = 1
 INK = "ink sum"
 NUM_POINTS = 200
 NUM_COMPONENTS = 2
-MOST_PANELS = 3
-GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # twice 0: a curve may begin with a rise
-# What a key ends in, and the score behind it: None is the loss that the model was trained with.
+MAX_PANELS = 3
+GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
+# Suffix of the keys, and the score: None is the loss that the model was trained with.
 SCORES = {"": None, "_signed": "signed_residual"}
 BASELINE_STYLES = (
     {"color": "0.35", "linestyle": (0, (1, 1))},
@@ -22,107 +25,110 @@ BASELINE_STYLES = (
 )
 
 
-def measure(model, problem: Problem, *, seed: int) -> Measurement:
-    """Areas under the ROC curve, the images of the held-out class being the positives.
+def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
+    """Areas under the ROC curve; the positives are the images of the held-out class.
+
+    Args:
+        model: An autoencoder that was trained without the held-out class.
+        data: With labels and a held-out class.
+        seed: Not used.
 
     Returns:
-        Numbers: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
-        `auc_signed` of the signed residual, each in [0, 1]; 0.5 is chance, and less means that the
-        images never seen look the more normal.
+        Metrics: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
+        `auc_signed` of the signed residual, each in [0, 1]. 0.5 is chance; below 0.5 the unseen
+        images look more normal than the others.
         Arrays: `fpr`, `tpr`, `fpr_signed` and `tpr_signed`, at most 200 points of each curve.
 
     Raises:
-        ValueError: no class is held out, or the test images are not of both kinds.
+        ValueError: no class is held out, or the test images are all of one kind.
     """
-    images = problem.split.test.images
-    numbers, arrays = {}, {}
+    images = data.split.test.images
+    metrics, arrays = {}, {}
     for suffix, score in SCORES.items():
         scores = model.anomaly_score(images, score=score)
-        of_score = measure_scores(scores, anomalous_images(problem), suffix)
-        numbers |= of_score.numbers
+        of_score = measure_scores(scores, anomalous_images(data), suffix)
+        metrics |= of_score.metrics
         arrays |= of_score.arrays
-    return Measurement(numbers, arrays)
+    return Measurement(metrics, arrays)
 
 
-def baselines(problem: Problem, *, seed: int) -> dict[str, Measurement]:
-    """The squared error of a projection on two principal components, and the sum of the pixels.
+def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
+    """The squared error of a PCA with two components, and the sum of the pixels.
 
-    The components are those of the training images, which lack the held-out class. More ink counts
-    as more anomalous; that less ink does has an AUC of 1 - this one.
+    PCA is fitted to the training images, without the held-out class. More ink counts as more
+    anomalous; the AUC of the opposite rule is 1 minus this one.
     """
-    from sklearn.decomposition import PCA
-
-    anomalous = anomalous_images(problem)
-    train, test = (
-        subset.images.reshape(len(subset), -1)
-        for subset in (problem.split.train, problem.split.test)
-    )
-    pca = PCA(min(NUM_COMPONENTS, *train.shape), random_state=seed).fit(train)
+    anomalous = anomalous_images(data)
+    test = flatten(data.split.test.images)
+    label, pca = fit_pca(data.split.train.images, NUM_COMPONENTS)
     errors = pca.inverse_transform(pca.transform(test)) - test
     scores = {
-        f"PCA, {pca.n_components_} components": np.square(errors).sum(axis=1),
+        label: np.square(errors).sum(axis=1),
         INK: test.sum(axis=1, dtype=np.float64),
     }
     return {name: measure_scores(score, anomalous) for name, score in scores.items()}
 
 
 def draw(
-    entries: list[Entry], baselines: list[Entry], problem: Problem, folder: Path
+    results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """ROC curves of both scores: a panel a held-out class or, of more than three, their mean."""
-    if not entries:
+    """ROC curves of both scores: one panel for each held-out class; above three, their mean."""
+    if not results:
         return []
-    ink = [entry for entry in baselines if entry.label == INK]
+    ink = [baseline for baseline in baselines if baseline.label == INK]
     path, signed_path = folder / "anomaly.png", folder / "anomaly_signed.png"
-    draw_curves(entries, baselines, problem, "", path)
-    draw_curves(entries, ink, problem, "_signed", signed_path)
-    held_out = {entry.held_out for entry in entries}
-    positives = "the images of the held-out class being the positives"
-    if len(held_out) > MOST_PANELS:
+    draw_curves(results, baselines, data, "", path)
+    draw_curves(results, ink, data, "_signed", signed_path)
+    held_out = {result.held_out for result in results}
+    positives = "with the images of the held-out class as positives"
+    if len(held_out) > MAX_PANELS:
         positives += f"; means over {len(held_out)} classes, at equal false positive rates"
-    references = "In grey what needs no model."
+    references = "Baselines are gray."
     if ink:
-        less = np.mean([1 - entry.measurement.numbers["auc"] for entry in ink])
+        less = np.mean([1 - baseline.measurement.metrics["auc"] for baseline in ink])
         references += (
-            f" The {INK} takes more ink for more anomalous; taking less ink for it has an AUC of "
+            f" The {INK} counts more ink as more anomalous; the opposite rule has an AUC of "
             f"{less:.3f}" + (f", a mean over {len(ink)} classes." if len(ink) > 1 else ".")
         )
     return [
         Figure(
             path,
-            f"ROC curves of the reconstruction loss, {positives}. This is the score that the text "
-            f"of the published comparison describes. {references}",
+            f"ROC curves of the reconstruction loss, {positives}. This is the score in the text of "
+            f"the published comparison. {references}",
         ),
         Figure(
             signed_path,
             f"ROC curves of the signed residual, sum(reconstruction - input), {positives}. The "
-            "published figures were made with this score; it is ink added or lost, not error. "
+            "published figures were made with it; it measures ink added or lost, not error. "
             f"{references}",
         ),
     ]
 
 
-# ---- numbers ----
+# ---- scores ----
 
 
-def anomalous_images(problem: Problem) -> np.ndarray:
-    """`(N,)` booleans: which test images are of the class that training never saw."""
-    if problem.held_out is None or problem.split.test.labels is None:
-        raise ValueError("Anomalies need a run that was trained without one class; it had all.")
-    anomalous = problem.split.test.labels == problem.held_out
+def anomalous_images(data: EvaluationData) -> np.ndarray:
+    """`(N,)` booleans: which test images belong to the class that training did not see."""
+    if data.held_out is None or data.split.test.labels is None:
+        raise ValueError(
+            "Anomaly detection needs a run trained without one class; this one had all classes."
+        )
+    anomalous = data.split.test.labels == data.held_out
     if not 0 < anomalous.sum() < len(anomalous):
         raise ValueError(
             "An ROC curve needs test images of the held-out class and of others; "
-            f"received {anomalous.sum()} of it among {len(anomalous)}."
+            f"received {anomalous.sum()} of the held-out class among {len(anomalous)}."
         )
     return anomalous
 
 
 def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") -> Measurement:
+    """The area under a ROC curve, and at most 200 points of the curve."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
     fpr, tpr, _ = roc_curve(anomalous, scores)
-    # Both rise along the curve, so equal parts of their sum are equal parts of its length.
+    # Both rise along the curve: equal steps of their sum are equal steps along it.
     kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0.0, 2.0, NUM_POINTS) - 1e-9))
     return Measurement(
         {f"auc{suffix}": float(roc_auc_score(anomalous, scores))},
@@ -134,31 +140,32 @@ def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") 
 
 
 def draw_curves(
-    entries: list[Entry], baselines: list[Entry], problem: Problem, suffix: str, path: Path
+    results: list[Result], baselines: list[Result], data: EvaluationData, suffix: str, path: Path
 ) -> Path:
-    held_out = [name for name in problem.class_names if any(e.held_out == name for e in entries)]
-    styles = plots.label_styles({entry.label: entry.variant for entry in entries})
-    names = dict.fromkeys(entry.label for entry in baselines)
+    classes = {result.held_out for result in results}
+    held_out = [name for name in data.class_names if name in classes]
+    styles = plots.label_styles({result.label: result.variant for result in results})
+    names = dict.fromkeys(baseline.label for baseline in baselines)
     styles |= {name: BASELINE_STYLES[name == INK] for name in names}
     axes = ("false positive rate", "true positive rate")
-    everything = [*entries, *baselines]
-    if len(held_out) > MOST_PANELS:
+    everything = [*results, *baselines]
+    if len(held_out) > MAX_PANELS:
         panels = {"mean of the classes": mean_over_classes(everything, held_out, suffix)}
     else:
         panels = {
             f"trained without {name}": by_label(
-                [entry for entry in everything if entry.held_out == name], suffix
+                [result for result in everything if result.held_out == name], suffix
             )
             for name in held_out
         }
     return plots.curve_panels(panels, styles, axes, path, legend_title="AUC", diagonal=True)
 
 
-def by_label(entries: list[Entry], suffix: str) -> dict[str, plots.Curve]:
-    """The mean curve over the seeds of each label, with one standard deviation around it."""
+def by_label(results: list[Result], suffix: str) -> dict[str, plots.Curve]:
+    """The mean curve over the seeds of each label, with a band of one standard deviation."""
     curves = {}
-    for label in dict.fromkeys(entry.label for entry in entries):
-        same = [entry.measurement for entry in entries if entry.label == label]
+    for label in dict.fromkeys(result.label for result in results):
+        same = [result.measurement for result in results if result.label == label]
         rates = np.stack([rates_on_grid(measurement, suffix) for measurement in same])
         areas = [auc(measurement, suffix) for measurement in same]
         note, band = f"{np.mean(areas):.3f}", None
@@ -170,18 +177,18 @@ def by_label(entries: list[Entry], suffix: str) -> dict[str, plots.Curve]:
 
 
 def mean_over_classes(
-    entries: list[Entry], held_out: list[str], suffix: str
+    results: list[Result], held_out: list[str], suffix: str
 ) -> dict[str, plots.Curve]:
     """The mean over the classes of the mean over the seeds, at equal false positive rates.
 
-    The note says so where a label lacks some of the classes: its mean is then of other classes.
+    Where a label lacks some of the classes its note says so.
     """
     curves = {}
-    for label in dict.fromkeys(entry.label for entry in entries):
-        same = [entry for entry in entries if entry.label == label and entry.held_out in held_out]
+    for label in dict.fromkeys(result.label for result in results):
+        same = [one for one in results if one.label == label and one.held_out in held_out]
         rates, areas = [], []
-        for name in dict.fromkeys(entry.held_out for entry in same):
-            of_class = [entry.measurement for entry in same if entry.held_out == name]
+        for name in dict.fromkeys(one.held_out for one in same):
+            of_class = [one.measurement for one in same if one.held_out == name]
             rates.append(np.mean([rates_on_grid(each, suffix) for each in of_class], axis=0))
             areas.append(np.mean([auc(each, suffix) for each in of_class]))
         lacking = f" ({len(rates)} of {len(held_out)} classes)" * (len(rates) < len(held_out))
@@ -191,7 +198,7 @@ def mean_over_classes(
 
 
 def rates_on_grid(measurement: Measurement, suffix: str) -> np.ndarray:
-    """True positive rates at the grid's false positive rates; baselines have one score."""
+    """True positive rates at the false positive rates of the grid; baselines have one score."""
     arrays = measurement.arrays
     suffix = suffix if f"fpr{suffix}" in arrays else ""
     rates = np.interp(GRID, arrays[f"fpr{suffix}"], arrays[f"tpr{suffix}"])
@@ -200,4 +207,5 @@ def rates_on_grid(measurement: Measurement, suffix: str) -> np.ndarray:
 
 
 def auc(measurement: Measurement, suffix: str) -> float:
-    return measurement.numbers.get(f"auc{suffix}", measurement.numbers["auc"])
+    """The area under the curve of a score; baselines have one score."""
+    return measurement.metrics.get(f"auc{suffix}", measurement.metrics["auc"])

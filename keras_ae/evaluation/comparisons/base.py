@@ -1,38 +1,45 @@
-"""What comparisons are given and what they return."""
+"""Types that comparisons receive and return."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.data import Split
+if TYPE_CHECKING:
+    from keras_ae.data import Split
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of one model in one comparison.
+    """What one comparison measured of one model.
 
     Attributes:
-        numbers: Plain numbers by name, JSON as it is; nested dicts and lists where need be. A
-            `note`, if there is one, is a sentence for the report.
-        arrays: What its figures show.
+        metrics: Plain numbers by name, valid JSON; nested dicts and lists are allowed. The key
+            `note`, if present, is a sentence for the report.
+        arrays: The content of the figures.
+        made_by: `versions` of the packages and the `device` that made the numbers. The evaluation
+            fills it in.
     """
 
-    numbers: dict
+    metrics: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    made_by: dict[str, Any] = field(default_factory=dict)
 
 
-class Entry(NamedTuple):
-    """A measured run in a figure or a table.
+class Result(NamedTuple):
+    """The measurement of one run, or of one baseline, with what figures and tables call it.
 
     Attributes:
-        label: What to call its configuration; runs that differ in the seed alone share it.
-        variant: Name in VARIANTS, which decides its colour.
+        label: Name of its configuration; runs that differ only in the seed share it.
+        variant: Name in VARIANTS, which decides its color; empty for a baseline.
+        seed: Seed of the run; 0 for a baseline.
+        latent_dim: Size of the code; 0 for a baseline.
+        held_out: Name of the class that training did not see, or None.
+        measurement: The numbers and arrays.
     """
 
     label: str
@@ -44,20 +51,20 @@ class Entry(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture on disk and what it shows, in a sentence."""
+    """A picture on disk, with a caption of a sentence or two."""
 
     path: Path
     caption: str
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
-    """A classifier that says how far generated images look like real ones.
+class ReferenceClassifier:
+    """A classifier of real images that shows how realistic generated images are.
 
     Attributes:
-        features: Images `(N, ...)` to their features `(N, num_features)`.
-        probabilities: Images to class probabilities `(N, num_classes)`.
-        description: What it is and how good, in a sentence.
+        features: Maps images `(N, ...)` to features `(N, num_features)`.
+        probabilities: Maps images to class probabilities `(N, num_classes)`.
+        description: Its architecture and accuracy, in a sentence.
     """
 
     features: Callable[[np.ndarray], np.ndarray]
@@ -66,20 +73,19 @@ class Judge:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """The data of a comparison: a split, float32 images in [0, 1], and what is known of it.
+class EvaluationData:
+    """The images that a comparison measures on.
 
     Attributes:
-        class_names: One name a class; empty without labels.
-        held_out: Index of the class that training never saw, or None. The test images hold it.
-        make_judge: Makes the judge when it is first asked for; None where there can be none.
+        split: Training, validation and test images, float32 in [0, 1], with labels if there are
+            any.
+        class_names: One name for each class; empty without labels.
+        held_out: Index of the class that training did not see, or None. The test images hold it.
+        reference_classifier: Given to the comparisons that name it in the registry, where the
+            images have labels; else None.
     """
 
     split: Split
     class_names: tuple[str, ...] = ()
     held_out: int | None = None
-    make_judge: Callable[[], Judge] | None = None
-
-    @cached_property
-    def judge(self) -> Judge | None:
-        return None if self.make_judge is None else self.make_judge()
+    reference_classifier: ReferenceClassifier | None = None

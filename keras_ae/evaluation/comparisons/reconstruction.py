@@ -1,149 +1,160 @@
-"""How well the test images are reconstructed: nats, and squared error, an image."""
+"""Reconstruction: the error of the reconstructed test images, in nats/image and squared error."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_ae.evaluation import plots
-from keras_ae.evaluation.comparisons.base import Entry, Figure, Measurement, Problem
+from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
-    as_images,
-    flat,
-    has_bce,
+    Inputs,
+    clip_to_images,
+    fit_pca,
+    flatten,
+    in_batches,
     mean,
-    portions,
+    model_inputs,
     posterior,
-    told,
 )
-from keras_ae.losses import entropy_floor, gaussian_kl, per_image_bce
 
+VERSION = 1
 NUM_SHOWN = 16
 NUM_COMPONENTS = 20
-# Half a grey level of 8 bits: a pixel of exactly 0 where there is ink would cost infinitely much.
-SMALLEST = 1 / 512
+# Half a gray level of 8 bits. A probability of exactly 0 would cost infinitely much on ink.
+MIN_PROBABILITY = 1 / 512
 
 
-def measure(model, problem: Problem, *, seed: int) -> Measurement:
-    """The losses of the test images' reconstructions.
+def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
+    """Reconstruction losses of the test images.
 
     Args:
-        seed: Of the noise on the sampled codes.
+        model: A trained autoencoder.
+        data: Needs no labels, unless the model does.
+        seed: Seed of the noise on sampled codes.
 
     Returns:
-        Numbers, each a mean over all test images: `mse`, the squared error summed over the pixels,
-        and `mse_per_pixel`. Where the output is a probability of ink `bce` of the deterministic
-        code, in nats an image. Where the code is Gaussian `kl`, unweighted whatever the model's
-        beta, and with both `sampled_bce`, the code drawn as in training, and `negative_elbo`, the
-        sum of that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample an
-        image). A model that needs labels is given the true ones, as `evaluate` is, and a `note`
-        says so: inferred labels are those of the lowest loss, a minimum that no other model has.
+        Metrics, each a mean over all test images. `mse`: the squared error summed over the pixels,
+        and `mse_per_pixel`. `bce`, where the output is a probability: of the deterministic code,
+        in nats/image. `kl`, where the code is Gaussian: unweighted, whatever the model's beta.
+        With both, `sampled_bce`, for a code drawn as in training, and `negative_elbo`, the sum of
+        that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample for each
+        image). A model that needs labels gets the true ones, as `evaluate` does, and a `note`
+        says so: inferred labels minimize the loss, a choice that no other model has.
         Arrays: `originals` and `reconstructions` `(16, *image_shape)`, the first test images.
     """
-    images = problem.split.test.images
-    inputs = told(model, problem.split.test)
+    from keras_ae.losses import gaussian_kl
+
+    images = data.split.test.images
+    inputs = model_inputs(model, data.split.test)
     reconstructions = np.asarray(model.reconstruct(inputs))
-    numbers = squared_errors(images, reconstructions)
-    if has_bce(model):
-        numbers["bce"] = mean(model.anomaly_score(inputs, score="bce"))
+    metrics: dict[str, Any] = squared_errors(images, reconstructions)
+    if model.has_bce:
+        metrics["bce"] = mean(model.anomaly_score(inputs, score="bce"))
     gaussian = posterior(model, inputs)
     if gaussian is not None:
-        numbers["kl"] = mean(gaussian_kl(*gaussian))
-    if gaussian is not None and has_bce(model):
-        numbers["sampled_bce"] = mean(sampled_bce(model, images, inputs, gaussian, seed))
-        numbers["negative_elbo"] = numbers["sampled_bce"] + numbers["kl"]
-    if isinstance(inputs, dict):
-        numbers["note"] = (
-            f"{type(model).__name__} is told the class: its figures are given the label."
+        metrics["kl"] = mean(gaussian_kl(*gaussian))
+    if gaussian is not None and model.has_bce:
+        metrics["sampled_bce"] = mean(sampled_bce(model, images, inputs, gaussian, seed))
+        metrics["negative_elbo"] = metrics["sampled_bce"] + metrics["kl"]
+    if model.needs_labels:
+        metrics["note"] = (
+            f"{type(model).__name__} takes the class label as input: its numbers are those with "
+            "the true label."
         )
-    return Measurement(numbers, shown(images, reconstructions))
+    return Measurement(metrics, shown_images(images, reconstructions))
 
 
-def baselines(problem: Problem, *, seed: int) -> dict[str, Measurement]:
-    """What no reconstruction can beat, and what takes no network.
+def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
+    """The entropy floor, which no reconstruction can beat, and two models without a network.
 
-    Both are of the training images. The mean image counts half an image of ink and half of none
-    more (Krichevsky and Trofimov's estimate), so that no pixel is certain; the projection on the
-    principal components is held half a grey level (1/512) away from 0 and 1.
+    Mean image and PCA are fitted to the training images. The mean image counts half an image of
+    ink and half of none more (Krichevsky and Trofimov's estimate), so that no pixel is certain.
+    PCA reconstructions are clipped to half a gray level (1/512) from 0 and 1.
     """
-    train, test = problem.split.train.images, problem.split.test.images
+    from keras_ae.losses import entropy_floor
+
+    train, test = data.split.train.images, data.split.test.images
     average = (train.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1)
-    components, projected = project(train, test, NUM_COMPONENTS, seed)
-    projected = np.clip(projected, SMALLEST, 1 - SMALLEST)
+    label, pca = fit_pca(train, NUM_COMPONENTS)
+    projected = pca.inverse_transform(pca.transform(flatten(test))).reshape(test.shape)
+    projected = np.clip(projected, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return {
         "entropy floor": Measurement(
             {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
         ),
-        "mean image": of_probabilities(test, np.broadcast_to(average, test.shape)),
-        f"PCA, {components} components": of_probabilities(test, projected),
+        "mean image": measure_probabilities(test, np.broadcast_to(average, test.shape)),
+        label: measure_probabilities(test, projected),
     }
 
 
 def draw(
-    entries: list[Entry], baselines: list[Entry], problem: Problem, folder: Path
+    results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """The first test images over their reconstructions: the first seed of each label."""
-    if not entries:
+    """The first test images above their reconstructions: the first seed of each label."""
+    if not results:
         return []
-    rows = {"test images": entries[0].measurement.arrays["originals"]}
-    components = [entry for entry in baselines if entry.label.startswith("PCA")]
-    for entry in [*entries, *components]:
-        rows.setdefault(entry.label, entry.measurement.arrays["reconstructions"])
+    rows = {"test images": results[0].measurement.arrays["originals"]}
+    components = [baseline for baseline in baselines if baseline.label.startswith("PCA")]
+    for result in [*results, *components]:
+        rows.setdefault(result.label, result.measurement.arrays["reconstructions"])
     path = plots.image_rows(rows, folder / "reconstruction.png")
     return [
         Figure(
             path,
-            f"The first {len(rows['test images'])} test images over their reconstructions from "
-            "the deterministic code, one row a configuration (its first seed).",
+            f"The first {len(rows['test images'])} test images above their reconstructions from "
+            "the deterministic code, one row for each configuration (its first seed).",
         )
     ]
 
 
+# ---- helpers ----
+
+
 def squared_errors(images: np.ndarray, pixels: np.ndarray) -> dict[str, float]:
     per_pixel = mean(np.square(pixels - images))
-    return {"mse": per_pixel * flat(images).shape[1], "mse_per_pixel": per_pixel}
+    return {"mse": per_pixel * flatten(images).shape[1], "mse_per_pixel": per_pixel}
 
 
-def sampled_bce(model, images: np.ndarray, inputs, gaussian: tuple, seed: int) -> np.ndarray:
-    """BCE `(N,)` from a code drawn of each posterior; what else a code holds stays as it is."""
+def sampled_bce(
+    model: Any,
+    images: np.ndarray,
+    inputs: Inputs,
+    gaussian: tuple[np.ndarray, np.ndarray],
+    seed: int,
+) -> np.ndarray:
+    """BCE `(N,)` of a code drawn from each posterior; other parts of a code are kept."""
+    from keras_ae.losses import per_image_bce
+
     random = np.random.default_rng(seed)
     z_mean, z_log_var = gaussian
     codes = np.array(model.encode(inputs), dtype=np.float32)
     losses = []
-    for portion in portions(np.arange(len(images))):
-        noise = random.standard_normal(z_mean[portion].shape, dtype=np.float32)
-        latents = codes[portion]
-        latents[:, : z_mean.shape[1]] = z_mean[portion] + np.exp(z_log_var[portion] / 2) * noise
-        losses.append(per_image_bce(images[portion], model.decoder(latents, training=False)))
+    for indices in in_batches(np.arange(len(images))):
+        noise = random.standard_normal(z_mean[indices].shape, dtype=np.float32)
+        latents = codes[indices]
+        latents[:, : z_mean.shape[1]] = z_mean[indices] + np.exp(z_log_var[indices] / 2) * noise
+        losses.append(per_image_bce(images[indices], model.decoder(latents, training=False)))
     return np.concatenate(losses)
 
 
-def project(
-    train: np.ndarray, images: np.ndarray, num_components: int, seed: int
-) -> tuple[int, np.ndarray]:
-    """`images` projected on the first principal components of `train`, and how many there are."""
-    from sklearn.decomposition import PCA
-
-    pixels = flat(train)
-    num_components = min(num_components, *pixels.shape)
-    pca = PCA(num_components, random_state=seed).fit(pixels)
-    projected = pca.inverse_transform(pca.transform(flat(images)))
-    return num_components, projected.reshape(images.shape)
-
-
-def of_probabilities(images: np.ndarray, probabilities: np.ndarray) -> Measurement:
+def measure_probabilities(images: np.ndarray, probabilities: np.ndarray) -> Measurement:
+    """The losses of images reconstructed as `probabilities`, strictly between 0 and 1."""
     from scipy.special import logit
 
-    numbers = {
+    from keras_ae.losses import per_image_bce
+
+    metrics = {
         "bce": mean(per_image_bce(images, logit(probabilities))),
         **squared_errors(images, probabilities),
     }
-    return Measurement(numbers, shown(images, probabilities.astype(np.float32)))
+    return Measurement(metrics, shown_images(images, probabilities.astype(np.float32)))
 
 
-def shown(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+def shown_images(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "originals": images[:NUM_SHOWN],
-        "reconstructions": as_images(reconstructions[:NUM_SHOWN]),
+        "reconstructions": clip_to_images(reconstructions[:NUM_SHOWN]),
     }
