@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from keras_ae import VectorQuantizer
+from keras_ae import ScalarQuantizer
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import sampling
-from keras_ae.evaluation.comparisons.base import Result, ReferenceClassifier, Measurement, EvaluationData
+from keras_ae.evaluation.comparisons.base import (
+    Result,
+    ReferenceClassifier,
+    Measurement,
+    EvaluationData,
+)
 from keras_ae.evaluation.comparisons.common import nearest_distances
 from keras_ae.evaluation.comparisons.sampling import frechet_distance, moments
 from keras_ae.priors import fit as priors
@@ -44,7 +49,9 @@ def problem_of(shape=SHAPE, judge=True, num=400):
         return EvaluationData(
             Split(*(Subset(part.images) for part in (split.train, split.validation, split.test)))
         )
-    return EvaluationData(split, tuple("abcd"), make_judge=lambda: ReferenceClassifier(quarters, certain))
+    return EvaluationData(
+        split, tuple("abcd"), make_judge=lambda: ReferenceClassifier(quarters, certain)
+    )
 
 
 class Fake:
@@ -212,7 +219,7 @@ def test_the_baselines_are_of_real_images(problem):
 def test_discrete_codes_report_their_likelihood(problem, monkeypatch):
     monkeypatch.setattr(priors, "EPOCHS", 2)
     fake = Fake()
-    fake.bottleneck = VectorQuantizer(2)
+    fake.bottleneck = ScalarQuantizer(2)
     fake.bottleneck.build((None, 16))
     fake.bottleneck.embeddings.assign(np.tile([0.1, 0.8], (16, 1)))
     fake.encode = lambda pictures: np.where(pictures > 0.45, 0.8, 0.1).reshape(len(pictures), -1)

@@ -73,18 +73,18 @@ def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
 def stopped_within_an_epoch(train) -> Iterator[None]:
     """A training in the block is stopped after its first step."""
     from keras_ae.runs.run_directory import RunDirectory
-    from keras_ae.training import EpochTrainer
+    from keras_ae.training.trainer import EpochTrainer
 
     def entered(run, model):
         train.STOP.number = signal.SIGINT
         return 0.0
 
-    enter_epoch, steps = Run.enter_epoch, EpochTrainer.steps_per_call
-    Run.enter_epoch, EpochTrainer.steps_per_call = entered, 1
+    enter_epoch, steps = Run.enter_epoch, EpochTrainer._steps_per_call
+    Run.enter_epoch, EpochTrainer._steps_per_call = entered, 1
     try:
         yield
     finally:
-        Run.enter_epoch, EpochTrainer.steps_per_call = enter_epoch, steps
+        Run.enter_epoch, EpochTrainer._steps_per_call = enter_epoch, steps
 
 
 def forget() -> None:

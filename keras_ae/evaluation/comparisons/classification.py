@@ -325,7 +325,7 @@ def fine_tuned_accuracies(
     import keras
     import tensorflow as tf
 
-    from keras_ae.transfer import fresh_copy, pretrained_classifier
+    from keras_ae.transfer import pretrained_classifier, untrained_copy
 
     classifier = pretrained_classifier(model, num_classes(split), freeze=False)
     classifier.compile(
@@ -339,7 +339,7 @@ def fine_tuned_accuracies(
         set_seeds(seed + draw)
         restart()
         if fresh_weights:
-            untrained = fresh_copy(model.encoder)
+            untrained = untrained_copy(model.encoder)
             classifier.get_layer("encoder").encoder.set_weights(untrained.get_weights())
         head = classifier.get_layer("probabilities")
         head.kernel.assign(keras.initializers.GlorotUniform(seed + draw)(head.kernel.shape))
@@ -365,20 +365,18 @@ class Untrained(NamedTuple):
     encoder: Any
     bottleneck: Any
     image_shape: tuple[int, ...]
-    is_discrete: bool = False
     needs_labels: bool = False
 
     @classmethod
     def of(cls, model: Any) -> Untrained:
-        """The untrained copy of a model. A codebook is dropped: it would have learned nothing."""
-        import keras
+        """The untrained copy of a model, without its codebook, which is a part of the training."""
+        from keras_ae.layers import IdentityBottleneck
+        from keras_ae.transfer import untrained_copy
 
-        from keras_ae.transfer import fresh_copy
-
-        bottleneck, is_discrete = model.bottleneck, model.is_discrete
-        if bottleneck.weights:  # a codebook, in no other kind of bottleneck
-            bottleneck, is_discrete = keras.layers.Identity(dtype="float32"), False
-        return cls(fresh_copy(model.encoder), bottleneck, tuple(model.image_shape), is_discrete)
+        bottleneck = model.bottleneck
+        if bottleneck.weights:  # a codebook
+            bottleneck = IdentityBottleneck(dtype="float32")
+        return cls(untrained_copy(model.encoder), bottleneck, tuple(model.image_shape))
 
 
 class Restart:

@@ -16,7 +16,6 @@ from keras_ae.files import atomic_write
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
     from keras_ae.data import Split, Subset
 
@@ -61,6 +60,8 @@ def wrap_classifier(classifier: keras.Model, split: Split) -> ReferenceClassifie
     import keras
     import tensorflow as tf
 
+    from keras_ae.training.batches import default_batch_size
+
     both = keras.Model(
         classifier.inputs,
         [classifier.get_layer(name).output for name in ("features", "probabilities")],
@@ -80,7 +81,7 @@ def wrap_classifier(classifier: keras.Model, split: Split) -> ReferenceClassifie
 
     correct = probabilities(split.test.images).argmax(axis=1) == split.test.labels
     num_images = len(split.train)
-    epochs = num_steps(num_images) * batch_size(num_images) / num_images
+    epochs = num_steps(num_images) * default_batch_size(num_images) / num_images
     return ReferenceClassifier(
         features,
         probabilities,
@@ -107,13 +108,17 @@ def train_classifier(train: Subset, num_classes: int, seed: int) -> keras.Model:
     """A classifier of the training images; the same one for the same seed."""
     import keras
 
+    from keras_ae.training.batches import default_batch_size, shuffled_batches
+
+    assert train.labels is not None
     classifier = build_classifier(train.images.shape[1:], num_classes, seed)
     steps = num_steps(len(train))
     classifier.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         loss="sparse_categorical_crossentropy",
     )
-    batches = shuffled_batches(train.images, train.labels, batch_size(len(train)), steps, seed=seed)
+    batch_size = default_batch_size(len(train))
+    batches = shuffled_batches(train.images, train.labels, batch_size, steps, seed=seed)
     classifier.fit(batches, shuffle=False, verbose=0)
     return classifier
 
@@ -154,39 +159,8 @@ def build_classifier(image_shape: Sequence[int], num_classes: int, seed: int) ->
     )
 
 
-def batch_size(num_images: int) -> int:
-    """256 from 10,000 images on; 64, or all images where there are fewer, below that."""
-    return 256 if num_images >= 10_000 else min(64, num_images)
-
-
 def num_steps(num_images: int) -> int:
     """The steps of five epochs, at least 600."""
-    return max(MIN_STEPS, EPOCHS * (num_images // batch_size(num_images)))
+    from keras_ae.training.batches import default_batch_size
 
-
-def shuffled_batches(
-    inputs: np.ndarray, targets: np.ndarray, batch_size: int, num_steps: int, *, seed: int
-) -> tf.data.Dataset:
-    """`num_steps` full batches, taken from one shuffled pass over the data after another.
-
-    Args:
-        inputs, targets: Arrays of one length N.
-        batch_size: At most N.
-        num_steps: Number of batches in total.
-        seed: The batches depend on it alone, not on TensorFlow's global seed.
-    """
-    import tensorflow as tf
-
-    random = np.random.default_rng(seed)
-    num_batches = len(inputs) // batch_size
-    orders = [
-        random.permutation(len(inputs))[: num_batches * batch_size].reshape(num_batches, batch_size)
-        for _ in range(-(-num_steps // num_batches))
-    ]
-    indices = np.concatenate(orders)[:num_steps]
-    inputs, targets = tf.constant(inputs), tf.constant(targets)
-    return (
-        tf.data.Dataset.from_tensor_slices(indices)
-        .map(lambda chosen: (tf.gather(inputs, chosen), tf.gather(targets, chosen)))
-        .prefetch(2)
-    )
+    return max(MIN_STEPS, EPOCHS * (num_images // default_batch_size(num_images)))
