@@ -19,6 +19,7 @@ class FakeAutoencoder:
     is_discrete = False
     has_bce = True
     bottleneck = None
+    scalar_codebooks = None
 
     def pack_inputs(self, images, labels=None):
         return {"images": images, "labels": labels} if self.needs_labels else images

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import COMPARISONS, anomaly
-from keras_ae.evaluation.comparisons.base import Result, Measurement, EvaluationData
+from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
 
 NAMES = ("thin", "thick", "odd")
 
@@ -25,7 +26,7 @@ def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
     return EvaluationData(Split(train, train, Subset(images, labels)), NAMES, held_out)
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Scores an image by `bce(images)` or by `signed(images)`."""
 
     def __init__(self, bce, signed=lambda images: np.zeros(len(images))):
@@ -117,9 +118,9 @@ def test_what_cannot_be_measured_is_an_error_in_one_line():
         anomaly.measure(Fake(ink), problem(held_out=None), seed=0)
     data = problem()
     only = Subset(data.split.test.images, np.full(90, 2))
-    with pytest.raises(ValueError, match="received 90 of it among 90"):
+    with pytest.raises(ValueError, match="received 90 of the held-out class among 90"):
         anomaly.baselines(EvaluationData(Split(only, only, only), NAMES, 2), seed=0)
-    with pytest.raises(ValueError, match="received 0 of it among 90"):
+    with pytest.raises(ValueError, match="received 0 of the held-out class among 90"):
         anomaly.measure(Fake(ink), EvaluationData(Split(only, only, only), NAMES, 0), seed=0)
 
 
@@ -194,7 +195,7 @@ def test_a_panel_a_class_and_of_more_than_three_their_mean(
     figures = anomaly.draw(entries, rows, data, tmp_path)
     assert [figure.path.name for figure in figures] == ["anomaly.png", "anomaly_signed.png"]
     assert "published figures" in figures[1].caption
-    assert "less ink for it has an AUC of 0.600" in figures[0].caption
+    assert "the opposite rule has an AUC of 0.600" in figures[0].caption
     assert all(Image.open(figure.path).width > 400 for figure in figures)
     assert ("means over 4" in figures[0].caption) == (num_classes == 4)
     for (panels, styles), area in zip(seen, ("0.700", "0.300"), strict=True):

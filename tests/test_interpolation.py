@@ -5,16 +5,17 @@ import re
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import COMPARISONS, interpolation
-from keras_ae.evaluation.comparisons.base import Result, ReferenceClassifier, EvaluationData
+from keras_ae.evaluation.comparisons.base import EvaluationData, ReferenceClassifier, Result
 
 NAMES = tuple("0123456789")
 
 
-def ink_judge():
+def ink_classifier():
     """Its confidence is (1 + mean pixel) / 2."""
 
     def probabilities(images):
@@ -24,7 +25,7 @@ def ink_judge():
     return ReferenceClassifier(features=probabilities, probabilities=probabilities)
 
 
-def problem(num=60, shape=(4, 3), names=NAMES, labels=True, judge=None, train=None):
+def problem(num=60, shape=(4, 3), names=NAMES, labels=True, classifier=None, train=None):
     random = np.random.default_rng(0)
     images = random.random((num, *shape)).astype("float32")
     labels = random.permutation(np.arange(num) % len(names)) if labels else None
@@ -33,11 +34,11 @@ def problem(num=60, shape=(4, 3), names=NAMES, labels=True, judge=None, train=No
     return EvaluationData(
         Split(subset, subset, Subset(images, labels)),
         () if labels is None else names,
-        make_judge=judge,
+        reference_classifier=classifier,
     )
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Answers with `path(start, end, fraction)`."""
 
     def __init__(self, path):
@@ -77,7 +78,7 @@ def test_one_path_that_stands_still_does_not_spoil_the_mean():
 
 
 def test_confidence_is_the_judges_along_the_path():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     white = Fake(lambda start, end, fraction: np.full((4, 3), fraction))
     numbers = interpolation.measure(white, data, seed=0).metrics
     assert numbers["confidence"] == pytest.approx(0.75)
@@ -87,7 +88,7 @@ def test_confidence_is_the_judges_along_the_path():
 
 
 def test_means_over_the_paths_by_the_slow_way():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     measurement = interpolation.measure(LINEAR, data, seed=4)
     test = data.split.test
     pairs = [
@@ -166,15 +167,15 @@ def test_without_a_2_and_a_7_the_first_and_the_last_class_and_without_labels_the
     data = problem(names=("cat", "fish", "tree"))
     labels = data.split.test.labels.tolist()
     assert interpolation.shown_pair(data, None) == (labels.index(0), labels.index(2))
-    unlabelled = problem(labels=False)
-    assert interpolation.shown_pair(unlabelled, None) == (0, 1)
-    numbers = interpolation.measure(LINEAR, unlabelled, seed=0).metrics
+    unlabeled = problem(labels=False)
+    assert interpolation.shown_pair(unlabeled, None) == (0, 1)
+    numbers = interpolation.measure(LINEAR, unlabeled, seed=0).metrics
     assert numbers["shown"]["classes"] is None and numbers["num_paths"] == 21
     assert "confidence" not in numbers and "confidence" not in numbers["shown"]
 
 
 def test_an_unknown_class_is_an_error_in_one_line():
-    with pytest.raises(ValueError, match=r"no class 'x'.*classes are 0, 1, 2.*9\.$") as error:
+    with pytest.raises(ValueError, match=r"no class 'x'.*0, 1, 2.*9\.$") as error:
         interpolation.measure(LINEAR, problem(), seed=0, interpolate=("2", "x"))
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no class '2'.*no labels"):
@@ -206,7 +207,7 @@ def test_a_single_test_image():
 
 
 def test_the_cross_fade_is_what_a_linear_model_does_and_the_images_are_its_ends():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     rows = interpolation.baselines(data, seed=0)
     linear = interpolation.measure(LINEAR, data, seed=0)
     fade, ends = rows["pixel cross-fade"], rows["the test images"]
@@ -221,7 +222,7 @@ def test_the_cross_fade_is_what_a_linear_model_does_and_the_images_are_its_ends(
 
 
 def test_the_same_call_gives_the_same_numbers_and_they_are_plain():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     numbers = interpolation.measure(LINEAR, data, seed=3).metrics
     assert numbers == interpolation.measure(LINEAR, data, seed=3).metrics
     assert numbers != interpolation.measure(LINEAR, data, seed=4).metrics

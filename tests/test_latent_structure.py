@@ -7,14 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 from scipy import stats
 
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons import common, latent_structure
-from keras_ae.evaluation.comparisons.base import Result, Measurement, EvaluationData
-from keras_ae.layers import VectorQuantizer, ScalarQuantizer
+from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 
 NUM_CLASSES = 4
 NAMES = tuple("abcd")
@@ -28,14 +29,14 @@ def images_with_labels(number, seed):
     return Subset(images, labels)
 
 
-def problem_of(number=120, labelled=True):
+def problem_of(number=120, labeled=True):
     parts = [images_with_labels(number, seed) for seed in range(3)]
-    if not labelled:
+    if not labeled:
         parts = [Subset(part.images) for part in parts]
-    return EvaluationData(Split(*parts), NAMES if labelled else ())
+    return EvaluationData(Split(*parts), NAMES if labeled else ())
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """A model whose code is a function of the image."""
 
     def __init__(self, encode):
@@ -210,7 +211,7 @@ def test_codes_that_are_all_alike(real_map):
 
 
 def test_without_labels():
-    made = measured(class_codes, problem_of(labelled=False))
+    made = measured(class_codes, problem_of(labeled=False))
     assert not {"neighbour_accuracy", "silhouette"} & set(made.metrics)
     assert "map_labels" not in made.arrays and "trustworthiness" in made.metrics
 
@@ -253,7 +254,7 @@ def test_both_values_of_a_binary_code_are_drawn(num_panels, tmp_path):
     made.arrays["map"] = np.zeros((3, 2))
     made.metrics.update(map_kind="codes", map_points=3)
     entries = [entry(f"run {number}", 1, made) for number in range(num_panels)]
-    figures = latent_structure.draw(entries, [], problem_of(labelled=False), tmp_path)
+    figures = latent_structure.draw(entries, [], problem_of(labeled=False), tmp_path)
     pixels = np.asarray(Image.open(figures[1].path).convert("RGB")).astype(int)
     blue = pixels[..., 2] - pixels[..., 0] > 60
     bars = (np.diff(blue.astype(int), axis=1, prepend=0) == 1).sum(axis=1)
@@ -277,6 +278,7 @@ class WithBottleneck(Fake):
         self.encoder = lambda images, training: encoder(np.asarray(images))
         self.bottleneck = bottleneck
         self.encode = lambda images: np.asarray(bottleneck(encoder(images), training=False))
+        self.code_statistics = lambda images: bottleneck.code_statistics(encoder(images))
 
 
 class Gaussian(Fake):
@@ -333,7 +335,7 @@ def test_a_code_that_holds_the_label_is_measured_without_it(monkeypatch):
     assert made.metrics["neighbour_accuracy"] < 0.8
     assert made.metrics["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
     assert made.metrics["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
-    assert "Told is told the class" in made.metrics["note"]
+    assert "Told takes the class label" in made.metrics["note"]
 
 
 def test_quantized_codes(monkeypatch):
@@ -400,10 +402,10 @@ def captured(monkeypatch, name):
     return calls
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_figures_show_the_first_seed_of_each_label(labelled, monkeypatch, tmp_path):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_the_figures_show_the_first_seed_of_each_label(labeled, monkeypatch, tmp_path):
     maps, densities = captured(monkeypatch, "scatter_grid"), captured(monkeypatch, "density_grid")
-    problem = problem_of(labelled=labelled)
+    problem = problem_of(labeled=labeled)
     one, two = measured(class_codes, problem), measured(random_codes, problem)
     baseline = Measurement(one.metrics, {k: one.arrays[k] for k in one.arrays if "map" in k})
     entries = [entry("deep", 1, one), entry("deep", 2, two), entry("vae", 1, two, "vae")]
@@ -415,7 +417,7 @@ def test_the_figures_show_the_first_seed_of_each_label(labelled, monkeypatch, tm
     assert all(figure.path.exists() for figure in figures)
     shown = maps[0][0][0]
     titles = ["deep: 1.000", f"vae: {two.metrics.get('neighbour_accuracy', 0):.3f}"]
-    titles = [*titles, "pixels: 1.000"] if labelled else ["deep", "vae", "pixels"]
+    titles = [*titles, "pixels: 1.000"] if labeled else ["deep", "vae", "pixels"]
     assert list(shown) == titles
     np.testing.assert_array_equal(next(iter(shown.values())), one.arrays["map"])
     assert list(densities[0][0][0]) == ["deep", "vae"]

@@ -61,4 +61,4 @@ def test_one_seed_is_tied_with_nothing_and_the_sentence_says_so():
     assert "One seed each" in significance(values)
     assert "2 seeds each" in significance({"a": [1.0, 2.0], "b": [1.0, 3.0]})
     mixed = significance({"a": [1.0, 2.0, 3.0], "b": [1.0]})
-    assert "1 to 3 seeds" in mixed and "untested" in mixed
+    assert "1 to 3 seeds" in mixed and "not tested" in mixed

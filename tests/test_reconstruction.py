@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 
 from keras_ae.data import Split, Subset, load, split
 from keras_ae.evaluation.comparisons import COMPARISONS, common, reconstruction
-from keras_ae.evaluation.comparisons.base import Result, EvaluationData
+from keras_ae.evaluation.comparisons.base import EvaluationData, Result
 from keras_ae.losses import entropy_floor, per_image_bce
 from keras_ae.variants import VARIANTS
 
@@ -21,7 +22,7 @@ def problem(train, test):
     return EvaluationData(Split(Subset(train), Subset(train[:1]), Subset(test)))
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Answers with `logits_of(images)`."""
 
     def __init__(self, logits_of):
@@ -83,7 +84,7 @@ def test_a_constant_output_costs_log_2_a_pixel():
 class Straight(Fake):
     """A linear output: no probabilities, and pixels beyond 0 and 1."""
 
-    output_activation = "linear"
+    has_bce = False
 
     def reconstruct(self, images):
         return 2 * images - 0.5
@@ -104,7 +105,7 @@ def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images()
 
 def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
     model = Gaussian()
-    model.output_activation = "linear"
+    model.has_bce = False
     numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).metrics
     assert set(numbers) == {"mse", "mse_per_pixel", "kl"}
 
@@ -189,7 +190,7 @@ def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypat
     shown = conditional.decode(np.hstack([z_mean, np.eye(3)[labels]]))
     np.testing.assert_allclose(made.arrays["reconstructions"], shown, rtol=1e-4)
     assert numbers["mse"] == pytest.approx(9**-1 * ((shown - x) ** 2).sum(), rel=1e-4)
-    assert "is told the class: its figures are given the label." in numbers["note"]
+    assert "takes the class label as input" in numbers["note"]
 
 
 def test_baselines_are_those_of_the_training_images():

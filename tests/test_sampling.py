@@ -2,19 +2,20 @@
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from scipy.linalg import sqrtm
 
-from keras_ae import ScalarQuantizer
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import sampling
 from keras_ae.evaluation.comparisons.base import (
-    Result,
-    ReferenceClassifier,
-    Measurement,
     EvaluationData,
+    Measurement,
+    ReferenceClassifier,
+    Result,
 )
 from keras_ae.evaluation.comparisons.common import nearest_distances
 from keras_ae.evaluation.comparisons.sampling import frechet_distance, moments
+from keras_ae.priors import autoregressive
 from keras_ae.priors import fit as priors
 
 SHAPE = (4, 4)
@@ -43,18 +44,18 @@ def certain(pictures):
     return np.eye(4)[quarters(pictures).argmax(axis=1)]
 
 
-def problem_of(shape=SHAPE, judge=True, num=400):
+def problem_of(shape=SHAPE, labels=True, num=400):
     split = Split(images(num, 0, shape), images(40, 1, shape), images(num // 2, 2, shape))
-    if not judge:
+    if not labels:
         return EvaluationData(
             Split(*(Subset(part.images) for part in (split.train, split.validation, split.test)))
         )
     return EvaluationData(
-        split, tuple("abcd"), make_judge=lambda: ReferenceClassifier(quarters, certain)
+        split, tuple("abcd"), reference_classifier=ReferenceClassifier(quarters, certain)
     )
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Its code is the image; its prior gives what it is told to."""
 
     def __init__(self, sampled=None, shape=SHAPE):
@@ -132,7 +133,7 @@ def test_nearest_distances_against_all_pairs():
     some, others = random.random((25, 3, 5, 2)), random.random((70, 3, 5, 2))
     differences = some[:, None].astype("float32") - others[None].astype("float32")
     expected = np.sqrt((differences.astype("float64") ** 2).sum(axis=(2, 3, 4))).min(axis=1)
-    np.testing.assert_allclose(nearest_distances(some, others, portion=7), expected, rtol=1e-5)
+    np.testing.assert_allclose(nearest_distances(some, others, batch_size=7), expected, rtol=1e-5)
 
 
 # ---- fake models ----
@@ -169,8 +170,8 @@ def test_grey_noise_is_far_from_real_images(problem):
 def test_confidence_and_entropy_against_numpy():
     table = np.random.default_rng(0).dirichlet(np.ones(4), 200)
     judge = ReferenceClassifier(quarters, lambda pictures: table[: len(pictures)])
-    problem = EvaluationData(problem_of().split, tuple("abcd"), make_judge=lambda: judge)
-    found = sampling.judged(problem.split.test.images, problem)
+    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=judge)
+    found = sampling.classifier_metrics(problem.split.test.images, problem)
     assert found["confidence"] == pytest.approx(table.max(axis=1).mean())
     mean = table.mean(axis=0)
     assert found["class_entropy"] == pytest.approx(-(mean * np.log(mean)).sum())
@@ -196,7 +197,7 @@ def test_the_same_call_gives_the_same_numbers(problem):
 
 
 def test_without_labels_only_distances_are_measured():
-    bare = problem_of(judge=False)
+    bare = problem_of(labels=False)
     found = sampling.measure(Fake(lambda num: bare.split.train.images[:num]), bare, seed=0)
     assert found.metrics.keys() == {"num_samples", "fitted_nearest", "prior_nearest"}
     rows = sampling.baselines(bare, seed=0)
@@ -217,11 +218,9 @@ def test_the_baselines_are_of_real_images(problem):
 
 
 def test_discrete_codes_report_their_likelihood(problem, monkeypatch):
-    monkeypatch.setattr(priors, "EPOCHS", 2)
+    monkeypatch.setattr(autoregressive, "EPOCHS", 2)
     fake = Fake()
-    fake.bottleneck = ScalarQuantizer(2)
-    fake.bottleneck.build((None, 16))
-    fake.bottleneck.embeddings.assign(np.tile([0.1, 0.8], (16, 1)))
+    fake.scalar_codebooks = np.tile(np.float32([0.1, 0.8]), (16, 1))
     fake.encode = lambda pictures: np.where(pictures > 0.45, 0.8, 0.1).reshape(len(pictures), -1)
     found = sampling.measure(fake, problem, seed=0)
     assert found.metrics["uniform_nll"] == pytest.approx(16 * np.log(2))
@@ -247,17 +246,19 @@ def test_what_a_linear_output_samples_is_brought_back_to_images(problem):
 
 def test_a_model_that_fits_a_prior_of_its_own_is_sampled_once(problem, monkeypatch):
     class WithPrior(Fake):
+        learns_prior = True
+
         def fit_prior(self, images):
             raise AssertionError("training has fitted it")
 
     calls = []
-    monkeypatch.setattr(sampling, "fit_prior", None)
+    monkeypatch.setattr(priors, "fit_prior", None)
     model = WithPrior(lambda num: calls.append(num) or problem.split.train.images[:num])
     numbers = sampling.measure(model, problem, seed=0).metrics
     assert calls == [200]
     for name in ("frechet", "confidence", "class_entropy", "nearest"):
         assert numbers[f"fitted_{name}"] == numbers[f"prior_{name}"]
-    assert "own prior of WithPrior was fitted" in numbers["note"]
+    assert "WithPrior fits its own prior" in numbers["note"]
 
 
 # ---- figures ----

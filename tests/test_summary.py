@@ -6,7 +6,7 @@ import pytest
 from fake_runs import write_run
 
 from keras_ae.evaluation.comparisons import Column, Comparison
-from keras_ae.evaluation.comparisons.base import Result, Measurement
+from keras_ae.evaluation.comparisons.base import Measurement, Result
 from keras_ae.evaluation.summary import configurations, summarize
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
@@ -68,7 +68,7 @@ def test_means_are_over_the_classes_that_all_labels_have():
     means = {line["label"]: line["values"]["auc"]["mean"] for line in part["rows"]}
     assert means == {"vae": 0.4, "deep": 0.3, "chance": 0.7}
     assert part["rankings"][0]["groups"] == [["vae"], ["deep"]]
-    assert part["notes"] == ["Held out was 1."]
+    assert part["notes"] == ["Held-out class: 1."]
     apart = [entry("vae", 0.2, held_out="0"), entry("deep", 0.3, held_out="1")]
     part = summarize("novel", NOVEL, apart, [], "toy")
     assert [line["values"]["auc"]["mean"] for line in part["rows"]] == [0.2, 0.3]
