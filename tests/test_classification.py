@@ -308,7 +308,9 @@ def test_from_scratch_has_no_codebook_of_any_kind():
     for arguments in ({"embedding_dim": 1}, {"embedding_dim": 2}):
         model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), **arguments)
         untrained = classification.Untrained.of(model)
-        assert isinstance(untrained.bottleneck, keras.layers.Identity)
+        assert not untrained.bottleneck.weights and not untrained.bottleneck.is_discrete
+        codes = np.float32([[0.3, -2.0]])
+        np.testing.assert_array_equal(untrained.bottleneck(codes), codes)
 
 
 @pytest.mark.parametrize(

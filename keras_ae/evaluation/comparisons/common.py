@@ -90,7 +90,10 @@ def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
 
 @contextlib.contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Restore the random state of Python, NumPy and TensorFlow when the block ends."""
+    """Restore the random state of Python, NumPy and TensorFlow when the block ends.
+
+    Not that of Keras's global generator, which only `keras.random` calls without a seed use.
+    """
     from tensorflow.python.eager import context as eager  # there is no public way to read it
 
     context = eager.context()
