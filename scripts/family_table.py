@@ -12,7 +12,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tables import as_table, caption, configurations_of, format_int, run, format_value, values_of
+from tables import as_table, caption, configurations_of, format_int, format_value, run, values_of
 
 from keras_ae.variants import BAKE_OFF
 
