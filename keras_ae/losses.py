@@ -1,21 +1,22 @@
-"""The one place where the scale of a loss is defined: nats per image, or squared error per image.
+"""Loss functions: reconstruction errors and KL divergences, in nats/image.
 
-Every function sums over what belongs to one image (pixels, code units), so that reconstruction
-and latent terms can be added without further factors.
+Every function sums over the pixels or code units of an image, so reconstruction and latent losses
+have the same scale and can be added without further factors.
 """
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
-def per_image_bce(targets, logits) -> tf.Tensor:
-    """Binary cross-entropy summed over the pixels of each image.
+def per_image_bce(targets: Any, logits: Any) -> tf.Tensor:
+    """Binary cross-entropy of each image, summed over its pixels, in nats.
 
-    Computed from logits in float32: from probabilities it would saturate at the clipping value.
+    It is computed from logits in float32: from probabilities it would saturate at the clipping
+    value.
 
     Args:
         targets: Images in [0, 1], shape `(batch, ...)`.
@@ -24,19 +25,22 @@ def per_image_bce(targets, logits) -> tf.Tensor:
     Returns:
         Shape `(batch,)`, in nats.
 
+    Example:
+        `per_image_bce(tf.zeros((2, 28, 28)), tf.zeros((2, 28, 28)))` is 784 * log(2) = 543.4 twice.
+
     Raises:
         ValueError: the two shapes differ.
     """
-    targets, logits = alike(targets, logits)
+    targets, logits = _checked(targets, logits)
     pixel_bce = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     return tf.reduce_sum(pixel_bce, axis=list(range(1, logits.shape.rank)))
 
 
-def per_image_mse(targets, pixels) -> tf.Tensor:
-    """Squared error summed over the pixels of each image, in squared units of the pixels.
+def per_image_mse(targets: Any, pixels: Any) -> tf.Tensor:
+    """Squared error of each image, summed over its pixels.
 
-    Half of it is the negative log-likelihood, in nats and up to a constant, of a Gaussian decoder
-    with unit variance.
+    Half of it is the negative log-likelihood of a Gaussian decoder with unit variance, in nats and
+    up to a constant.
 
     Args:
         targets: Images, shape `(batch, ...)`.
@@ -48,26 +52,26 @@ def per_image_mse(targets, pixels) -> tf.Tensor:
     Raises:
         ValueError: the two shapes differ.
     """
-    targets, pixels = alike(targets, pixels)
+    targets, pixels = _checked(targets, pixels)
     return tf.reduce_sum(tf.square(pixels - targets), axis=list(range(1, pixels.shape.rank)))
 
 
-def alike(targets, outputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both in float32, or a ValueError where the targets are no images of the outputs' shape."""
+def _checked(targets: Any, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both arguments in float32; a ValueError unless they have the same shape."""
     targets, outputs = tf.cast(targets, tf.float32), tf.cast(outputs, tf.float32)
     if not targets.shape.is_compatible_with(outputs.shape):
         raise ValueError(
             f"The targets must be images of the shape {tuple(outputs.shape[1:])}; received targets "
-            f"of the shape {tuple(targets.shape)}. Labels are not targets: fit(images) is enough."
+            f"of the shape {tuple(targets.shape)}. Call fit(images), without labels as targets."
         )
     return targets, outputs
 
 
 def entropy_floor(images: np.ndarray) -> np.ndarray:
-    """The lowest `per_image_bce` possible: that of a perfect reconstruction.
+    """The lowest possible `per_image_bce` of each image: that of a perfect reconstruction.
 
-    Grey pixels cost their own entropy even when reconstructed exactly. On the MNIST test set the
-    mean is 45.5 nats.
+    It is the entropy of the gray pixels; only black and white images have a floor of 0. The mean on
+    the MNIST test set is 45.5 nats/image.
 
     Args:
         images: Array in [0, 1], shape `(N, ...)`.
@@ -81,8 +85,8 @@ def entropy_floor(images: np.ndarray) -> np.ndarray:
     return -(pixels * np.log(inside) + (1.0 - pixels) * np.log(outside)).sum(axis=1)
 
 
-def gaussian_kl(z_mean, z_log_var) -> tf.Tensor:
-    """KL divergence from N(z_mean, exp(z_log_var)) to N(0, I), summed over the code.
+def gaussian_kl(z_mean: Any, z_log_var: Any) -> tf.Tensor:
+    """KL divergence between N(z_mean, exp(z_log_var)) and N(0, I), summed over the code.
 
     Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv 1312.6114), appendix B.
 
@@ -95,20 +99,21 @@ def gaussian_kl(z_mean, z_log_var) -> tf.Tensor:
     """
     z_mean = tf.cast(z_mean, tf.float32)
     z_log_var = tf.cast(z_log_var, tf.float32)
-    # expm1(v) - v keeps digits near v = 0 where exp(v) - 1 - v loses them, and is never negative.
+    # Near v = 0, expm1(v) - v keeps the digits that exp(v) - 1 - v loses. It is never negative.
     kl = 0.5 * (tf.square(z_mean) + tf.math.expm1(z_log_var) - z_log_var)
     return tf.reduce_sum(kl, axis=-1)
 
 
-def gaussian_log_ratio(latents, z_mean, z_log_var) -> tf.Tensor:
-    """log q(z|x) - log p(z) of q = N(z_mean, exp(z_log_var)) and p = N(0, I), summed over the code.
+def gaussian_log_ratio(latents: Any, z_mean: Any, z_log_var: Any) -> tf.Tensor:
+    """Log ratio log q(z|x) - log p(z) of a Gaussian posterior and N(0, I), summed over the code.
 
-    Its mean over draws from q is `gaussian_kl`; of a single draw it may be negative.
+    q is N(z_mean, exp(z_log_var)). The mean over draws from q is `gaussian_kl`; the value of a
+    single draw may be negative.
 
     Args:
         latents: z, shape `(..., latent_dim)`.
-        z_mean: Shape `(..., latent_dim)`, alike or to be broadcast.
-        z_log_var: Logarithm of the variance, as `z_mean`.
+        z_mean: Shape `(..., latent_dim)`, the same or to be broadcast.
+        z_log_var: Logarithm of the variance, shaped like `z_mean`.
 
     Returns:
         Shape `(...)`, in nats.
@@ -119,11 +124,13 @@ def gaussian_log_ratio(latents, z_mean, z_log_var) -> tf.Tensor:
     return 0.5 * tf.reduce_sum(tf.square(latents) - tf.square(noise) - z_log_var, axis=-1)
 
 
-def bernoulli_kl(target: float, activations) -> tf.Tensor:
-    """KL divergence from a Bernoulli of mean `target` to each unit's batch mean, summed.
+def bernoulli_kl(target: Any, activations: Any) -> tf.Tensor:
+    """KL divergence between a Bernoulli of mean `target` and each unit's batch mean, summed.
+
+    A. Ng, "Sparse autoencoder", CS294A lecture notes, section 3.
 
     Args:
-        target: The wanted mean activation, inside (0, 1).
+        target: Target mean activation, between 0 and 1, exclusive: a number or a float64 scalar.
         activations: Sigmoid codes in [0, 1], shape `(batch, ...units)`.
 
     Returns:
@@ -132,6 +139,9 @@ def bernoulli_kl(target: float, activations) -> tf.Tensor:
     activations = tf.cast(activations, tf.float32)
     # A saturated unit has a mean of exactly 0 or 1 in float32; the bound keeps the loss finite.
     mean = tf.clip_by_value(tf.reduce_mean(activations, axis=0), 1e-7, 1.0 - 1e-7)
-    entropy = -target * math.log(target) - (1.0 - target) * math.log(1.0 - target)
-    cross_entropy = -target * tf.math.log(mean) - (1.0 - target) * tf.math.log1p(-mean)
+    on = target if tf.is_tensor(target) else tf.constant(target, tf.float64)
+    off = 1.0 - on
+    entropy = tf.cast(-on * tf.math.log(on) - off * tf.math.log(off), tf.float32)
+    on, off = tf.cast(on, tf.float32), tf.cast(off, tf.float32)
+    cross_entropy = -on * tf.math.log(mean) - off * tf.math.log1p(-mean)
     return tf.reduce_sum(tf.maximum(cross_entropy - entropy, 0.0))

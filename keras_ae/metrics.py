@@ -1,4 +1,4 @@
-"""Metrics that a Keras log line can carry."""
+"""Keras metrics of latent codes: codebook usage and active units."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import tensorflow as tf
 
 
 class CodebookUsage(keras.metrics.Metric):
-    """How much of its codebooks a quantised code uses, over all images since the last reset.
+    """Codebook usage of a quantized code, over all images since the last reset.
 
-    `result()` is a dict: `perplexity`, the exponential of the entropy of a dimension's code
-    frequencies, between 1 and num_embeddings, averaged over the dimensions; `codebook_usage`, the
-    share of scalars chosen at least once, in [0, 1].
+    `result()` is a dict of two scalars, both averaged over the codebooks:
+
+    - `perplexity`: the exponential of the entropy of the code frequencies, between 1 and
+      num_embeddings.
+    - `codebook_usage`: the share of the codebook that was chosen at least once, in [0, 1].
 
     Args:
-        num_dims: Codebooks, one for each latent dimension; 1 for one that all share.
-        num_embeddings: Scalars, or vectors, in each.
+        num_dims: Number of codebooks: one for each latent dimension, or 1 for a shared one.
+        num_embeddings: Scalars or vectors in each codebook.
     """
 
     def __init__(self, num_dims: int, num_embeddings: int, name: str = "usage", **kwargs):
@@ -26,7 +28,7 @@ class CodebookUsage(keras.metrics.Metric):
         )
 
     def update_state(self, indices) -> None:
-        """Counts chosen indices, int32 `(batch, num_dims)`; of one codebook, of any shape."""
+        """Count chosen indices, int32 `(batch, num_dims)`; of any shape with one codebook."""
         num_dims = self.counts.shape[0]
         indices = tf.reshape(indices, (-1, num_dims))
         flat = tf.reshape(indices + tf.range(num_dims) * self.num_embeddings, [-1])
@@ -46,14 +48,15 @@ class CodebookUsage(keras.metrics.Metric):
 
 
 class ActiveUnits(keras.metrics.Metric):
-    """How many units of a Gaussian code say something of the image, since the last reset.
+    """Number of active units of a Gaussian code, over all images since the last reset.
 
-    A unit is active where the variance of its posterior mean over the images exceeds `threshold`
-    (Burda et al., arXiv 1509.00519, section 5.2). `result()` is their number, a scalar.
+    A unit is active if the variance of its posterior mean over the images exceeds `threshold`
+    (Burda et al., arXiv 1509.00519, section 5.2). `result()` is a scalar. 0 means posterior
+    collapse.
 
     Args:
         latent_dim: Units of the code.
-        threshold: >= 0, in squared units of the code.
+        threshold: Smallest variance of an active unit, >= 0, in squared units of the code.
     """
 
     def __init__(
@@ -61,13 +64,13 @@ class ActiveUnits(keras.metrics.Metric):
     ):
         super().__init__(name=name, **kwargs)
         self.threshold = threshold
-        # Plain sums: they add up over the replicas of a distributed training.
+        # Sums, which tf.distribute adds over the replicas.
         self.num_images = self.add_variable((), initializer="zeros", name="num_images")
         self.sums = self.add_variable((latent_dim,), initializer="zeros", name="sums")
         self.squares = self.add_variable((latent_dim,), initializer="zeros", name="squares")
 
     def update_state(self, z_mean) -> None:
-        """Adds the posterior means of some images, `(batch, latent_dim)`."""
+        """Add the posterior means of a batch, `(batch, latent_dim)`."""
         z_mean = tf.cast(z_mean, self.sums.dtype)
         self.num_images.assign_add(tf.cast(tf.shape(z_mean)[0], self.num_images.dtype))
         self.sums.assign_add(tf.reduce_sum(z_mean, axis=0))

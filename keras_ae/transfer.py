@@ -1,36 +1,38 @@
-"""A trained autoencoder's encoder as the start of a classifier."""
+"""Transfer learning: a trained autoencoder's encoder as the start of a classifier."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_flag, check_size
-from keras_ae.layers import BinaryBottleneck, CodebookQuantizer, VectorQuantizer
-
-DISCRETE = (BinaryBottleneck, CodebookQuantizer, VectorQuantizer)
+from keras_ae.variants.base import Autoencoder
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
 class PretrainedEncoder(keras.layers.Layer):
-    """Images to an autoencoder's deterministic latents: encoder, then bottleneck, as one layer.
+    """Pretrained encoder layer: images to an autoencoder's deterministic latent codes.
 
-    The bottleneck always infers: the mean of a Gaussian code, the nearest codes of a quantised one
-    or the bits of a binary one (gradients pass straight through those). It does not learn, and its
-    latent loss is no loss of this layer's model.
-    While the layer is trainable the encoder does in training what it did in its own (batch
-    statistics, corruption); frozen, with `trainable = False`, it is in inference mode throughout.
+    It applies the encoder, then the bottleneck. The bottleneck always runs in inference mode: the
+    mean of a Gaussian code, the nearest codebook entries of a quantized one, the bits of a binary
+    one (gradients pass straight through discrete codes). It is not trained, and its latent loss is
+    not added to the classifier's losses. While the layer is trainable, the encoder behaves in
+    training as in the autoencoder (batch statistics, corruption). With `trainable = False` it is in
+    inference mode throughout.
 
     Args:
-        encoder: Images `(batch, *image_shape)` to codes.
-        bottleneck: Codes to latents.
+        encoder: A model from images `(batch, *image_shape)` to codes.
+        bottleneck: A layer from codes to latents, with `is_discrete`.
+        **kwargs: As in `keras.layers.Layer`.
     """
 
-    def __init__(self, encoder: keras.Model, bottleneck: keras.layers.Layer, **kwargs):
+    def __init__(self, encoder: Any, bottleneck: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.bottleneck = bottleneck
-        encoder.trainable = self.trainable  # Keras passes on only what changes later
+        encoder.trainable = self.trainable  # Keras passes on later changes only
         bottleneck.trainable = False
 
     def build(self, input_shape):
@@ -45,14 +47,14 @@ class PretrainedEncoder(keras.layers.Layer):
         # In this scope the bottleneck's losses are dropped, not added to the classifier's.
         with keras.StatelessScope():
             latents = self.bottleneck(encoded, training=False)
-        if isinstance(self.bottleneck, DISCRETE):
+        if self.bottleneck.is_discrete:
             latents = encoded + tf.stop_gradient(latents - encoded)
         return latents
 
     def compute_output_shape(self, input_shape):
         return self.bottleneck.compute_output_shape(self.encoder.compute_output_shape(input_shape))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         parts = {"encoder": self.encoder, "bottleneck": self.bottleneck}
         serialized = {
             name: keras.saving.serialize_keras_object(part) for name, part in parts.items()
@@ -68,42 +70,42 @@ class PretrainedEncoder(keras.layers.Layer):
         return cls(**{**config, **parts})
 
 
-def pretrained_classifier(model, num_classes: int, freeze: bool = True) -> keras.Model:
-    """An ordinary Keras classifier on the deterministic code of a trained autoencoder.
+def pretrained_classifier(model: Autoencoder, num_classes: int, freeze: bool = True) -> keras.Model:
+    """A Keras classifier on the latent code of a trained autoencoder.
 
-    One softmax layer, called "probabilities", on a copy of the encoder, called "encoder": fitting
-    the classifier never changes `model`. Compile it as any other:
+    It is one softmax layer, named "probabilities", on a copy of the encoder, named "encoder", so
+    training the classifier never changes `model`. Compile and fit it like any Keras model.
 
+    Example:
         classifier = pretrained_classifier(model, num_classes=10)
         classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         classifier.fit(images, labels, epochs=50)
 
     Args:
-        model: A trained autoencoder: its `encoder`, `bottleneck` and `image_shape` are used.
-        num_classes: >= 2.
-        freeze: True trains the softmax layer alone, the encoder in inference mode; False
-            fine-tunes the encoder too. To unfreeze later, set
-            `classifier.get_layer("encoder").trainable = True` and compile again.
+        model: A trained autoencoder.
+        num_classes: Number of classes, >= 2.
+        freeze: True trains the softmax layer only; False fine-tunes the encoder too. To unfreeze
+            later, set `classifier.get_layer("encoder").trainable = True` and compile again.
 
     Returns:
-        A model of images in [0, 1], `(batch, *image_shape)`, to class probabilities
+        A model from images in [0, 1], `(batch, *image_shape)`, to class probabilities,
         `(batch, num_classes)`.
 
     Raises:
         ValueError: an argument outside its range, or a model that needs labels.
     """
-    if getattr(model, "needs_labels", False):
+    if model.needs_labels:
         raise ValueError(
-            "model must have an encoder of images alone; received a "
-            f"{type(model).__name__}, whose encoder takes their labels too."
+            "model must have an encoder that takes images alone; received a "
+            f"{type(model).__name__}, whose encoder takes labels too."
         )
     if check_size("num_classes", num_classes) < 2:
         raise ValueError(f"num_classes must be >= 2; received {num_classes}.")
     check_flag("freeze", freeze)
     images = keras.Input(tuple(model.image_shape), name="images")
     pretrained = PretrainedEncoder(
-        fresh_copy(model.encoder),
-        fresh_copy(model.bottleneck),
+        untrained_copy(model.encoder),
+        untrained_copy(model.bottleneck),
         trainable=not freeze,
         name="encoder",
     )
@@ -118,6 +120,6 @@ def pretrained_classifier(model, num_classes: int, freeze: bool = True) -> keras
     return keras.Model(images, probabilities(latents), name="classifier")
 
 
-def fresh_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The same layer with weights of its own, as they are before any training."""
+def untrained_copy(layer: Any) -> Any:
+    """A copy of a layer with new, untrained weights."""
     return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

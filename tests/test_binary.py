@@ -103,7 +103,7 @@ def test_hash_codes_are_the_packed_bits_of_the_code():
 def test_neighbours_are_of_the_same_kind():
     model = trained()
     (images, kinds), (others, other_kinds) = prototypes(seed=0), prototypes(40, seed=1)
-    indices, distances = model.neighbours(others, images, num_neighbours=5)
+    indices, distances = model.neighbors(others, images, num_neighbors=5)
     assert np.mean(kinds[indices] == other_kinds[:, None]) > 0.9  # chance is 0.2
     codes, references = model.encode(others), model.encode(images)
     expected = np.abs(codes[:, None] - references[indices]).sum(axis=2)

@@ -122,7 +122,7 @@ def test_signal_ends_training_after_the_current_steps(
         on_train_batch_end(callback, batch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keras_ae.VAE, "steps_per_call", 2)
+        patch.setattr(keras_ae.VAE, "_steps_per_call", 2)
         patch.setattr(checkpoint.CheckpointCallback, "on_train_batch_end", send)
         assert train(*line) == code
     (words,) = capsys.readouterr().err.strip().splitlines()

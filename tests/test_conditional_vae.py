@@ -160,7 +160,7 @@ def test_a_label_for_all_samples_is_that_label_for_each(trained):
 
 
 def test_labels_not_asked_for_are_drawn_evenly_and_apart_from_the_noise(trained):
-    codes = trained.sample_latents(30_000, [3, 0]).numpy()
+    codes = trained._sample_latents(30_000, [3, 0]).numpy()
     assert codes.shape == (30_000, *trained.code_shape)
     one_hot = codes[:, 2:]
     np.testing.assert_array_equal(np.sort(one_hot, axis=1), np.tile([0, 0, 1], (30_000, 1)))

@@ -311,7 +311,7 @@ def test_the_sources_of_a_comparison_are_its_own_and_what_it_imports_beside_it()
 
     found = names("comparisons.sampling")
     assert {"comparisons/sampling.py", "comparisons/base.py", "comparisons/priors.py"} <= found
-    assert {"data.py", "layers/vector_quantizer.py"} <= found  # imported by priors.py from layers
+    assert {"data.py", "layers/scalar_quantizer.py"} <= found  # imported by priors.py from layers
     assert "layers/dense_transpose.py" not in found
     assert {"transfer.py", "layers/sampling.py"} <= names("comparisons.classification")
     assert "losses.py" in names("comparisons.reconstruction")

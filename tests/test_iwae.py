@@ -38,7 +38,7 @@ def draws_of(model, images):
 def test_the_loss_is_the_bound_of_the_paper(beta):
     model, images = small_iwae(num_importance_samples=7, beta=beta), pictures(20)
     draws, mean, log_var = draws_of(model, images)
-    per_image, latent_loss, outputs = model.batch_losses(tf.constant(images), images, training=True)
+    per_image, latent_loss, outputs = model._batch_losses(tf.constant(images), images, training=True)
     probability = np.stack([model.decode(draw) for draw in draws]).astype("float64")
     pixels = np.log(probability) * images + np.log1p(-probability) * (1 - images)
     log_given = pixels.sum(axis=(2, 3))
@@ -61,7 +61,7 @@ def test_the_gradient_is_the_weighted_mean_of_the_log_weights_gradients():
     draws, mean, log_var = draws_of(model, images)
     noise = ((draws - mean) / np.exp(log_var / 2)).astype("float32")
     with tf.GradientTape() as tape:
-        per_image, latent_loss, _ = model.batch_losses(tf.constant(images), images, training=True)
+        per_image, latent_loss, _ = model._batch_losses(tf.constant(images), images, training=True)
         loss = tf.reduce_mean(per_image) + latent_loss
     gradients = tape.gradient(loss, model.trainable_variables)
     with tf.GradientTape(persistent=True) as tape:
@@ -84,7 +84,7 @@ def test_the_gradient_is_the_weighted_mean_of_the_log_weights_gradients():
 def training_losses(model, images, num=4000):
     """Reconstruction and latent loss of many draws for each image, each averaged."""
     many = tf.constant(np.tile(images, (num, 1, 1)))
-    per_image, latent_loss, _ = model.batch_losses(many, many, training=True)
+    per_image, latent_loss, _ = model._batch_losses(many, many, training=True)
     return float(tf.reduce_mean(per_image)), float(latent_loss)
 
 

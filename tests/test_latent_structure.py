@@ -14,7 +14,7 @@ from keras_ae import plots
 from keras_ae.comparisons import common, latent_structure
 from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 
 NUM_CLASSES = 4
 NAMES = tuple("abcd")
@@ -338,7 +338,7 @@ def test_a_code_that_holds_the_label_is_measured_without_it(monkeypatch):
 
 def test_quantised_codes(monkeypatch):
     monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
-    bottleneck = VectorQuantizer(8)
+    bottleneck = ScalarQuantizer(8)
     bottleneck.build((None, 4))
     bottleneck.embeddings.assign(np.linspace(0, 0.3, 8)[None].repeat(4, 0))
     model = WithBottleneck(lambda images: images[:, 1], bottleneck)
@@ -354,7 +354,7 @@ def test_quantised_codes(monkeypatch):
 
 def test_a_map_of_codes_from_one_codebook(monkeypatch):
     monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
-    bottleneck = CodebookQuantizer(8)
+    bottleneck = VectorQuantizer(8)
     bottleneck.build((None, 2, 2, 2))
     book = np.random.default_rng(0).uniform(0, 0.25, (8, 2)).astype("float32")
     bottleneck.embeddings.assign(book)

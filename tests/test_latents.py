@@ -192,9 +192,9 @@ def test_a_walk_moves_one_dimension_alone(vae):
     image = pictures(1)
     codes = vae.encode(image).repeat(5, axis=0)
     codes[:, 1] = [-3, -1.5, 0, 1.5, 3]
-    np.testing.assert_allclose(vae.walk(image[0], 1, 5), vae.decode(codes), atol=1e-6)
+    np.testing.assert_allclose(vae.traverse(image[0], 1, 5), vae.decode(codes), atol=1e-6)
     codes[:, 1] = np.linspace(0.5, 2, 5)
-    found = vae.walk(image[0], 1, 5, low=0.5, high=2)
+    found = vae.traverse(image[0], 1, 5, low=0.5, high=2)
     np.testing.assert_allclose(found, vae.decode(codes), atol=1e-6)
 
 
@@ -205,22 +205,22 @@ def test_a_walk_of_a_code_with_places_counts_them_flattened():
     codes = model.encode(image).repeat(3, axis=0)
     assert codes.ndim == 4
     codes.reshape(3, -1)[:, 5] = [0, 1, 2]
-    found = model.walk(image[0], 5, 3, low=0, high=2)
+    found = model.traverse(image[0], 5, 3, low=0, high=2)
     np.testing.assert_allclose(found, model.decode(codes), atol=1e-6)
 
 
 @pytest.mark.parametrize("dimension", [-1, 3, 1.5, True, "1"])
 def test_a_dimension_that_there_is_not(vae, dimension):
     with pytest.raises(ValueError, match="dimension must be a whole number from 0 to 2; received"):
-        vae.walk(pictures(1)[0], dimension)
+        vae.traverse(pictures(1)[0], dimension)
 
 
 def test_a_walk_without_a_prior_needs_its_ends(deep):
     with pytest.raises(ValueError, match="high must be given, for Deep .*received None"):
-        deep.walk(pictures(1)[0], 0, low=0)
-    assert deep.walk(pictures(1)[0], 0, low=-5, high=-4).shape == (10, *SHAPE)
+        deep.traverse(pictures(1)[0], 0, low=0)
+    assert deep.traverse(pictures(1)[0], 0, low=-5, high=-4).shape == (10, *SHAPE)
     with pytest.raises(ValueError, match="num_steps must be >= 2"):
-        deep.walk(pictures(1)[0], 0, 1, low=0, high=1)
+        deep.traverse(pictures(1)[0], 0, 1, low=0, high=1)
 
 
 # ---- manifolds ----

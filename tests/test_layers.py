@@ -492,12 +492,12 @@ def test_transpose_knows_its_output_shape():
     assert layers.DenseTranspose(dense)(keras.Input((7, 4))).shape == (None, 7, 9)
 
 
-# ---- VectorQuantizer ----
+# ---- ScalarQuantizer ----
 
 
 def quantizer_with(codebooks, **arguments):
     codebooks = np.asarray(codebooks, "float32")
-    quantizer = layers.VectorQuantizer(codebooks.shape[1], **arguments)
+    quantizer = layers.ScalarQuantizer(codebooks.shape[1], **arguments)
     quantizer.build((None, codebooks.shape[0]))
     quantizer.embeddings.assign(codebooks)
     return quantizer
@@ -553,7 +553,7 @@ def test_duplicated_scalars_do_not_mislead_the_search(num_embeddings):
 
 @pytest.mark.parametrize("num_embeddings", [5, 512])
 def test_search_at_the_initial_scale_and_after_training_moved_the_codebooks(num_embeddings):
-    quantizer = layers.VectorQuantizer(num_embeddings, seed=1)
+    quantizer = layers.ScalarQuantizer(num_embeddings, seed=1)
     quantizer.build((None, 3))
     limit = 1.0 / num_embeddings
     initial = quantizer.embeddings.numpy()
@@ -664,20 +664,20 @@ def test_quantizer_refuses_bad_arguments_and_inputs():
             ValueError,
             match=f"num_embeddings must be (a whole number )?>= [12]; received {num_embeddings}",
         ):
-            layers.VectorQuantizer(num_embeddings)
+            layers.ScalarQuantizer(num_embeddings)
     for cost in (-0.1, float("nan")):
         with pytest.raises(
             ValueError, match=f"commitment_cost must be a number >= 0; received {cost}"
         ):
-            layers.VectorQuantizer(4, commitment_cost=cost)
+            layers.ScalarQuantizer(4, commitment_cost=cost)
     with pytest.raises(ValueError, match=r"\(batch, latent_dim\); received \(2, 3, 4\)"):
-        layers.VectorQuantizer(4)(codes(2, 3, 4))
+        layers.ScalarQuantizer(4)(codes(2, 3, 4))
 
 
 def test_quantizer_config_and_output_shape():
-    quantizer = layers.VectorQuantizer(5, commitment_cost=0.25, seed=3)
+    quantizer = layers.ScalarQuantizer(5, commitment_cost=0.25, seed=3)
     assert quantizer(keras.Input((6,))).shape == (None, 6)
-    again = layers.VectorQuantizer.from_config(quantizer.get_config())
+    again = layers.ScalarQuantizer.from_config(quantizer.get_config())
     assert (again.num_embeddings, again.commitment_cost, again.seed) == (5, 0.25, 3)
     again.build((None, 6))
     np.testing.assert_array_equal(again.embeddings, quantizer.embeddings)  # the same seed
@@ -685,7 +685,7 @@ def test_quantizer_config_and_output_shape():
 
 def test_a_loaded_quantizer_has_the_same_codebooks(tmp_path):
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, layers.VectorQuantizer(7)(inputs))
+    model = keras.Model(inputs, layers.ScalarQuantizer(7)(inputs))
     model.layers[-1].embeddings.assign(codes(4, 7))
     loaded = saved_and_loaded(model, tmp_path)
     np.testing.assert_array_equal(loaded(codes(9, 4)), model(codes(9, 4)))

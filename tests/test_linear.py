@@ -68,7 +68,7 @@ def test_at_the_closed_form_the_gradient_is_zero():
 
     def steepest():
         with tf.GradientTape() as tape:
-            per_image, _, _ = model.batch_losses(tf.constant(images), images, training=True)
+            per_image, _, _ = model._batch_losses(tf.constant(images), images, training=True)
             loss = tf.reduce_mean(per_image)
         return max(np.abs(g).max() for g in tape.gradient(loss, model.trainable_variables))
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from keras_ae.pixel_cnn import PixelCNN, chosen, gated, uniform
+from keras_ae.priors.pixel_cnn import PixelCNN, gated, sample_categorical, uniform
 
 
 def random_prior(map_shape=(3, 4), num_embeddings=5, seed=1, **arguments):
@@ -115,9 +115,9 @@ def test_chosen_is_where_the_cumulated_probabilities_exceed_the_chance():
     expected = [
         np.searchsorted(row, chance) for row, chance in zip(cumulated, chances, strict=True)
     ]
-    np.testing.assert_array_equal(chosen(logits, chances), expected)
+    np.testing.assert_array_equal(sample_categorical(logits, chances), expected)
     never = np.log(np.float32([[1e-30, 0.5, 0.5, 1e-30]] * 2))
-    np.testing.assert_array_equal(chosen(never, np.float32([1e-7, 1 - 6e-8])), [1, 2])
+    np.testing.assert_array_equal(sample_categorical(never, np.float32([1e-7, 1 - 6e-8])), [1, 2])
 
 
 def test_uniform_numbers_are_uniform():

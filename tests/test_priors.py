@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, multivariate_normal
 
-from keras_ae import VectorQuantizer
-from keras_ae.comparisons import priors
-from keras_ae.comparisons.priors import (
-    BinaryPrior,
-    CodePrior,
-    MixturePrior,
-    fit_prior,
-    log_mass,
-    masked_network,
-)
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.layers import ConditionalBottleneck, VectorQuantizer
+from keras_ae.priors import autoregressive, fit, mixtures
+from keras_ae.priors.autoregressive import AutoregressivePrior, log_mass, masked_network
+from keras_ae.priors.fit import fit_prior
+from keras_ae.priors.mixtures import BernoulliMixturePrior, GaussianMixturePrior
+
+
+def fake(encode, bottleneck=None, scalar_codebooks=None):
+    """What `fit_prior` asks of an autoencoder."""
+    snap = bottleneck.snap if bottleneck else lambda latents: latents
+    return SimpleNamespace(encode=encode, snap_latents=snap, scalar_codebooks=scalar_codebooks)
+
 
 # ---- Gaussian mixtures ----
 
@@ -33,7 +34,7 @@ def blobs(num=4000, seed=0):
 
 
 def test_a_mixture_recovers_weights_means_and_covariances():
-    samples = MixturePrior(blobs(), seed=0, num_components=2).sample(20_000, 1)
+    samples = GaussianMixturePrior(blobs(), seed=0, num_components=2).sample(20_000, 1)
     right = samples[:, 0] > 0
     assert right.mean() == pytest.approx(0.7, abs=0.02)
     np.testing.assert_allclose(samples[~right].mean(axis=0), [-5, 200], rtol=0.02)
@@ -43,7 +44,7 @@ def test_a_mixture_recovers_weights_means_and_covariances():
 
 
 def test_samples_are_seeded_and_come_in_random_order():
-    prior, twin = (MixturePrior(blobs(), seed=3) for _ in range(2))
+    prior, twin = (GaussianMixturePrior(blobs(), seed=3) for _ in range(2))
     first = prior.sample(500, 5)
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, prior.sample(500, 5))
@@ -56,7 +57,7 @@ def test_samples_are_seeded_and_come_in_random_order():
 def test_samples_stay_within_the_range_of_the_codes():
     random = np.random.default_rng(0)
     codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them zero
-    samples = MixturePrior(codes, seed=0, num_components=1).sample(3000, 0)
+    samples = GaussianMixturePrior(codes, seed=0, num_components=1).sample(3000, 0)
     assert samples.min() == 0.0
     assert (samples <= codes.max(axis=0).astype("float32")).all()
     assert (samples == 0).mean() > 0.1
@@ -65,7 +66,7 @@ def test_samples_stay_within_the_range_of_the_codes():
 def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
     random = np.random.default_rng(0)
     codes = np.column_stack([np.full(500, 3.25), random.normal(0, 1e-6, 500), np.zeros(500)])
-    samples = MixturePrior(codes, seed=0).sample(2000, 0)
+    samples = GaussianMixturePrior(codes, seed=0).sample(2000, 0)
     np.testing.assert_array_equal(samples[:, 0], np.float32(3.25))
     np.testing.assert_array_equal(samples[:, 2], 0)
     assert samples[:, 1].std() == pytest.approx(1e-6, rel=0.15)
@@ -74,24 +75,27 @@ def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
 def test_codes_that_are_all_the_same_and_codes_that_are_few():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        same = MixturePrior(np.full((50, 4), 2.0), seed=0).sample(10, 0)
-        few = MixturePrior(np.eye(5), seed=0)
+        same = GaussianMixturePrior(np.full((50, 4), 2.0), seed=0).sample(10, 0)
+        few = GaussianMixturePrior(np.eye(5), seed=0)
     np.testing.assert_array_equal(same, 2.0)
     assert few.mixture.n_components == 1 and few.sample(3, 0).shape == (3, 5)
-    assert MixturePrior(np.random.default_rng(0).random((350, 5)), seed=0).mixture.n_components == 7
+    assert (
+        GaussianMixturePrior(np.random.default_rng(0).random((350, 5)), seed=0).mixture.n_components
+        == 7
+    )
 
 
 def test_codes_of_a_higher_rank_come_back_in_their_shape():
     random = np.random.default_rng(0)
     steps = np.arange(12, dtype=float).reshape(2, 3, 2)
     codes = steps + random.normal(0, 0.1, (2000, 2, 3, 2))
-    samples = MixturePrior(codes, seed=0).sample(1000, 0)
+    samples = GaussianMixturePrior(codes, seed=0).sample(1000, 0)
     assert samples.shape == (1000, 2, 3, 2)
     np.testing.assert_allclose(samples.mean(axis=0), steps, atol=0.05)
 
 
 def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
-    monkeypatch.setattr(priors, "MOST_CODES", 300)
+    monkeypatch.setattr(fit, "MAX_CODES", 300)
     asked = []
 
     def encode(images):
@@ -99,7 +103,7 @@ def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
         return images.reshape(len(images), -1)
 
     images = blobs(1000).reshape(-1, 1, 2)
-    model = SimpleNamespace(encode=encode)
+    model = fake(encode)
     samples = [fit_prior(model, images, seed=seed).sample(5, 0) for seed in (0, 0, 1)]
     assert [len(part) for part in asked] == [300] * 3
     np.testing.assert_array_equal(asked[0], asked[1])
@@ -109,11 +113,11 @@ def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
 
 
 def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
-    monkeypatch.setattr(priors, "MOST_DIMS", 2)
+    monkeypatch.setattr(mixtures, "MAX_DIMENSIONS", 2)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
     codes = blobs()
     codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
-    samples = MixturePrior(codes @ turn * 3 + 5, seed=0, num_components=2).sample(20_000, 1)
+    samples = GaussianMixturePrior(codes @ turn * 3 + 5, seed=0, num_components=2).sample(20_000, 1)
     back = (samples - 5) / 3 @ turn.T
     np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # but for the clipping
     np.testing.assert_allclose(np.corrcoef(back.T), np.corrcoef(codes.T), atol=0.03)
@@ -124,21 +128,21 @@ def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
 
 def test_codes_of_64_dimensions_are_fitted_as_they_are():
     codes = np.random.default_rng(0).normal(size=(200, 65))
-    assert MixturePrior(codes[:, :64], seed=0).axes is None
-    assert MixturePrior(codes, seed=0).axes.shape == (64, 65)
-    assert MixturePrior(codes[:40], seed=0).sample(3, 0).shape == (3, 65)
+    assert GaussianMixturePrior(codes[:, :64], seed=0).axes is None
+    assert GaussianMixturePrior(codes, seed=0).axes.shape == (64, 65)
+    assert GaussianMixturePrior(codes[:40], seed=0).sample(3, 0).shape == (3, 65)
 
 
 # ---- codes that are not continuous ----
 
 
 def test_samples_of_a_shared_codebook_are_its_vectors():
-    bottleneck = CodebookQuantizer(3)
+    bottleneck = VectorQuantizer(3)
     bottleneck.build((None, 2, 2))
     book = np.float32([[0, 0], [1, 5], [-3, 2]])
     bottleneck.embeddings.assign(book)
     chosen = np.random.default_rng(0).integers(0, 3, (900, 2))
-    model = SimpleNamespace(encode=lambda images: book[images], bottleneck=bottleneck)
+    model = fake(lambda images: book[images], bottleneck)
     samples = fit_prior(model, chosen, seed=0).sample(600, 0)
     assert samples.shape == (600, 2, 2) and samples.dtype == np.float32
     found = (samples[:, :, None] == book).all(axis=-1)
@@ -152,7 +156,7 @@ def test_the_label_behind_a_code_is_one_of_the_labels():
     labels = random.integers(0, 3, 3000)
     codes = np.column_stack([random.normal(labels * 10, 1), random.normal(size=3000)])
     codes = np.column_stack([codes, np.eye(3)[labels]]).astype("float32")
-    model = SimpleNamespace(encode=lambda images: codes[images], needs_labels=True, latent_dim=2)
+    model = fake(lambda images: codes[images], ConditionalBottleneck(3))
     samples = fit_prior(model, np.arange(3000), seed=0).sample(2000, 1)
     assert set(np.unique(samples[:, 2:])) == {0, 1} and (samples[:, 2:].sum(axis=1) == 1).all()
     sampled = samples[:, 2:].argmax(axis=1)
@@ -178,9 +182,9 @@ def true_probabilities():
 
 def test_binary_codes_have_the_probabilities_they_were_drawn_with():
     every, expected = true_probabilities()
-    model = SimpleNamespace(encode=lambda images: bits(6000)[images])
+    model = fake(lambda images: bits(6000)[images])
     prior = fit_prior(model, np.arange(6000), seed=0)
-    assert isinstance(prior, BinaryPrior)
+    assert isinstance(prior, BernoulliMixturePrior)
     found = np.exp(-prior.negative_log_likelihood(every))
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(found, expected, atol=0.015)
@@ -191,7 +195,7 @@ def test_binary_codes_have_the_probabilities_they_were_drawn_with():
 
 def test_binary_samples_are_seeded_and_follow_the_fit():
     every, expected = true_probabilities()
-    prior = BinaryPrior(bits(6000).reshape(-1, 2, 2), seed=0)
+    prior = BernoulliMixturePrior(bits(6000).reshape(-1, 2, 2), seed=0)
     samples = prior.sample(20_000, 1)
     assert samples.shape == (20_000, 2, 2) and samples.dtype == np.float32
     places = samples.reshape(-1, 4) @ [8, 4, 2, 1]
@@ -202,7 +206,7 @@ def test_binary_samples_are_seeded_and_follow_the_fit():
 
 
 def test_no_bit_is_certain():
-    prior = BinaryPrior(np.zeros((30, 3)), seed=0)
+    prior = BernoulliMixturePrior(np.zeros((30, 3)), seed=0)
     assert np.isfinite(prior.negative_log_likelihood(np.ones((1, 3)))).all()
     assert prior.sample(5, 0).shape == (5, 3)
 
@@ -245,14 +249,9 @@ def numbers(codebooks, latents):
 @pytest.fixture(scope="module")
 def prior(codebooks):
     """Of a model that encodes images `(3, 1)` of code indices."""
-    bottleneck = VectorQuantizer(6)
-    bottleneck.build((None, 3))
-    bottleneck.embeddings.assign(codebooks)
-    model = SimpleNamespace(
-        encode=lambda images: scalars(codebooks, images[:, :, 0]), bottleneck=bottleneck
-    )
+    model = fake(lambda images: scalars(codebooks, images[:, :, 0]), scalar_codebooks=codebooks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(priors, "EPOCHS", 24)
+        patch.setattr(autoregressive, "EPOCHS", 24)
         return fit_prior(model, indices(6000)[:, :, None], seed=0)
 
 
@@ -296,12 +295,12 @@ def test_its_samples_are_seeded(prior):
 
 
 def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
-    monkeypatch.setattr(priors, "EPOCHS", 1)
+    monkeypatch.setattr(autoregressive, "EPOCHS", 1)
     latents = scalars(codebooks, indices(128))
 
     def fitted(seed, global_seed):
         keras.utils.set_random_seed(global_seed)
-        return CodePrior(codebooks, latents, seed=seed).negative_log_likelihood(latents)
+        return AutoregressivePrior(codebooks, latents, seed=seed).negative_log_likelihood(latents)
 
     first = fitted(0, 1)
     np.testing.assert_allclose(first, fitted(0, 2), rtol=1e-5)
@@ -311,9 +310,9 @@ def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
 def test_a_single_dimension_and_a_codebook_of_equals():
     random = np.random.default_rng(0)
     codes = random.choice([0.0, 1.0], p=[0.2, 0.8], size=(2000, 1))
-    prior = CodePrior(np.array([[0.0, 0.0, 1.0]]), codes, seed=0)
+    prior = AutoregressivePrior(np.array([[0.0, 0.0, 1.0]]), codes, seed=0)
     assert (prior.sample(2000, 0) == 1).mean() == pytest.approx(0.8, abs=0.05)
-    same = CodePrior(np.full((2, 4), 0.5), np.full((64, 2), 0.5), seed=0)
+    same = AutoregressivePrior(np.full((2, 4), 0.5), np.full((64, 2), 0.5), seed=0)
     np.testing.assert_array_equal(same.sample(5, 0), 0.5)
     np.testing.assert_allclose(same.negative_log_likelihood(np.full((3, 2), 0.5)), 0, atol=1e-5)
 
@@ -350,7 +349,7 @@ def test_log_mass_against_scipy():
 def test_a_mixture_is_as_likely_as_the_law_it_was_drawn_from():
     """The oracle of the whole fit: scipy's density of the true two Gaussians."""
     fresh = blobs(2000, seed=5).astype("float64")
-    prior = MixturePrior(blobs(), seed=0, num_components=2)
+    prior = GaussianMixturePrior(blobs(), seed=0, num_components=2)
     standardized = (fresh - prior.mean) / prior.scale
     found = prior.mixture.score_samples(standardized).mean() - np.log(prior.scale).sum()
     density = 0.3 * multivariate_normal([-5, 200], [[0.25, 0], [0, 100]]).pdf(fresh)

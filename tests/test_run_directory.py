@@ -218,7 +218,7 @@ class StopAfter:
 @pytest.mark.parametrize("kind", [keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
 def test_training_interrupted_mid_epoch_resumes_bit_for_bit(tmp_path, monkeypatch, kind, calls):
     # Three steps per epoch, the last one short: two calls between them, one at the end.
-    monkeypatch.setattr(kind, "steps_per_call", 1)
+    monkeypatch.setattr(kind, "_steps_per_call", 1)
 
     def train(run, interruption=lambda: None, epochs=3):
         model = small(kind)
@@ -248,7 +248,7 @@ def test_training_interrupted_mid_epoch_resumes_bit_for_bit(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("number", [0, 3, -1, 1.5])
 def test_checkpoint_at_an_impossible_step_is_refused(run, monkeypatch, number):
-    monkeypatch.setattr(keras_ae.Deep, "steps_per_call", 1)
+    monkeypatch.setattr(keras_ae.Deep, "_steps_per_call", 1)
     run.start(CONFIG)
     with pytest.raises(KeyboardInterrupt):
         fit(run, small(), 3, interruption=StopAfter(1))
@@ -368,7 +368,7 @@ def test_logs_are_not_written_through_a_link(run, tmp_path):
 
 def test_model_of_another_run_is_refused(run):
     model = small()
-    model.build_optimizers()
+    model._build_optimizers()
     run.start(dataclasses.replace(CONFIG, model={**model.get_config(), "latent_dim": 3}))
     run.finish(model, {})
     with pytest.raises(RunError) as raised:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from keras_ae import VectorQuantizer
-from keras_ae.comparisons import priors, sampling
+from keras_ae import ScalarQuantizer
+from keras_ae.comparisons import sampling
+from keras_ae.priors import fit as priors
 from keras_ae.comparisons.base import Entry, Judge, Measurement, Problem
 from keras_ae.comparisons.common import nearest_distances
 from keras_ae.comparisons.sampling import frechet_distance, moments
@@ -211,7 +212,7 @@ def test_the_baselines_are_of_real_images(problem):
 def test_discrete_codes_report_their_likelihood(problem, monkeypatch):
     monkeypatch.setattr(priors, "EPOCHS", 2)
     fake = Fake()
-    fake.bottleneck = VectorQuantizer(2)
+    fake.bottleneck = ScalarQuantizer(2)
     fake.bottleneck.build((None, 16))
     fake.bottleneck.embeddings.assign(np.tile([0.1, 0.8], (16, 1)))
     fake.encode = lambda pictures: np.where(pictures > 0.45, 0.8, 0.1).reshape(len(pictures), -1)

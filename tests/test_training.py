@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae import VARIANTS, Deep, training
-from keras_ae.training import MemoryFeed, epoch_order, needs_every_batch
+from keras_ae import VARIANTS, Deep
+from keras_ae.training import trainer
+from keras_ae.training.feed import MemoryFeed, epoch_order, needs_every_batch
 
 SHAPE = (6, 5)
 
@@ -35,7 +36,7 @@ def slow_loop(model, images, batch_size, epochs):
     """The obvious version: one eager train_step after another."""
     losses = []
     for epoch in range(epochs):
-        order = epoch_order(len(images), model.shuffle_seed, epoch).numpy()
+        order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
         model.reset_metrics()
         for start in range(0, len(images), batch_size):
             model.train_step((tf.constant(images[order[start : start + batch_size]]),))
@@ -74,7 +75,7 @@ def test_batch_callbacks_get_every_batch_and_change_nothing():
 @pytest.mark.parametrize(("units", "steps"), [(8, 4), (2**9, 2), (2**12, 1)])
 def test_a_call_is_no_longer_than_a_signal_can_wait(monkeypatch, units, steps):
     middle = Deep(SHAPE, 3, hidden_units=(2**9,)).count_params()
-    monkeypatch.setattr(training, "WORK_OF_A_CALL", 2 * 64 * middle)
+    monkeypatch.setattr(trainer, "MAX_WORK_PER_CALL", 2 * 64 * middle)
     model = Deep(SHAPE, 3, hidden_units=(units,), seed=1)
     model.compile(jit_compile=False)
     asked = []
@@ -142,7 +143,7 @@ def test_a_stretch_of_an_epoch_asks_the_host_for_nothing():
     feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
     model._feed = feed
     model.make_train_function()
-    graph = model._stretch.get_concrete_function(
+    graph = model._multi_step.get_concrete_function(
         feed.data, feed.batches, tf.constant(0), tf.constant(2)
     ).graph.as_graph_def()
     ops = {node.op for node in graph.node}

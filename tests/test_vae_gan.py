@@ -81,7 +81,7 @@ def test_the_losses_of_the_three_nets_are_those_of_a_slow_version():
     model = built(feature_variance=0.5)
     model.fit(images, epochs=2, verbose=0)
     for training in (False, True):
-        _, _, outputs = model.batch_losses(tf.constant(images), tf.constant(images), training)
+        _, _, outputs = model._batch_losses(tf.constant(images), tf.constant(images), training)
         features, real = slow_discriminator(model, images)
         rebuilt_features, made = slow_discriminator(model, tf.sigmoid(outputs["logits"]).numpy())
         if training:
@@ -95,7 +95,7 @@ def test_the_losses_of_the_three_nets_are_those_of_a_slow_version():
         for name, value in expected.items():
             np.testing.assert_allclose(outputs[name], value, rtol=1e-4, err_msg=name)
     logged = model.evaluate(images, verbose=0, return_dict=True)
-    _, _, outputs = model.batch_losses(tf.constant(images), tf.constant(images), False)
+    _, _, outputs = model._batch_losses(tf.constant(images), tf.constant(images), False)
     for name in expected:
         assert logged[name] == pytest.approx(float(np.mean(outputs[name])), rel=1e-5), name
 
@@ -123,7 +123,7 @@ def test_each_net_follows_the_gradient_of_its_own_loss():
         state.assign(value)
     nets = model.encoder, model.decoder, model.discriminator
     with tf.GradientTape(persistent=True) as tape:
-        _, latent_loss, outputs = model.batch_losses(images, images, training=True)
+        _, latent_loss, outputs = model._batch_losses(images, images, training=True)
         feature_loss = tf.reduce_mean(outputs["feature_loss"])
         losses = (
             latent_loss + feature_loss,
@@ -165,7 +165,7 @@ def test_the_second_optimizer_is_like_the_first_unless_given():
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(0.007)
     model = built({"discriminator_optimizer": "sgd"})
     assert isinstance(model.discriminator_optimizer, keras.optimizers.SGD)
-    assert model.optimizers == [model.optimizer, model.discriminator_optimizer]
+    assert model._get_optimizers() == [model.optimizer, model.discriminator_optimizer]
 
 
 def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
@@ -185,7 +185,7 @@ def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
     assert second.discriminator_optimizer.get_config() == first.discriminator_optimizer.get_config()
     second.fit(images, epochs=4, initial_epoch=2, **settings)
     assert_same(second.weights, whole.weights)
-    for ours, theirs in zip(second.optimizers, whole.optimizers, strict=True):
+    for ours, theirs in zip(second._get_optimizers(), whole._get_optimizers(), strict=True):
         assert len(ours.variables) > 2
         assert_same(ours.variables, theirs.variables)
 
@@ -222,7 +222,7 @@ def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
 
 def test_mixed_precision_trains_with_a_scale_for_each_optimizer():
     model = built(dtype="mixed_float16")
-    for optimizer in model.optimizers:
+    for optimizer in model._get_optimizers():
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     assert model.discriminator.get_layer("convolution_1").compute_dtype == "float16"
     history = model.fit(pictures(), batch_size=16, epochs=4, verbose=0).history
@@ -276,19 +276,19 @@ def test_who_wins_a_batch_is_seen_from_the_cross_entropies(real, made, winner):
     images = tf.ones((8, *SHAPE))
     model = built()
     with_verdicts(model, real, made)
-    _, _, outputs = model.batch_losses(images, images, training=False)
+    _, _, outputs = model._batch_losses(images, images, training=False)
     for name in ("discriminator", "decoder"):
         assert float(outputs[f"{name}_wins"]) == float(name == winner)
     never = built(equilibrium_margin=100.0)
     with_verdicts(never, real, made)
-    _, _, outputs = never.batch_losses(images, images, training=False)
+    _, _, outputs = never._batch_losses(images, images, training=False)
     assert float(outputs["discriminator_wins"]) == float(outputs["decoder_wins"]) == 0.0
 
 
 @pytest.mark.parametrize("winner", ["discriminator", "decoder"])
 def test_who_has_won_learns_nothing_from_it(winner):
     model = built({"optimizer": Recorder(0.1), "run_eagerly": True}, gamma=0.0)
-    original = model.batch_losses
+    original = model._batch_losses
 
     def won(*arguments, **options):
         per_image, latent_loss, outputs = original(*arguments, **options)
@@ -296,7 +296,7 @@ def test_who_has_won_learns_nothing_from_it(winner):
             outputs[f"{name}_wins"] = tf.constant(float(name == winner))
         return per_image, latent_loss, outputs
 
-    model.batch_losses = won
+    model._batch_losses = won
     model.train_step((tf.constant(pictures(16)),))
     num_encoder = len(model.encoder.trainable_variables)
     given = {

@@ -31,7 +31,7 @@ def test_every_vector_of_a_code_is_in_the_one_codebook():
     assert codebook.shape == (9, 3)
     codes = model.encode(images)
     assert codes.shape == (96, 6) and model.code_shape == (6,)
-    samples = model.sample_latents(50, [1, 2]).numpy()
+    samples = model._sample_latents(50, [1, 2]).numpy()
     assert samples.shape == (50, 6)
     known = {tuple(vector) for vector in codebook}
     assert {tuple(vector) for vector in np.vstack([codes, samples]).reshape(-1, 3)} <= known
@@ -46,7 +46,7 @@ def test_every_vector_of_a_code_is_in_the_one_codebook():
 
 def test_samples_are_uniform_over_the_codebook():
     model = small()
-    indices = model.bottleneck.indices(model.sample_latents(2000, [1, 2]))
+    indices = model.bottleneck.indices(model._sample_latents(2000, [1, 2]))
     assert indices.shape == (2000, 2)
     for place in range(2):
         counts = np.bincount(indices[:, place], minlength=9)
@@ -78,7 +78,7 @@ def test_scalars_are_what_they_were():
     model = VQVAE.from_config(config)
     assert model.bottleneck.embeddings.shape == (6, 9)
     assert [weight.name for weight in model.bottleneck.weights] == ["embeddings"]
-    assert model.usage.counts.shape == (6, 9)
+    assert model._usage.counts.shape == (6, 9)
 
 
 @pytest.mark.parametrize("value", [4, 7, 0, 1.5])

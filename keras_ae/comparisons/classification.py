@@ -356,11 +356,11 @@ class Untrained(NamedTuple):
         """Without its codebooks where it has some: untrained, they would quantise all away."""
         import keras
 
-        from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+        from keras_ae.layers import ScalarQuantizer, VectorQuantizer
         from keras_ae.transfer import fresh_copy
 
         bottleneck = model.bottleneck
-        if isinstance(bottleneck, VectorQuantizer | CodebookQuantizer):
+        if isinstance(bottleneck, ScalarQuantizer | VectorQuantizer):
             bottleneck = keras.layers.Identity(dtype="float32")
         return cls(fresh_copy(model.encoder), bottleneck, tuple(model.image_shape))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.comparisons.common import flat, portions, posterior, told
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 from keras_ae.losses import gaussian_kl
 from keras_ae.metrics import CodebookUsage
 
@@ -252,7 +252,7 @@ def bottleneck_numbers(model, inputs) -> dict:
     if gaussian is not None:
         return gaussian_numbers(*gaussian)
     bottleneck = getattr(model, "bottleneck", None)
-    if isinstance(bottleneck, VectorQuantizer | CodebookQuantizer):
+    if isinstance(bottleneck, ScalarQuantizer | VectorQuantizer):
         return codebook_numbers(model, inputs)
     return {}
 
@@ -271,7 +271,7 @@ def gaussian_numbers(z_mean: np.ndarray, z_log_var: np.ndarray) -> dict:
 def codebook_numbers(model, images: np.ndarray) -> dict:
     """One codebook that all share, or one of scalars for each dimension."""
     bottleneck = model.bottleneck
-    shared = isinstance(bottleneck, CodebookQuantizer)
+    shared = isinstance(bottleneck, VectorQuantizer)
     usage = CodebookUsage(1 if shared else model.latent_dim, bottleneck.num_embeddings)
     for portion in portions(images):
         usage.update_state(bottleneck.indices(model.encoder(portion, training=False)))

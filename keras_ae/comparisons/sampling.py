@@ -10,7 +10,7 @@ import numpy as np
 from keras_ae import plots
 from keras_ae.comparisons.base import Entry, Figure, Measurement, Problem
 from keras_ae.comparisons.common import as_images, nearest_distances
-from keras_ae.comparisons.priors import fit_prior
+from keras_ae.priors.fit import fit_prior
 
 MOST_SAMPLES = 5000
 NUM_NEAREST = 1000  # samples whose nearest training image is looked for
@@ -37,7 +37,7 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
     samples, numbers, fitted = {}, {"num_samples": num_samples}, None
     if model.can_sample:
         samples["prior"] = as_images(model.sample(num_samples, seed=seed))
-    if hasattr(model, "fit_prior"):
+    if model.learns_prior:
         samples["fitted"] = samples["prior"]
         numbers["note"] = (
             f"The own prior of {type(model).__name__} was fitted to the codes of the training "
@@ -49,7 +49,7 @@ def measure(model, problem: Problem, *, seed: int) -> Measurement:
     for kind, images in samples.items():
         qualities = {**judged(images, problem), "nearest": nearest(images[:NUM_NEAREST], problem)}
         numbers |= {f"{kind}_{name}": value for name, value in qualities.items()}
-    if hasattr(fitted, "negative_log_likelihood"):
+    if fitted is not None and fitted.uniform is not None:
         codes = model.encode(problem.split.validation.images)
         numbers["fitted_nll"] = float(fitted.negative_log_likelihood(codes).mean())
         numbers["uniform_nll"] = fitted.uniform

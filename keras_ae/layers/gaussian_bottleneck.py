@@ -1,43 +1,58 @@
-"""The bottleneck of the VAE family."""
+"""The bottleneck of variational autoencoders."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_ae.attributes import FixedArgument, SettableNumber
 from keras_ae.checks import check_number
+from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.sampling import Sampling
 from keras_ae.losses import gaussian_kl
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
-class GaussianBottleneck(keras.layers.Layer):
-    """Reads its input as Gaussian parameters: a sample in training, the mean otherwise.
+class GaussianBottleneck(Bottleneck):
+    """Gaussian code of a variational autoencoder: a sample in training, else the mean.
 
-    Input `(batch, 2 * latent_dim)`: the means, then the log-variances; output
-    `(batch, latent_dim)`. Adds the loss `beta * mean over the batch of KL(q(z|x) || N(0, I))`,
-    in nats per image (arXiv 1312.6114, eq. 10; the factor is Higgins et al. 2017, eq. 4).
+    Input: `(batch, 2 * latent_dim)`, the means, then the log-variances. Output:
+    `(batch, latent_dim)`. The layer adds the loss
+    `beta * mean over the batch of KL(q(z|x) || N(0, I))`, in nats/image (Kingma and Welling, arXiv
+    1312.6114, eq. 10; beta is from Higgins et al. 2017, eq. 4).
+
+    Example:
+
+    ```python
+    GaussianBottleneck(beta=0.5)(tf.zeros((8, 40)), training=True)   # (8, 20)
+    ```
 
     Args:
-        beta: Factor on the divergence, >= 0.
+        beta: Weight of the KL divergence, >= 0. Can be set later.
         seed: Seed of the noise, an integer or None.
-        warmup_epochs: In training, from the first `begin(epoch)` on, the divergence counts
-            `epoch / warmup_epochs` of that, up to the whole; 0 for the whole at once.
+        warmup_epochs: Epochs of KL warm-up: in training, after `begin(epoch)`, the divergence is
+            weighted by `beta * min(1, epoch / warmup_epochs)`. 0, the default, for no warm-up.
 
     Raises:
-        ValueError: `beta` or `warmup_epochs` is negative, or the input's last axis is odd.
+        ValueError: `beta` or `warmup_epochs` is negative, or the last axis of the input is odd.
     """
 
+    beta = SettableNumber()
+    seed = FixedArgument()
+    warmup_epochs = FixedArgument()
+
     def __init__(
-        self, beta: float = 1.0, seed: int | None = None, warmup_epochs: float = 0, **kwargs
+        self, beta: float = 1.0, seed: int | None = None, warmup_epochs: float = 0, **kwargs: Any
     ):
         super().__init__(**kwargs)
-        self.beta = check_number("beta", beta)
+        self.beta = beta
         self.seed = seed
         self.warmup_epochs = check_number("warmup_epochs", warmup_epochs)
         self.sampling = Sampling(seed, dtype=self.dtype_policy, name="sampling")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if input_shape[-1] % 2:
             raise ValueError(
                 "The input holds means and log-variances, so its last axis must be even; "
@@ -50,26 +65,27 @@ class GaussianBottleneck(keras.layers.Layer):
             )
 
     def begin(self, epoch: int) -> None:
-        """Sets the weight of the divergence for epoch number `epoch`, from 0."""
+        """Set the weight of the divergence for epoch number `epoch`, counted from 0."""
         if self.warmup_epochs:
             self.kl_weight.assign(min(1.0, epoch / self.warmup_epochs))
 
-    def divergence_factor(self, training: bool):
-        """What the divergence counts: beta, in the first epochs of training a part of it."""
+    def divergence_factor(self, training: bool) -> tf.Tensor:
+        """The weight of the divergence, a scalar: beta, in training times the KL warm-up."""
+        beta = GaussianBottleneck.beta.tensor(self)
         if training and self.warmup_epochs:
-            return self.beta * tf.convert_to_tensor(self.kl_weight)
-        return self.beta
+            return beta * tf.convert_to_tensor(self.kl_weight)
+        return beta
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         z_mean, z_log_var = tf.split(inputs, 2, axis=-1)
         divergence = tf.reduce_mean(gaussian_kl(z_mean, z_log_var))
         self.add_loss(self.divergence_factor(training) * divergence)
         return self.sampling((z_mean, z_log_var)) if training else z_mean
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], input_shape[-1] // 2)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "beta": self.beta,

@@ -1,42 +1,55 @@
-"""The noise of the denoising autoencoder."""
+"""Gaussian noise on the input of the denoising autoencoder."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_ae.checks import check_number
+from keras_ae.attributes import SettableNumber
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
 class GaussianCorruption(NoisyLayer):
-    """Adds Gaussian noise to images in training and clips the result to [0, 1].
+    """Gaussian noise on images, in training only; the result is clipped to [0, 1].
 
     `clip(x + stddev * N(0, 1), 0, 1)`, the corruption of the denoising autoencoder (Vincent et
-    al. 2010, section 3.3); outside training it passes its input through. Keras's own
-    `GaussianNoise` does not clip. Any input shape; the output has the same.
+    al., JMLR 2010, section 3.3). Outside training, or with a `stddev` of 0, the input is unchanged.
+    `keras.layers.GaussianNoise` does not clip. The input has any shape; the output has the same.
+
+    Example:
+
+    ```python
+    GaussianCorruption(0.5)(tf.zeros((8, 28, 28)), training=True)   # (8, 28, 28), in [0, 1]
+    ```
 
     Args:
-        stddev: Standard deviation of the noise, >= 0, in units of the pixel range [0, 1].
-        seed: Integer or None. The noise's state is a variable and is saved with the model.
+        stddev: Standard deviation of the noise, >= 0, in units of the pixel range [0, 1]. Can be
+            set later.
+        seed: Seed of the noise, an integer or None. The state of the noise is saved with the model.
 
     Raises:
         ValueError: `stddev` is negative.
     """
 
-    def __init__(self, stddev: float = 0.5, seed: int | None = None, **kwargs):
-        super().__init__(seed, **kwargs)
-        self.stddev = check_number("stddev", stddev)
+    stddev = SettableNumber()
 
-    def call(self, inputs, training=False):
-        if not training or self.stddev == 0.0:
+    def __init__(self, stddev: float = 0.5, seed: int | None = None, **kwargs: Any):
+        super().__init__(seed, **kwargs)
+        self.stddev = stddev
+
+    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        if not training:
             return inputs
         noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=16)
-        return tf.clip_by_value(inputs + self.stddev * tf.cast(noise, inputs.dtype), 0.0, 1.0)
+        stddev = GaussianCorruption.stddev.tensor(self, inputs.dtype)
+        corrupted = tf.clip_by_value(inputs + stddev * tf.cast(noise, inputs.dtype), 0.0, 1.0)
+        return tf.where(stddev > 0, corrupted, inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev}

@@ -17,6 +17,7 @@ from keras_ae.runs import early_stopping
 from keras_ae.runs.errors import Diverged, Remedy, RunError
 from keras_ae.runs.request import RunRequest
 from keras_ae.runs.run_directory import MAX_JSON_BYTES, RunDirectory
+from keras_ae.training import resume
 
 # Starts of the names of arrays in the file.
 CALLBACKS = "callback_"
@@ -69,7 +70,7 @@ class Checkpoint:
             for name, array in arrays.items()
             if not name.startswith((CALLBACKS, MID_EPOCH))
         }
-        model.resume_at(len(rows), epochs, mid_epoch)
+        resume.prepare_resume(model, len(rows), epochs, mid_epoch)
         variables = state_variables(model)
         expected = {name: (tuple(each.shape), each.dtype) for name, each in variables.items()}
         if expected != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
@@ -80,7 +81,7 @@ class Checkpoint:
         self.run.write_history(rows)
         return len(rows)
 
-    def restore_callbacks(self, callbacks: Sequence[Any], model: keras.Model) -> None:
+    def restore_callbacks(self, callbacks: Sequence[Any], model: Any) -> None:
         """Restore the state of early stopping; Keras has just reset it.
 
         Raises:
@@ -112,7 +113,7 @@ class Checkpoint:
             step, seconds = (
                 state.pop(f"{MID_EPOCH}{name}", np.array(-1)).item() for name in ("step", "seconds")
             )
-            model.skip_steps(step, list(state.values()))
+            resume.skip_steps(model, step, list(state.values()))
             return float(seconds)
         except Exception as error:
             raise self._unreadable(error) from error
@@ -134,7 +135,7 @@ class Checkpoint:
         """
         arrays = early_stopping.get_state(callbacks, CALLBACKS)
         if seconds is not None:
-            arrays[f"{MID_EPOCH}step"] = np.array(model.steps_done)
+            arrays[f"{MID_EPOCH}step"] = np.array(resume.steps_done(model))
             arrays[f"{MID_EPOCH}seconds"] = np.array(seconds)
             for number, variable in enumerate(model.metrics_variables):
                 arrays[f"{MID_EPOCH}metrics/{number:03d}"] = variable.numpy()
@@ -195,11 +196,12 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._check_finite(logs or {})
+        model: Any = self.model
         # At the end of an epoch, on_epoch_end saves.
-        if self.model.steps_done and (stop := self.interruption()):
+        if resume.steps_done(model) and (stop := self.interruption()):
             seconds = time.perf_counter() - self._start
             rows = self.rows[: self._epoch]
-            self.checkpoint.save(self.model, rows, self.callbacks, seconds)
+            self.checkpoint.save(model, rows, self.callbacks, seconds)
             raise stop
 
     def on_epoch_end(self, epoch, logs=None):
@@ -228,7 +230,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 def state_variables(model: Any) -> dict[str, Any]:
     """Every variable that training changes: weights, noise states, optimizer variables."""
     groups = {"model": model.variables}
-    for number, optimizer in enumerate(model.optimizers):
+    for number, optimizer in enumerate(resume.optimizers(model)):
         groups[f"optimizer_{number}" if number else "optimizer"] = optimizer.variables
     return {
         f"{group}/{number:03d}": variable
@@ -240,7 +242,7 @@ def state_variables(model: Any) -> dict[str, Any]:
 def _max_bytes(model: Any) -> int:
     """Twice the bytes of a model's state with its optimizers, plus a long history."""
     numbers = sum(math.prod(variable.shape) for variable in model.variables)
-    return 2 * 8 * numbers * (2 + len(model.optimizers)) + MAX_JSON_BYTES
+    return 2 * 8 * numbers * (2 + len(resume.optimizers(model))) + MAX_JSON_BYTES
 
 
 def _checked_rows(rows: Any, least: int, most: int) -> list[dict]:

@@ -19,7 +19,7 @@ from keras_ae.runs.request import (
     RunData,
     RunRequest,
 )
-from keras_ae.training import checked_batch_size
+from keras_ae.training.arguments import check_batch_size
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 BAKE_OFF_LATENT_DIMS = (20, 2)
@@ -156,7 +156,7 @@ def plan_runs(
             fingerprint=image_set.fingerprint,
             held_out_class=held_out,
             epochs=epochs,
-            batch_size=checked_batch_size(batch_size, num_train),
+            batch_size=check_batch_size(batch_size, num_train),
             learning_rate=learning_rate,
             patience=patience,
             lr_patience=lr_patience,

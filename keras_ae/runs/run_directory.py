@@ -132,7 +132,7 @@ class RunDirectory:
         Raises:
             RunError: it is missing or damaged.
         """
-        from keras_ae.model_files import check_model_file
+        from keras_ae.saving.load import check_model_file
 
         try:
             check_model_file(self.path("model.keras"))
@@ -145,7 +145,7 @@ class RunDirectory:
         Raises:
             RunError: the file is missing, damaged, or not the model that `config.json` describes.
         """
-        from keras_ae.model_files import load_model
+        from keras_ae.saving.load import load_model
 
         path, config = self.path("model.keras"), self.config
         try:

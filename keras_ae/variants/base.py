@@ -1,54 +1,59 @@
-"""The protocol that every variant speaks, and the one training step."""
+"""Base class of all variants: the interface and the training step that they share."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_choice, check_images, check_size, check_sizes
-from keras_ae.export import export_saved_model
+from keras_ae.checks import check_choice, check_size, check_sizes
 from keras_ae.losses import per_image_bce, per_image_mse
-from keras_ae.training import EpochTrainer, num_items
+from keras_ae.saving.export import export_saved_model
+from keras_ae.training.arguments import num_items
+from keras_ae.training.trainer import EpochTrainer
+from keras_ae.variants.documentation import document
 from keras_ae.variants.latents import LatentTools
+from keras_ae.variants.settings import check_keras_arguments, check_settable
 
-IMAGES_PER_CALL = 2000
-Images = np.ndarray | tf.Tensor
+BATCH_SIZE = 2000  # images per call of the network outside training
+Images = Any  # an array or a tensor
 LOSSES = ("bce", "mse")
-# Of the output: from logits to pixels, and the range of the images it is for.
+# Output activations, from logits to pixels, and the range of the images that each one suits.
 ACTIVATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "linear": tf.identity}
 PIXEL_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": (0.0, 1.0)}
 
 
+@document
 class Autoencoder(LatentTools, EpochTrainer):
-    """Encoder, bottleneck, decoder.
+    """Autoencoder base class: an encoder, a bottleneck and a decoder, as a `keras.Model`.
 
-    A variant sets `encoder` (images to codes), `bottleneck` (codes to latents; it adds the
-    variant's latent loss) and `decoder` (latents to logits: what comes before the output
-    activation), and calls `finish()`.
+    A subclass sets `encoder` (images to codes), `bottleneck` (codes to latents; it adds the latent
+    loss; leave it out for none) and `decoder` (latents to logits, the values before the output
+    activation), and then calls `_finalize()`. It returns its own arguments from `get_config`.
 
-    The losses, for all variants alike and in nats per image: `reconstruction_loss` is the binary
-    cross-entropy (or the squared error) summed over pixels and averaged over the batch,
-    `latent_loss` what the bottleneck adds, already weighted, `loss` their sum.
+    All variants report the same losses: `reconstruction_loss`, summed over the pixels of an image
+    and averaged over the batch (in nats/image for binary cross-entropy); `latent_loss`, what the
+    bottleneck adds, already weighted; `loss`, their sum.
 
-    Args:
-        image_shape: `(height, width)` or `(height, width, channels)`.
-        latent_dim: Size of a latent code, >= 1.
-        seed: Of the shuffling and the noise, an integer or None. Initial weights follow
-            `keras.utils.set_random_seed`.
-        reconstruction_loss: "bce", or "mse", the squared error summed over the pixels.
-        output_activation: "sigmoid"; with "mse" also "linear", or "tanh" for images in [-1, 1].
+    Every argument is an attribute of the model. One that cannot be changed later raises an
+    AttributeError when it is set.
 
     Raises:
         ValueError: an argument outside its range.
+        TypeError: an unknown argument.
     """
 
     can_sample = False
-    needs_labels = False  # whether `fit` takes class labels and the constructor `num_classes`
+    """Whether `sample` works: the variant has a prior over its codes."""
+    needs_labels = False
+    """Whether `fit` takes class labels, and the constructor `num_classes`."""
+    learns_prior = False
+    """Whether `fit_prior` trains a prior of the model's own after `fit`."""
 
     def __init__(
         self,
@@ -58,24 +63,31 @@ class Autoencoder(LatentTools, EpochTrainer):
         *,
         reconstruction_loss: str = "bce",
         output_activation: str = "sigmoid",
-        **kwargs,
+        **kwargs: Any,
     ):
-        super().__init__(seed=seed, **kwargs)
+        check_keras_arguments(type(self), kwargs)
+        super().__init__(seed=check_seed(seed), **kwargs)
         self.image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
         self.latent_dim = check_size("latent_dim", latent_dim)
         self.reconstruction_loss = check_choice("reconstruction_loss", reconstruction_loss, LOSSES)
-        self.output_activation = check_choice("output_activation", output_activation, ACTIVATIONS)
+        self.output_activation = check_choice(
+            "output_activation", output_activation, list(ACTIVATIONS)
+        )
         if reconstruction_loss == "bce" and output_activation != "sigmoid":
             raise ValueError(
                 "output_activation must be sigmoid with reconstruction_loss 'bce'; received "
                 f"{output_activation!r}."
             )
-        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
-        self.latent_tracker = keras.metrics.Mean(name="latent_loss")
+        self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self._latent_tracker = keras.metrics.Mean(name="latent_loss")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_settable(self, name, value)
+        super().__setattr__(name, value)
 
     @contextlib.contextmanager
-    def own_precision(self):
-        """Layers made inside compute in the model's precision, also when it is loaded later."""
+    def _dtype_scope(self):
+        """Layers created inside use the model's dtype policy, also when the model is loaded."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.dtype_policy)
         try:
@@ -83,18 +95,13 @@ class Autoencoder(LatentTools, EpochTrainer):
         finally:
             keras.config.set_dtype_policy(before)
 
-    @property
-    def pixel_range(self) -> tuple[float, float]:
-        """The lowest and the highest pixel an image may have."""
-        return PIXEL_RANGES[self.output_activation]
-
-    def finish(self) -> None:
-        """Builds every weight, so that saving never depends on what was called before."""
+    def _finalize(self) -> None:
+        """Build all weights, so that saving does not depend on what was called before."""
         if not hasattr(self, "bottleneck"):
             self.bottleneck = keras.layers.Identity(name="bottleneck")
         self(tf.zeros((1, *self.image_shape)))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "image_shape": self.image_shape,
@@ -104,133 +111,234 @@ class Autoencoder(LatentTools, EpochTrainer):
             "output_activation": self.output_activation,
         }
 
-    # ---- the forward pass and the step ----
+    # ---- facts about the model ----
 
-    def call(self, inputs, training=False, details: bool = False):
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """The lowest and the highest pixel value that an image may have."""
+        return PIXEL_RANGES[self.output_activation]
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """The shape of one latent code, mostly `(latent_dim,)`."""
+        return tuple(self.decoder.input_shape[1:])
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the latent code is discrete, such as a quantized or a binary one."""
+        return self.bottleneck.is_discrete
+
+    @property
+    def has_bce(self) -> bool:
+        """Whether pixels of the output are probabilities, so that it has a binary cross-entropy."""
+        return self.output_activation == "sigmoid"
+
+    @property
+    def scalar_codebooks(self) -> np.ndarray | None:
+        """The values each latent dimension can take, `(latent_dim, num_embeddings)`, or None.
+
+        None where the dimensions have no codebooks of their own.
+        """
+        return None
+
+    # ---- the forward pass and the training step ----
+
+    def call(self, inputs, training: bool = False, details: bool = False):
         """Reconstructions; with `details`, a dict of encoded, latents and logits."""
         encoded = self.encoder(inputs, training=training)
         latents = self.bottleneck(encoded, training=training)
         logits = self.decoder(latents, training=training)
         if details:
             return {"encoded": encoded, "latents": latents, "logits": logits}
-        return self.pixels(logits)
+        return self._pixels(logits)
 
-    def pixels(self, logits) -> tf.Tensor:
+    def _pixels(self, logits) -> tf.Tensor:
         """The output activation."""
         return ACTIVATIONS[self.output_activation](logits)
 
-    def per_image_loss(self, targets, logits) -> tf.Tensor:
+    def _per_image_loss(self, targets, logits) -> tf.Tensor:
         """The reconstruction loss of each image, `(batch,)`."""
         if self.reconstruction_loss == "bce":
             return per_image_bce(targets, logits)
-        return per_image_mse(targets, self.pixels(logits))
+        return per_image_mse(targets, self._pixels(logits))
 
-    def batch_losses(self, inputs, targets, training: bool):
+    def _batch_losses(self, inputs, targets, training: bool):
         """The per-image reconstruction loss `(batch,)`, the latent loss (a scalar), the outputs."""
         outputs = self(inputs, training=training, details=True)
         latent_loss = tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in self.losses)])
-        return self.per_image_loss(targets, outputs["logits"]), latent_loss, outputs
+        return self._per_image_loss(targets, outputs["logits"]), latent_loss, outputs
 
-    def unpack(self, data) -> tuple:
-        """Inputs, target images and sample weights (or None) of what Keras hands to a step."""
+    def _unpack(self, data) -> tuple:
+        """Inputs, target images and sample weights (or None) of the data of a Keras step."""
         inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(data)
         inputs = tf.cast(inputs, tf.float32)
         return inputs, inputs if targets is None else targets, weight
 
-    def observe(self, outputs: dict) -> None:
-        """Updates a variant's own metrics from the outputs of a step."""
+    def _update_metrics(self, outputs: dict) -> None:
+        """Update a variant's own metrics from the outputs of a step."""
 
     def train_step(self, data) -> dict:
-        inputs, targets, weight = self.unpack(data)
+        inputs, targets, weight = self._unpack(data)
         with tf.GradientTape() as tape:
-            per_image, latent_loss, outputs = self.batch_losses(inputs, targets, training=True)
+            per_image, latent_loss, outputs = self._batch_losses(inputs, targets, training=True)
             reconstruction_loss = weighted_mean(per_image, weight)
-            loss = scaled(self.optimizer, reconstruction_loss + latent_loss)
+            loss = scale_loss(self.optimizer, reconstruction_loss + latent_loss)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
-        # Before the update: what is observed is the step as it was, and computed only once.
-        logs = self.track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
+        # Before the update: the metrics describe the step's own forward pass.
+        logs = self._track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
         self.optimizer.apply(gradients, variables)
         return logs
 
     def test_step(self, data) -> dict:
-        inputs, targets, weight = self.unpack(data)
-        per_image, latent_loss, outputs = self.batch_losses(inputs, targets, training=False)
+        inputs, targets, weight = self._unpack(data)
+        per_image, latent_loss, outputs = self._batch_losses(inputs, targets, training=False)
         reconstruction_loss = weighted_mean(per_image, weight)
-        return self.track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
+        return self._track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
 
-    def track(self, inputs, targets, weight, reconstruction_loss, latent_loss, outputs) -> dict:
-        """Updates all metrics with a step; returns them as logs."""
+    def _track(self, inputs, targets, weight, reconstruction_loss, latent_loss, outputs) -> dict:
+        """Update all metrics with a step; returns them as logs."""
         num_images = tf.cast(tf.shape(targets)[0], tf.float32)
-        self.reconstruction_tracker.update_state(reconstruction_loss, num_images)
-        self.latent_tracker.update_state(latent_loss, num_images)
+        self._reconstruction_tracker.update_state(reconstruction_loss, num_images)
+        self._latent_tracker.update_state(latent_loss, num_images)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(reconstruction_loss + latent_loss, num_images)
-        self.observe(outputs)
-        return self.compute_metrics(inputs, targets, self.pixels(outputs["logits"]), weight)
+        self._update_metrics(outputs)
+        return self.compute_metrics(inputs, targets, self._pixels(outputs["logits"]), weight)
 
-    # ---- what a trained model answers ----
+    # ---- a trained model ----
 
-    def encode(self, images: Images) -> Images:
-        """The deterministic latents of images: `(N, *code_shape)`, mostly `(N, latent_dim)`.
+    def pack_inputs(self, images: Any, labels: Any = None) -> Any:
+        """Images and labels as this model takes them.
 
-        Here and below an array is answered with an array, in portions; a tensor with a tensor.
+        Returns:
+            `images`; where `needs_labels`, and with labels, `{"images": ..., "labels": ...}`.
         """
-        return self._answer(self._encode, images)
+        return images
 
-    def decode(self, latents: Images) -> Images:
-        """Images, `(N, *image_shape)`, of latents `(N, *code_shape)`."""
-        return self._answer(
-            lambda codes: self.pixels(self.decoder(codes)), latents, self.check_latents
+    def encode(self, images: Images) -> Any:
+        """The deterministic latent codes of images.
+
+        For a Gaussian code that is the mean, for a quantized one the codebook entries. Arrays are
+        encoded in batches and return an array; a tensor returns a tensor. The same holds for
+        `decode`, `reconstruct`, `anomaly_score` and `posterior`.
+
+        Args:
+            images: `(N, *image_shape)`, pixels in `pixel_range`.
+
+        Returns:
+            `(N, *code_shape)`, mostly `(N, latent_dim)`.
+
+        Raises:
+            ValueError: images that cannot be used.
+        """
+        return self._in_batches(self._encode, images)
+
+    def decode(self, latents: Images) -> Any:
+        """Images from latent codes.
+
+        Args:
+            latents: `(N, *code_shape)`.
+
+        Returns:
+            `(N, *image_shape)`.
+
+        Raises:
+            ValueError: another shape.
+        """
+        return self._in_batches(
+            lambda codes: self._pixels(self.decoder(codes)), latents, self._check_latents
         )
 
-    def reconstruct(self, images: Images) -> Images:
-        """`decode(encode(images))`."""
-        return self._answer(self.__call__, images)
+    def reconstruct(self, images: Images) -> Any:
+        """Reconstructions of images: `decode(encode(images))`, `(N, *image_shape)`."""
+        return self._in_batches(self.__call__, images)
 
-    def anomaly_score(self, images: Images, score: str | None = None) -> Images:
-        """How badly each image is reconstructed, `(N,)`: higher is more anomalous.
+    def anomaly_score(self, images: Images, score: str | None = None) -> Any:
+        """The reconstruction error of each image, `(N,)`: higher is more anomalous.
 
         Args:
             images: `(N, *image_shape)`.
-            score: "bce", the binary cross-entropy in nats (of a sigmoid output); "mse", the
-                squared error summed over the pixels; None for the one of the two that the model
-                was trained with; or "signed_residual", the sum over the pixels of reconstruction
-                - input. That is no error, for what is lost counts against what is added; the
-                published figures of the bake-off were made with it.
+            score: "bce", binary cross-entropy in nats (of a sigmoid output); "mse", squared error
+                summed over the pixels; "signed_residual", the sum over the pixels of
+                reconstruction - input (the bake-off's published figures used it; it is no error,
+                since what is lost cancels what is added). Default: the loss the model was trained
+                with.
 
         Raises:
-            ValueError: an unknown score, or "bce" of another than a sigmoid output.
+            ValueError: an unknown score, or "bce" for an output that is not a sigmoid.
         """
 
         def bce(x, logits):
             return per_image_bce(x, logits)
 
         def mse(x, logits):
-            return per_image_mse(x, self.pixels(logits))
+            return per_image_mse(x, self._pixels(logits))
 
         def signed_residual(x, logits):
-            residual = tf.cast(self.pixels(logits), tf.float32) - tf.cast(x, tf.float32)
+            residual = tf.cast(self._pixels(logits), tf.float32) - tf.cast(x, tf.float32)
             return tf.reduce_sum(residual, axis=list(range(1, residual.shape.rank)))
 
         scores = {"bce": bce, "mse": mse, "signed_residual": signed_residual}
-        if self.output_activation != "sigmoid":
+        if not self.has_bce:
             del scores["bce"]
-        score = check_choice("score", score or self.reconstruction_loss, scores)
+        score = check_choice("score", score or self.reconstruction_loss, list(scores))
 
-        def scored(inputs):
+        def scores_of(inputs):
             logits = self(inputs, details=True)["logits"]
-            return scores[score](self.images_of(inputs), logits)
+            return scores[score](self._images_of(inputs), logits)
 
-        return self._answer(scored, images)
+        return self._in_batches(scores_of, images)
+
+    def posterior(self, inputs: Any) -> tuple[Any, Any] | None:
+        """`(z_mean, z_log_var)` of q(z|x), `(N, latent_dim)` each; None for a code without one.
+
+        Only variants with a Gaussian code have a posterior.
+        """
+        return None
+
+    def code_statistics(self, inputs: Any) -> dict[str, float]:
+        """Statistics of the latent codes of images, by name.
+
+        Args:
+            inputs: Images `(N, *image_shape)`, or what `pack_inputs` returns.
+
+        Returns:
+            For a quantized code `perplexity` and `codes_used` (the share of the codebook that was
+            chosen at least once); `{}` for a code that has no statistics.
+        """
+        return self.bottleneck.code_statistics(self._in_batches(self._encoded, inputs))
+
+    def snap_latents(self, latents: Any) -> np.ndarray:
+        """The nearest latents that the bottleneck can produce: `latents` itself where it is
+        continuous, the nearest codebook entries where it is quantized.
+
+        Args:
+            latents: `(N, *code_shape)`.
+        """
+        return np.asarray(self.bottleneck.snap(self._check_latents(latents)))
+
+    def fit_prior(self, images: np.ndarray, **arguments: Any) -> list[float]:
+        """Train the model's own prior, where it has one that is trained (`learns_prior`).
+
+        Raises:
+            ValueError: it has none.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no prior of its own to train (learns_prior is False); "
+            "keras_ae.priors.fit.fit_prior(model, images) fits one to the codes of any model."
+        )
 
     def sample(self, num_samples: int, seed: int | None = None) -> np.ndarray:
-        """New images, `(num_samples, *image_shape)`, decoded from the prior.
+        """New images, decoded from codes drawn from the prior.
 
         Args:
             num_samples: >= 1.
-            seed: An integer for repeatable samples.
+            seed: A whole number for repeatable samples.
+
+        Returns:
+            `(num_samples, *image_shape)`.
 
         Raises:
             ValueError: the variant has no prior (`can_sample` is False).
@@ -240,45 +348,49 @@ class Autoencoder(LatentTools, EpochTrainer):
 
             able = [name for name, preset in VARIANTS.items() if preset.load().can_sample]
             raise ValueError(
-                f"{type(self).__name__} has no prior to sample from; those that have one are "
+                f"{type(self).__name__} has no prior to sample from; use a variant that has one: "
                 f"{', '.join(able)}."
             )
         check_size("num_samples", num_samples)
         seed = random.randrange(2**31) if seed is None else seed
-        return self.decode(self.sample_latents(num_samples, [seed % 2**31, 0]).numpy())
+        return self.decode(self._sample_latents(num_samples, [seed % 2**31, 0]).numpy())
 
-    def sample_latents(self, num_samples, seed) -> tf.Tensor:
-        """Latents drawn from the prior, `(num_samples, latent_dim)`; `seed` is two integers."""
+    def _sample_latents(self, num_samples, seed) -> tf.Tensor:
+        """Codes drawn from the prior, `(num_samples, *code_shape)`; `seed` is two integers."""
         raise ValueError(f"{type(self).__name__} has no prior.")
 
-    def export(self, filepath, format: str = "tf_saved_model", verbose=None, **kwargs) -> None:
-        """Writes a SavedModel with the endpoints serve, encode, decode, anomaly_score and, where
-        `can_sample`, sample. It needs no keras_ae to be loaded and answers with means, not
-        samples. Other formats are Keras's own."""
+    def export(
+        self, filepath: Any, format: str = "tf_saved_model", verbose: Any = None, **kwargs: Any
+    ) -> None:
+        """Write a SavedModel, which runs without keras_ae.
+
+        Its endpoints are `serve`, `encode`, `decode`, `anomaly_score` and, where `can_sample`,
+        `sample`. They are deterministic: codes are means, not samples.
+
+        Args:
+            filepath: The folder to write.
+            format: "tf_saved_model"; other formats are Keras's own.
+            verbose: As in Keras.
+            **kwargs: As in Keras, for other formats.
+
+        Raises:
+            ValueError: arguments that a SavedModel does not take.
+        """
         if format != "tf_saved_model":
             return super().export(filepath, format=format, verbose=verbose, **kwargs)
         if kwargs:
-            raise ValueError(f"A SavedModel is exported without {', '.join(kwargs)}.")
+            raise ValueError(
+                f"export takes no {', '.join(kwargs)} with format 'tf_saved_model'; leave it out."
+            )
         return export_saved_model(self, filepath, verbose=verbose)
 
-    @property
-    def code_shape(self) -> tuple[int, ...]:
-        """The shape of one latent code."""
-        return tuple(self.decoder.input_shape[1:])
+    # ---- helpers ----
 
-    def images_of(self, inputs):
-        """The images among the model's inputs."""
-        return inputs
-
-    def check_inputs(self, inputs):
-        """Inputs in memory, ready for the model, or a ValueError."""
-        return check_images(inputs, self.image_shape, pixel_range=self.pixel_range)
-
-    def check_latents(self, latents) -> np.ndarray:
+    def _check_latents(self, latents: Any) -> np.ndarray:
         latents, shape = np.asarray(latents, dtype=np.float32), self.code_shape
         if latents.shape[1:] != shape:
             raise ValueError(
-                f"Latents must have the shape (N, {', '.join(map(str, shape))}); received "
+                f"latents must have the shape (N, {', '.join(map(str, shape))}); received "
                 f"{latents.shape}."
             )
         return latents
@@ -287,37 +399,87 @@ class Autoencoder(LatentTools, EpochTrainer):
         return self.bottleneck(self._encoded(inputs), training=False)
 
     def _encoded(self, inputs):
-        """What the encoder gives before the bottleneck operation."""
+        """The encoder's output, before the bottleneck."""
         return self.encoder(inputs, training=False)
 
-    def _answer(self, function: Callable, inputs, check: Callable | None = None):
-        """`function(inputs)`, of arrays in portions and as an array."""
+    def _in_batches(self, function: Callable, inputs: Any, check: Callable | None = None) -> Any:
+        """`function(inputs)`; arrays are checked, processed in batches and return an array."""
         if holds_tensors(inputs):
             return function(inputs)
-        inputs = (check or self.check_inputs)(inputs)
-        answers = []
-        for start in range(0, num_items(inputs), IMAGES_PER_CALL):
-            portion = tf.nest.map_structure(
-                lambda array, start=start: tf.constant(array[start : start + IMAGES_PER_CALL]),
+        inputs = (check or self._check_inputs)(inputs)
+        results = []
+        for start in range(0, num_items(inputs), BATCH_SIZE):
+            batch = tf.nest.map_structure(
+                lambda array, start=start: tf.constant(array[start : start + BATCH_SIZE]),
                 inputs,
             )
-            answers.append(function(portion).numpy())
-        return np.concatenate(answers)
+            results.append(function(batch).numpy())
+        return np.concatenate(results)
 
 
-def holds_tensors(inputs) -> bool:
-    """Whether an input, or a part of a nest, is a tensor: those are neither checked nor cut."""
+def check_seed(seed: Any) -> int | None:
+    """`seed` as an int, or None; ValueError unless it is a whole number >= 0 or None."""
+    if seed is None:
+        return None
+    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0:
+        return int(seed)
+    raise ValueError(f"seed must be a whole number >= 0 or None; received {seed!r}.")
+
+
+def check_activation(activation: Any) -> Any:
+    """An activation as Keras saves it: a name, the config of a registered function, or None.
+
+    Raises:
+        ValueError: Keras does not know it, or could not load it again.
+    """
+    wanted = (
+        "activation must be the name of a Keras activation or a function registered with "
+        "keras.saving.register_keras_serializable"
+    )
+    if activation is None:
+        return None
+    if isinstance(activation, keras.layers.Layer):
+        raise ValueError(f"{wanted}; received the layer {activation.name!r}.")
+    try:
+        function = keras.activations.get(activation)
+        config = keras.activations.serialize(function)
+    except (ValueError, TypeError):
+        raise ValueError(f"{wanted}; received {activation!r}.") from None
+    if isinstance(config, str):
+        return config
+    registered = keras.saving.get_registered_name(function)
+    if keras.saving.get_registered_object(registered) is not function:
+        raise ValueError(f"{wanted}; received {activation!r}.")
+    return config
+
+
+def check_layers(name: str, sizes: Any) -> tuple[int, ...]:
+    """`sizes` as a tuple, one size per layer; a single whole number is one layer."""
+    single = isinstance(sizes, (int, np.integer)) and not isinstance(sizes, bool)
+    return check_sizes(name, (sizes,) if single else sizes)
+
+
+def check_filters(filters: Any, name: str = "filters") -> tuple[int, ...]:
+    """`filters` as a tuple of at least one size; a single whole number is one convolution."""
+    sizes = check_layers(name, filters)
+    if not sizes:
+        raise ValueError(f"{name} must hold at least one number; received {filters!r}.")
+    return sizes
+
+
+def holds_tensors(inputs: Any) -> bool:
+    """Whether an input, or a part of it, is a tensor; those are neither checked nor batched."""
     kinds = (tf.Tensor, keras.KerasTensor)
     return any(isinstance(part, kinds) for part in tf.nest.flatten(inputs))
 
 
-def scaled(optimizer, loss) -> tf.Tensor:
-    """A loss as its gradients need it: they are summed over replicas, and float16 needs a scale."""
+def scale_loss(optimizer, loss) -> tf.Tensor:
+    """A loss scaled for its gradients, which are summed over replicas and may be float16."""
     return optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def weighted_mean(per_image, weight):
-    """The sum of weighted losses over the number of images: Keras's convention."""
+    """The sum of weighted losses divided by the number of images, as Keras does."""
     if weight is not None:
         per_image = per_image * tf.cast(weight, per_image.dtype)
     return tf.reduce_mean(per_image)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import keras
+from typing import Any
 
-from keras_ae.checks import check_filters
 from keras_ae.networks import convolutional_decoder, convolutional_encoder
-from keras_ae.variants.base import Autoencoder
+from keras_ae.variants.base import Autoencoder, check_activation, check_filters
+from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational, gaussian_bottleneck
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@variant
 class ConvVAE(Variational, Autoencoder):
-    """The convolutional autoencoder with a Gaussian code; new images come from N(0, I).
+    """Variational autoencoder (VAE) with convolutions.
 
-    The encoder's last feature map (3x3x64 of 28x28 images) is flattened; one dense layer makes
+    The encoder's last feature map (3x3x64 for 28x28 images) is flattened; one dense layer makes
     `latent_dim` means and as many log-variances of it. The decoder starts with a dense layer that
-    makes such a map of the code. The losses and the sampling are those of `VAE`.
+    makes such a map of the code. Losses and sampling are those of `VAE`.
 
-    Args:
-        image_shape, latent_dim, seed: See `Autoencoder`.
-        filters: See `Convolutional`.
-        activation: Of every layer but the code and the last.
-        beta: Factor on the KL divergence, >= 0: 1 is the evidence lower bound.
-        kl_warmup_epochs: See `VAE`.
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: an unknown argument.
     """
 
-    xla_on_cpu = False
-    steps_per_call = 16
+    _xla_on_cpu = False
+    _steps_per_call = 16
 
     def __init__(
         self,
@@ -38,21 +35,30 @@ class ConvVAE(Variational, Autoencoder):
         activation="relu",
         beta: float = 1.0,
         kl_warmup_epochs: float = 0,
+        reconstruction_loss: str = "bce",
+        output_activation: str = "sigmoid",
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
+        super().__init__(
+            image_shape,
+            latent_dim,
+            seed,
+            reconstruction_loss=reconstruction_loss,
+            output_activation=output_activation,
+            **kwargs,
+        )
         self.filters = check_filters(filters)
-        self.activation = activation
-        with self.own_precision():
+        self.activation = check_activation(activation)
+        with self._dtype_scope():
             self.encoder = convolutional_encoder(
-                self.image_shape, self.filters, 2 * self.latent_dim, activation=activation
+                self.image_shape, self.filters, 2 * self.latent_dim, activation=self.activation
             )
             self.decoder = convolutional_decoder(
-                self.latent_dim, self.filters, self.image_shape, activation=activation
+                self.latent_dim, self.filters, self.image_shape, activation=self.activation
             )
         self.bottleneck = gaussian_bottleneck(beta, kl_warmup_epochs, seed)
-        self.finish()
+        self._finalize()
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "activation": self.activation}

@@ -1,53 +1,81 @@
-"""The convolutional vector-quantised autoencoder."""
+"""The convolutional vector-quantized autoencoder (VQ-VAE)."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_filters, check_size, check_sizes
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.checks import check_size, check_sizes
+from keras_ae.layers import VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.networks import halved_sizes, strided_decoder, strided_encoder
-from keras_ae.pixel_cnn import PixelCNN
-from keras_ae.variants.base import Autoencoder
+from keras_ae.priors.pixel_cnn import PixelCNN
+from keras_ae.variants.base import Autoencoder, check_activation, check_filters
+from keras_ae.variants.documentation import variant
+from keras_ae.variants.settings import layer_setting, layer_value
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@variant
 class ConvVQVAE(Autoencoder):
-    """A map of codes, 7x7 of a 28x28 image, each one of `num_embeddings` shared vectors.
+    """Vector-quantized autoencoder (VQ-VAE) with convolutions and a PixelCNN prior.
 
-    Van den Oord et al. (arXiv 1711.00937). The prior over the maps is a `PixelCNN`, which
-    `fit_prior` trains once the autoencoder is; until then it is uniform, and `sample` warns. `fit`
-    leaves it as it is: after more training, fit it anew.
+    The code is a map, 7x7 for a 28x28 image, whose every position is one of `num_embeddings` shared
+    vectors (van den Oord et al., arXiv 1711.00937). The prior over the maps is a `PixelCNN`, which
+    `fit_prior` trains after the autoencoder. Until then it is uniform, and `sample` warns. `fit`
+    does not change it: after more training, call `fit_prior` again.
 
-    Logs `perplexity` and `codebook_usage` (see `CodebookUsage`); those of training steps are of
-    the codebook as the step leaves it, with what was revived.
+    Logs `perplexity` and `codebook_usage` (see `CodebookUsage`); those of training steps describe
+    the codebook after the step, with the replaced vectors.
 
     Args:
-        image_shape, seed: See `Autoencoder`.
-        latent_dim: None, or what follows from the image: height * width * `embedding_dim` of the
-            map.
-        filters: Filters of the strided convolutions, outermost first; each halves the map.
+        latent_dim: None, or the value that follows from the image: height * width *
+            `embedding_dim` of the map.
+        filters: Filters of the strided convolutions, outermost first, each >= 1; each convolution
+            halves the map. A single number is one convolution.
         num_residual_blocks: Residual blocks each way, >= 1.
-        activation: Of the hidden layers.
-        embedding_dim: Length of a codebook vector.
-        num_embeddings: Codebook vectors, >= 2.
-        commitment_cost, ema_decay, revive_after: See `CodebookQuantizer`.
-        prior_filters, prior_blocks: Filters and blocks of the `PixelCNN`.
-        **arguments: See `Autoencoder`.
+        embedding_dim: Length of a codebook vector, >= 1.
+        num_embeddings: Vectors in the codebook, >= 2.
+        commitment_cost: Weight of the commitment loss, >= 0. Can be set later.
+        ema_decay: Decay of the codebook's moving averages, in [0, 1); None trains the codebook by
+            gradient. A number can be set to another number later.
+        revive_after: Training steps after which an unused codebook vector is replaced, >= 1; None
+            for never.
+        prior_filters: Filters of the `PixelCNN`, >= 1.
+        prior_blocks: Gated blocks of the `PixelCNN`, >= 1.
+
+    Example:
+        model = keras_ae.ConvVQVAE()
+        model.compile()
+        model.fit(images, epochs=20)
+        model.fit_prior(images)
+        new_images = model.sample(16, seed=0)
 
     Raises:
-        ValueError: an argument outside its range, or another latent_dim than follows.
+        ValueError: an argument outside its range, or a latent_dim that does not follow.
+        TypeError: an unknown argument.
     """
 
     can_sample = True
-    xla_on_cpu = False
-    steps_per_call = 16
+    learns_prior = True
+    _xla_on_cpu = False
+    _steps_per_call = 16
+
+    num_embeddings = layer_value("bottleneck.num_embeddings", "Vectors in the codebook.")
+    commitment_cost = layer_setting(
+        "bottleneck.commitment_cost", "Weight of the commitment loss, >= 0."
+    )
+    ema_decay = layer_setting(
+        "bottleneck.ema_decay", "Decay of the codebook's moving averages, in [0, 1), or None."
+    )
+    revive_after = layer_value(
+        "bottleneck.revive_after", "Steps after which an unused codebook vector is replaced."
+    )
+    prior_filters = layer_value("prior.filters", "Filters of the PixelCNN.")
+    prior_blocks = layer_value("prior.num_blocks", "Gated blocks of the PixelCNN.")
 
     def __init__(
         self,
@@ -64,8 +92,10 @@ class ConvVQVAE(Autoencoder):
         revive_after: int | None = 100,
         prior_filters: int = 48,
         prior_blocks: int = 4,
+        reconstruction_loss: str = "bce",
+        output_activation: str = "sigmoid",
         seed: int | None = None,
-        **arguments,
+        **kwargs: Any,
     ):
         image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
         filters = check_filters(filters)
@@ -73,23 +103,30 @@ class ConvVQVAE(Autoencoder):
         code_shape = (*map_shape, check_size("embedding_dim", embedding_dim))
         if latent_dim not in (None, math.prod(code_shape)):
             raise ValueError(
-                f"latent_dim must be left out, or {math.prod(code_shape)} as follows from the "
+                f"latent_dim must be left out or {math.prod(code_shape)}, which follows from the "
                 f"image; received {latent_dim!r}."
             )
-        super().__init__(image_shape, math.prod(code_shape), seed, **arguments)
+        super().__init__(
+            image_shape,
+            math.prod(code_shape),
+            seed,
+            reconstruction_loss=reconstruction_loss,
+            output_activation=output_activation,
+            **kwargs,
+        )
         self.filters = filters
         self.num_residual_blocks = check_size("num_residual_blocks", num_residual_blocks)
-        self.activation = activation
+        self.activation = check_activation(activation)
         self.embedding_dim = code_shape[-1]
-        style = {"activation": activation}
-        with self.own_precision():
+        style = {"activation": self.activation}
+        with self._dtype_scope():
             self.encoder = strided_encoder(
                 image_shape, filters, self.num_residual_blocks, self.embedding_dim, **style
             )
             self.decoder = strided_decoder(
                 code_shape, filters, self.num_residual_blocks, image_shape, **style
             )
-        self.bottleneck = CodebookQuantizer(
+        self.bottleneck = VectorQuantizer(
             num_embeddings,
             commitment_cost=commitment_cost,
             ema_decay=ema_decay,
@@ -107,15 +144,15 @@ class ConvVQVAE(Autoencoder):
             dtype="float32",
             name="prior",
         )
-        self.prior.trainable = False  # by `fit`; `fit_prior` trains a copy
-        self.usage = CodebookUsage(1, num_embeddings)
-        self.finish()
+        self.prior.trainable = False  # in `fit`; `fit_prior` trains a copy
+        self._usage = CodebookUsage(1, num_embeddings)
+        self._finalize()
 
-    def finish(self) -> None:
+    def _finalize(self) -> None:
         self.prior.build()
-        super().finish()
+        super()._finalize()
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "latent_dim": None,
@@ -123,26 +160,30 @@ class ConvVQVAE(Autoencoder):
             "num_residual_blocks": self.num_residual_blocks,
             "activation": self.activation,
             "embedding_dim": self.embedding_dim,
-            "num_embeddings": self.bottleneck.num_embeddings,
-            "commitment_cost": self.bottleneck.commitment_cost,
-            "ema_decay": self.bottleneck.ema_decay,
-            "revive_after": self.bottleneck.revive_after,
-            "prior_filters": self.prior.filters,
-            "prior_blocks": self.prior.num_blocks,
+            "num_embeddings": self.num_embeddings,
+            "commitment_cost": self.commitment_cost,
+            "ema_decay": self.ema_decay,
+            "revive_after": self.revive_after,
+            "prior_filters": self.prior_filters,
+            "prior_blocks": self.prior_blocks,
         }
 
-    def observe(self, outputs: dict) -> None:
-        self.usage.update_state(self.bottleneck.indices(outputs["encoded"]))
+    def _update_metrics(self, outputs: dict) -> None:
+        self._usage.update_state(self.bottleneck.indices(outputs["encoded"]))
 
-    def indices(self, images) -> np.ndarray:
-        """The codebook index at each place of the map: int32, `(N, height, width)`."""
-        return self._answer(
+    def indices(self, images: Any) -> Any:
+        """The codebook index at each position of the map: int32, `(N, height, width)`.
+
+        Args:
+            images: `(N, *image_shape)`.
+        """
+        return self._in_batches(
             lambda x: self.bottleneck.indices(self.encoder(x, training=False)), images
         )
 
     # ---- the prior ----
 
-    def fit_prior(
+    def fit_prior(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         images: np.ndarray,
         *,
@@ -151,16 +192,19 @@ class ConvVQVAE(Autoencoder):
         learning_rate: float = 2e-3,
         verbose: int = 0,
     ) -> list[float]:
-        """Trains the prior, from new weights, on the codes of images.
+        """Train the PixelCNN prior, from new weights, on the codes of images.
 
-        A function of the autoencoder's weights, the images and the model's seed.
+        The result depends on the autoencoder's weights, the images and the model's seed only.
 
         Args:
             images: `(N, *image_shape)`.
-            epochs, batch_size, learning_rate, verbose: See `PixelCNN.fit`.
+            epochs: >= 1.
+            batch_size: Maps per step; default 64, or all maps where there are fewer.
+            learning_rate: >= 0; it falls to 0 along a cosine over the epochs.
+            verbose: 0, or 1 for a line per epoch.
 
         Returns:
-            The prior's negative log-likelihood in each epoch, in nats per image.
+            The prior's negative log-likelihood in each epoch, in nats/image.
         """
         new = PixelCNN.from_config({**self.prior.get_config(), "trainable": True})
         new.build()
@@ -174,11 +218,11 @@ class ConvVQVAE(Autoencoder):
         self.prior.set_weights(new.get_weights())
         return history
 
-    def sample_latents(self, num_samples, seed) -> tf.Tensor:
+    def _sample_latents(self, num_samples, seed) -> tf.Tensor:
         if tf.executing_eagerly() and not self.prior.is_fitted:
             warnings.warn(
-                "The prior is uniform until fit_prior(images) is called: samples will show nothing "
-                "of the images.",
+                "The prior is uniform until fit_prior(images) is called: samples will not look "
+                "like the images.",
                 stacklevel=3,
             )
         return self.bottleneck.lookup(self.prior.draw(num_samples, seed))

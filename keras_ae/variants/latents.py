@@ -1,61 +1,80 @@
-"""What can be done with the latent codes of any trained variant."""
+"""Interpolation, arithmetic and traversal in the latent space of a trained autoencoder."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_flag, check_images, check_number, check_size
+from keras_ae.training.trainer import EpochTrainer
 
-PRIOR_RANGE = (-3.0, 3.0)  # of a walk where the prior is N(0, I): nearly all of its mass
+if TYPE_CHECKING:
+    Base = EpochTrainer
+else:
+    Base = object
+
+PRIOR_RANGE = (-3.0, 3.0)  # default ends of a traversal: nearly all of the mass of N(0, I)
 
 
-class LatentTools:
-    """Ways through the latent space; a part of `Autoencoder`."""
+class LatentTools(Base):
+    """Mixin: interpolation, arithmetic and traversal in latent space."""
+
+    _is_gaussian = False  # whether the code is Gaussian with the prior N(0, I)
+
+    if TYPE_CHECKING:
+        latent_dim: int
+        bottleneck: Any
+        encode: Any
+        decode: Any
+        code_shape: tuple[int, ...]
+        _in_batches: Any
+        _encoded: Any
 
     def interpolate(
         self, start: np.ndarray, end: np.ndarray, num_steps: int = 10, *, spherical: bool = False
     ) -> np.ndarray:
-        """Images on the way between the codes of two images.
+        """Interpolation: images along the path between the codes of two images.
 
-        The way leads between what the encoder gives before the bottleneck operation (Gaussian
-        parameters, unquantised codes), and each point then passes the bottleneck and the decoder.
+        The path lies between the outputs of the encoder before the bottleneck (Gaussian parameters,
+        codes that are not quantized yet); each point then passes the bottleneck and the decoder.
 
         Args:
             start, end: One image each, `image_shape`.
-            num_steps: Images returned, both ends included, >= 2.
+            num_steps: Number of images returned, both ends included, >= 2.
             spherical: False for the straight line; True, with a Gaussian code, for the arc between
-                the means (see `slerp`): N(0, I) has nearly no mass near the origin, which the line
-                may pass (White, arXiv 1609.04468, section 2.1).
+                the means (see `slerp`): N(0, I) has almost no mass near the origin, which the line
+                may cross (White, arXiv 1609.04468, section 2.1).
 
         Returns:
             `(num_steps, *image_shape)`.
 
         Raises:
-            ValueError: unusable images, fewer than two steps, or an arc between other codes.
+            ValueError: unusable images, fewer than two steps, or an arc between codes that are not
+                Gaussian.
         """
         return self._between(self._ends(start, end), num_steps, spherical)
 
     def latent_arithmetic(self, plus: Sequence, minus: Sequence = ()) -> np.ndarray:
-        """The image of a sum of codes less a sum of others: smiling woman - woman + man.
+        """Latent arithmetic: the image of a sum and difference of codes (king - man + woman).
 
         After Radford et al. (arXiv 1511.06434, section 6.3.2), who found means over three images
-        steadier than single ones. The terms are what the encoder gives before the bottleneck
-        operation; their sum then passes the bottleneck and the decoder.
+        more stable than single images. The terms are the outputs of the encoder before the
+        bottleneck; their sum then passes the bottleneck and the decoder.
 
         Args:
-            plus, minus: Terms, at least one plus. Each is an image, `image_shape`, or several,
+            plus, minus: Terms, at least one in plus. Each is an image, `image_shape`, or several,
                 `(N, *image_shape)`, whose codes are averaged.
 
         Returns:
             One image, `image_shape`.
 
         Raises:
-            ValueError: unusable images, or no term to add.
+            ValueError: unusable images, or no term in plus.
         """
         if not len(plus):
             raise ValueError("plus must hold at least one image; received none.")
@@ -63,7 +82,7 @@ class LatentTools:
         terms += [-self._mean_code(each, f"minus[{place}]") for place, each in enumerate(minus)]
         return self._decoded(tf.add_n(terms))[0]
 
-    def walk(
+    def traverse(
         self,
         image: np.ndarray,
         dimension: int,
@@ -72,20 +91,20 @@ class LatentTools:
         low: float | None = None,
         high: float | None = None,
     ) -> np.ndarray:
-        """Images along one latent dimension, all others as they are in the code of an image.
+        """Latent traversal: images along one latent dimension, the others fixed.
 
         Args:
-            image: `image_shape`.
-            dimension: Place in the flattened code, >= 0.
-            num_steps: Images returned, both ends included, >= 2.
-            low, high: Ends of the walk in code values. By default -3 and 3 with a Gaussian code;
-                others have no scale of their own, so both must be given.
+            image: The image whose code has the other dimensions, `image_shape`.
+            dimension: Index into the flattened code, >= 0.
+            num_steps: Number of images returned, both ends included, >= 2.
+            low, high: First and last value of the dimension. Default -3 and 3 with a Gaussian code;
+                other codes have no scale of their own and need both.
 
         Returns:
             `(num_steps, *image_shape)`.
 
         Raises:
-            ValueError: an argument outside its range, or an end that is not known.
+            ValueError: an argument outside its range, or a missing end.
         """
         code = np.asarray(self.encode(self._one(image, "image")), dtype=np.float32)[0]
         if isinstance(dimension, bool) or dimension not in range(code.size):
@@ -102,22 +121,22 @@ class LatentTools:
         return self.decode(codes.reshape(-1, *code.shape))
 
     def manifold(self, num: int = 20, images: np.ndarray | None = None) -> np.ndarray:
-        """Images of a grid over a code of two dimensions.
+        """Latent manifold: images decoded from a grid over a two-dimensional code.
 
-        With a Gaussian code the grid is even in the probabilities of N(0, 1), `(i + 1/2) / num`
-        (Kingma and Welling, arXiv 1312.6114, figure 4). Other codes have no prior: there it is even
-        between those quantiles of the codes of `images` that are half a step from the ends.
+        With a Gaussian code the grid has equal probabilities under N(0, 1), `(i + 1/2) / num`
+        (Kingma and Welling, arXiv 1312.6114, figure 4). Other codes have no prior: there it is
+        evenly spaced between the quantiles of the codes of `images` half a step from the ends.
 
         Args:
-            num: Images each way, >= 1.
-            images: `(N, *image_shape)`; needed where the code is not Gaussian, and else unused.
+            num: Images per row and per column, >= 1.
+            images: `(N, *image_shape)`; needed where the code is not Gaussian, otherwise unused.
 
         Returns:
             `(num, num, *image_shape)`: rows from the highest to the lowest second code value,
             columns from the lowest to the highest first one, as in a plot of the codes.
 
         Raises:
-            ValueError: a code of other than two dimensions, or images that are needed and missing.
+            ValueError: the code does not have two dimensions, or images are needed and missing.
         """
         if self.code_shape != (2,):
             raise ValueError(
@@ -130,8 +149,8 @@ class LatentTools:
             columns = rows = np.array([NormalDist().inv_cdf(share) for share in probabilities])
         elif images is None:
             raise ValueError(
-                f"images must be given, for {type(self).__name__} has no prior to lay a grid over; "
-                "received None."
+                f"images must be given: {type(self).__name__} has no prior that sets the range of "
+                "the grid; received None."
             )
         else:
             ends = np.quantile(self.encode(images), probabilities[[0, -1]], axis=0)
@@ -140,23 +159,18 @@ class LatentTools:
         decoded = self.decode(grid.reshape(-1, 2))
         return decoded.reshape(num, num, *self.image_shape)
 
-    # ---- parts of them ----
-
-    @property
-    def _is_gaussian(self) -> bool:
-        """Whether the encoder gives the means of a Gaussian code first, with the prior N(0, I)."""
-        return hasattr(self, "posterior")
+    # ---- helpers ----
 
     def _end(self, name: str, given: float | None, default: float) -> float:
         if given is None and not self._is_gaussian:
             raise ValueError(
-                f"{name} must be given, for {type(self).__name__} has no prior that says how far "
-                "its code reaches; received None."
+                f"{name} must be given: {type(self).__name__} has no prior that sets the range of "
+                "its code; received None."
             )
         return check_number(name, default if given is None else given, -math.inf)
 
     def _one(self, image, name: str) -> np.ndarray:
-        """An image, checked, as the only one of an array."""
+        """One image, checked, as an array `(1, *image_shape)`."""
         image = np.asarray(image)
         if image.shape != self.image_shape:
             raise ValueError(
@@ -165,53 +179,53 @@ class LatentTools:
         return check_images(image[None], self.image_shape, name=name, pixel_range=self.pixel_range)
 
     def _ends(self, start, end) -> np.ndarray:
-        """Both images, checked, in one array."""
+        """Both images, checked, as one array."""
         return np.concatenate([self._one(start, "start"), self._one(end, "end")])
 
     def _mean_code(self, images, name: str) -> tf.Tensor:
-        """The mean of what the encoder gives, `(1, ...)`, of one image or several."""
+        """The mean output of the encoder, `(1, ...)`, for one image or several."""
         if np.ndim(images) == len(self.image_shape):
             images = self._one(images, name)
         else:
             images = check_images(images, self.image_shape, name=name, pixel_range=self.pixel_range)
-        encoded = tf.cast(self._answer(self._encoded, images), tf.float32)
+        encoded = tf.cast(self._in_batches(self._encoded, images), tf.float32)
         return tf.reduce_mean(encoded, axis=0, keepdims=True)
 
     def _between(self, inputs, num_steps: int, spherical: bool = False) -> np.ndarray:
-        """Images from the first to the second of two model inputs."""
+        """Images along the path from the first to the second of two model inputs."""
         check_num_steps(num_steps)
         if check_flag("spherical", spherical) and not self._is_gaussian:
             raise ValueError(
-                f"spherical must be False for {type(self).__name__}: only a Gaussian code lies "
-                "around the origin; received True."
+                f"spherical must be False for {type(self).__name__}, whose code is not Gaussian; "
+                "received True."
             )
         encoded = tf.cast(self._encoded(inputs), tf.float32)
         shape = (-1,) + (1,) * (encoded.shape.rank - 1)
         fraction = tf.reshape(tf.linspace(0.0, 1.0, num_steps), shape)
         path = encoded[:1] + fraction * (encoded[1:] - encoded[:1])
-        if spherical:  # the log-variances, and whatever follows, stay on the line
+        if spherical:  # the log-variances, and a label behind them, stay on the line
             start, end = encoded[:, : self.latent_dim].numpy()
             arc = slerp(start, end, np.linspace(0.0, 1.0, num_steps))
             path = tf.concat([tf.cast(arc, tf.float32), path[:, self.latent_dim :]], axis=-1)
         return self._decoded(path)
 
     def _decoded(self, encoded) -> np.ndarray:
-        """Images of what stands before the bottleneck."""
+        """Images decoded from outputs of the encoder."""
         return self.decode(self.bottleneck(encoded, training=False).numpy())
 
 
 def slerp(start: np.ndarray, end: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Points on the arc between two vectors.
+    """Spherical interpolation (slerp): points on the arc between two vectors.
 
     The direction turns evenly along the great circle (Shoemake, "Animating rotation with quaternion
-    curves", 1985, section 3.3), the length changes evenly; of vectors of one length that is his
-    formula, which would divide by zero where they are parallel or opposite. Between opposite
-    vectors the arc leads through some direction at right angles; in one dimension, and where one
-    of them is zero, it is the straight line.
+    curves", 1985, section 3.3), the length changes evenly. For vectors of equal length that is his
+    formula, which would divide by zero for parallel or opposite vectors. Between opposite vectors
+    the arc passes some perpendicular direction; in one dimension, and where a vector is zero, it
+    is the straight line.
 
     Args:
         start, end: `(D,)`.
-        fractions: Of the way, in [0, 1], `(num,)`.
+        fractions: Positions on the arc, in [0, 1], `(num,)`.
 
     Returns:
         `(num, D)`, float64.
@@ -224,7 +238,7 @@ def slerp(start: np.ndarray, end: np.ndarray, fractions: np.ndarray) -> np.ndarr
     one, other = start / lengths[0], end / lengths[1]
     across = other - (other @ one) * one
     angle = np.arctan2(np.linalg.norm(across), other @ one)
-    if np.linalg.norm(across) < 1e-9:  # on one line: its direction would be rounding
+    if np.linalg.norm(across) < 1e-9:  # parallel: the direction would be rounding error
         smallest = np.argmin(np.abs(one))
         across = np.eye(len(one))[smallest] - one[smallest] * one
     across /= np.linalg.norm(across)
@@ -233,6 +247,7 @@ def slerp(start: np.ndarray, end: np.ndarray, fractions: np.ndarray) -> np.ndarr
 
 
 def check_num_steps(num_steps: int) -> int:
+    """`num_steps` as an int; ValueError unless it is >= 2."""
     if check_size("num_steps", num_steps) < 2:
         raise ValueError(f"num_steps must be >= 2, both ends included; received {num_steps}.")
     return int(num_steps)

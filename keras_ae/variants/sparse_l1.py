@@ -1,31 +1,44 @@
-"""The sparse autoencoder with an l1 penalty."""
+"""The sparse autoencoder with an L1 penalty."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 
 from keras_ae.checks import check_number, check_sizes
 from keras_ae.variants.dense import DenseAutoencoder
+from keras_ae.variants.documentation import variant
+from keras_ae.variants.settings import layer_setting
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@variant
 class SparseL1(DenseAutoencoder):
-    """A wide sigmoid code whose activations cost something each.
+    """Sparse autoencoder with an L1 penalty: a wide sigmoid code, each activation has a cost.
 
     The latent loss is `l1 * num_pixels * sum over units of |activation|`, averaged over the batch.
     After A. Geron, "Hands-On Machine Learning", chapter 17, "Sparse Autoencoders": 100 units, then
-    a code of 300. His 1e-3 stands beside a cross-entropy *averaged* over the pixels; beside their
-    sum, as here, the same pull takes `num_pixels` times that.
+    a code of 300. There 1e-3 is beside a cross-entropy *averaged* over the pixels; beside their
+    sum, as here, the same strength is `num_pixels` times that.
 
     Args:
-        l1: Factor on the activations, >= 0, in nats a unit and pixel (and channel) of the image.
-        hidden_units: See `DenseAutoencoder`.
-        batch_normalization: See `DenseAutoencoder`. Off, for a normalised decoder undoes any
-            scale: a code of tiny activations would escape the penalty without being sparse.
-        **network: See `DenseAutoencoder`.
+        l1: Weight of the activations, >= 0, in nats per unit and pixel (and channel) of the image.
+            Can be set later.
+        batch_normalization: Whether the hidden layers use batch normalization. Off by default: a
+            normalizing decoder undoes any scale, so a code of tiny activations would avoid the
+            penalty without being sparse.
+
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: an unknown argument.
     """
+
+    l1 = layer_setting(
+        "bottleneck.activity_regularizer.l1",
+        "Weight of the activations, >= 0, in nats per unit and pixel.",
+        scale="_num_pixels",
+    )
 
     def __init__(
         self,
@@ -34,8 +47,13 @@ class SparseL1(DenseAutoencoder):
         *,
         l1: float = 1e-3,
         hidden_units=(100,),
+        activation="relu",
         batch_normalization: bool = False,
-        **network,
+        tied: bool = False,
+        reconstruction_loss: str = "bce",
+        output_activation: str = "sigmoid",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         num_pixels = math.prod(check_sizes("image_shape", image_shape, lengths=(2, 3)))
         bottleneck = keras.layers.Activation(
@@ -48,12 +66,20 @@ class SparseL1(DenseAutoencoder):
         super().__init__(
             image_shape,
             latent_dim,
-            bottleneck=bottleneck,
             hidden_units=hidden_units,
+            activation=activation,
             batch_normalization=batch_normalization,
-            **network,
+            tied=tied,
+            reconstruction_loss=reconstruction_loss,
+            output_activation=output_activation,
+            seed=seed,
+            **kwargs,
         )
-        self.l1 = l1
+        self._build(bottleneck=bottleneck)
 
-    def get_config(self) -> dict:
+    @property
+    def _num_pixels(self) -> int:
+        return math.prod(self.image_shape)
+
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l1": self.l1}

@@ -1,40 +1,52 @@
-"""The vector-quantised autoencoder on dense nets: that of the bake-off, and with vectors."""
+"""The vector-quantized autoencoder with dense layers."""
 
 from __future__ import annotations
 
-import keras
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_size
-from keras_ae.layers import CodebookQuantizer, VectorQuantizer
+from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.variants.dense import DenseAutoencoder
+from keras_ae.variants.documentation import variant
+from keras_ae.variants.settings import layer_setting, layer_value
 
 
-@keras.saving.register_keras_serializable(package="keras_ae")
+@variant
 class VQVAE(DenseAutoencoder):
-    """A discrete code: each of the `latent_dim` coordinates is one of `num_embeddings` scalars.
+    """Vector-quantized autoencoder (VQ-VAE) with dense layers: a discrete code.
 
-    After van den Oord et al. (arXiv 1711.00937), with a codebook of scalars for each dimension as
-    in the bake-off. With `embedding_dim` > 1 the code is cut into `latent_dim / embedding_dim`
-    vectors, which share one codebook of `num_embeddings` vectors, as in the paper; vectors that
-    100 training steps did not use are revived (see `CodebookQuantizer`).
+    Each of the `latent_dim` coordinates is one of `num_embeddings` scalars, with a codebook for
+    each dimension, as in the autoencoder bake-off. With `embedding_dim` > 1 the code is cut into
+    `latent_dim / embedding_dim` vectors, which share one codebook of `num_embeddings` vectors, as
+    in van den Oord et al. (arXiv 1711.00937); vectors unused for 100 training steps are replaced
+    (see `VectorQuantizer`).
 
-    Logs `perplexity` and `codebook_usage` (see `CodebookUsage`). The prior is uniform over the
-    codebook, as published.
+    Logs `perplexity` and `codebook_usage` (see `CodebookUsage`). `sample` draws codes uniformly
+    from the codebook, as published.
 
     Args:
-        embedding_dim: Length of a codebook vector; must divide `latent_dim`. 1 for scalars, with a
-            codebook for each dimension.
+        embedding_dim: Length of a codebook vector, >= 1; must divide `latent_dim`. 1 for scalars,
+            with a codebook for each dimension.
         num_embeddings: Scalars per dimension, or vectors in the codebook, >= 2.
-        commitment_cost: Factor on the commitment loss, >= 0.
-        **network: See `DenseAutoencoder`.
+        commitment_cost: Weight of the commitment loss, >= 0. Can be set later.
 
     Raises:
-        ValueError: an argument outside its range, or an embedding_dim that does not divide.
+        ValueError: an argument outside its range, or an `embedding_dim` that does not divide.
+        TypeError: an unknown argument.
     """
 
     can_sample = True
+
+    commitment_cost = layer_setting(
+        "bottleneck.commitment_cost", "Weight of the commitment loss, >= 0."
+    )
+    num_embeddings = layer_value(
+        "bottleneck.num_embeddings", "Scalars per dimension, or vectors in the codebook."
+    )
 
     def __init__(
         self,
@@ -44,33 +56,48 @@ class VQVAE(DenseAutoencoder):
         embedding_dim: int = 1,
         num_embeddings: int = 512,
         commitment_cost: float = 1.0,
+        hidden_units=None,
+        activation="relu",
+        batch_normalization: bool = True,
+        tied: bool = False,
+        reconstruction_loss: str = "bce",
+        output_activation: str = "sigmoid",
         seed: int | None = None,
-        **network,
+        **kwargs: Any,
     ):
         if check_size("latent_dim", latent_dim) % check_size("embedding_dim", embedding_dim):
             raise ValueError(
                 f"embedding_dim must divide the latent_dim {latent_dim}; received {embedding_dim}."
             )
-        quantizer = {"seed": seed, "dtype": "float32", "name": "bottleneck"}
+        quantizer: dict[str, Any] = {"seed": seed, "dtype": "float32", "name": "bottleneck"}
         if embedding_dim == 1:
-            bottleneck = VectorQuantizer(num_embeddings, commitment_cost, **quantizer)
+            bottleneck = ScalarQuantizer(num_embeddings, commitment_cost, **quantizer)
         else:
-            bottleneck = CodebookQuantizer(
+            bottleneck = VectorQuantizer(
                 num_embeddings, embedding_dim, commitment_cost, revive_after=100, **quantizer
             )
-        super().__init__(image_shape, latent_dim, bottleneck=bottleneck, seed=seed, **network)
+        super().__init__(
+            image_shape,
+            latent_dim,
+            hidden_units=hidden_units,
+            activation=activation,
+            batch_normalization=batch_normalization,
+            tied=tied,
+            reconstruction_loss=reconstruction_loss,
+            output_activation=output_activation,
+            seed=seed,
+            **kwargs,
+        )
         self.embedding_dim = int(embedding_dim)
-        self.num_embeddings = num_embeddings
-        self.commitment_cost = commitment_cost
+        self._build(bottleneck=bottleneck)
 
-    def finish(self) -> None:
+    def _finalize(self) -> None:
         # Here, since Keras takes no further state once a model is built.
-        shared = isinstance(self.bottleneck, CodebookQuantizer)
-        num_codebooks = 1 if shared else self.latent_dim
-        self.usage = CodebookUsage(num_codebooks, self.bottleneck.num_embeddings)
-        super().finish()
+        num_codebooks = self.latent_dim if self.embedding_dim == 1 else 1
+        self._usage = CodebookUsage(num_codebooks, self.num_embeddings)
+        super()._finalize()
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "embedding_dim": self.embedding_dim,
@@ -78,10 +105,16 @@ class VQVAE(DenseAutoencoder):
             "commitment_cost": self.commitment_cost,
         }
 
-    def observe(self, outputs: dict) -> None:
-        self.usage.update_state(self.bottleneck.indices(outputs["encoded"]))
+    @property
+    def scalar_codebooks(self) -> np.ndarray | None:
+        if self.embedding_dim > 1:
+            return None
+        return np.asarray(self.bottleneck.embeddings.numpy())
 
-    def sample_latents(self, num_samples, seed) -> tf.Tensor:
+    def _update_metrics(self, outputs: dict) -> None:
+        self._usage.update_state(self.bottleneck.indices(outputs["encoded"]))
+
+    def _sample_latents(self, num_samples, seed) -> tf.Tensor:
         indices = tf.random.stateless_uniform(
             (num_samples, self.latent_dim // self.embedding_dim),
             seed,

@@ -76,22 +76,19 @@ def count_epochs(stop_after: int | None = None) -> Iterator[list[int]]:
 @contextlib.contextmanager
 def stop_within_an_epoch() -> Iterator[None]:
     """Stop a training in the block after its first step, with SIGTERM."""
-    from package import STEPS_PER_CALL, EpochTrainer
-
     from keras_ae.runs.checkpoint import Checkpoint
+    from keras_ae.training.trainer import EpochTrainer
 
     def send_signal(checkpoint, model):
         signal.raise_signal(signal.SIGTERM)
         return 0.0
 
-    resume, steps = Checkpoint.resume_mid_epoch, getattr(EpochTrainer, STEPS_PER_CALL)
-    Checkpoint.resume_mid_epoch = send_signal
-    setattr(EpochTrainer, STEPS_PER_CALL, 1)
+    resume, steps = Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call
+    Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call = send_signal, 1
     try:
         yield
     finally:
-        Checkpoint.resume_mid_epoch = resume
-        setattr(EpochTrainer, STEPS_PER_CALL, steps)
+        Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call = resume, steps
 
 
 def free_memory() -> None:

@@ -1,37 +1,44 @@
-"""SavedModels: what an engineer serves, in a process without keras_ae."""
+"""Export to SavedModel: serve a model in a process without keras_ae."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 
-def export_saved_model(model, filepath, verbose=None) -> None:
-    """Writes a trained autoencoder as a SavedModel.
+def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
+    """Write a trained autoencoder as a SavedModel.
 
-    Endpoints, each a method of what `tf.saved_model.load` returns: `serve(images)` the
-    reconstructions, `encode(images)`, `decode(latents)`, `anomaly_score(images)`, all with a free
-    batch size, and `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
-    `sample_class(num_samples, seed, label)` too, where it was trained with labels.
-    All are deterministic: a VAE's code is its mean. Input of another shape, or that is not
-    finite, is an error.
+    Its endpoints are methods of the object that `tf.saved_model.load` returns, each with a free
+    batch size: `serve(images)` (reconstructions), `encode(images)`, `decode(latents)`,
+    `anomaly_score(images)`; `sample(num_samples, seed)`, two int32 scalars, where the model has a
+    prior; and `sample_class(num_samples, seed, label)` where it was trained with labels. All are
+    deterministic: the code of a VAE is its mean. Input of another shape, or that is not finite, is
+    an error.
+
+    Args:
+        model: An `Autoencoder`.
+        filepath: The folder to write.
+        verbose: As in `keras.Model.export`.
     """
     images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
     latents = tf.TensorSpec((None, *model.code_shape), tf.float32, name="latents")
     scalar = tf.TensorSpec((), tf.int32)
 
     def checked(inputs):
-        # A signature's caller is not held to its shape, so the graph must not take it for granted.
+        # TensorFlow does not check the shape of a signature's input, so the graph does.
         given = tf.compat.v1.placeholder_with_default(inputs, shape=None)
         given = tf.ensure_shape(given, inputs.shape)
         return tf.debugging.check_numerics(given, "the input must be finite")
 
     def sample(num_samples, seed):
-        return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0])))
+        return model.decode(model._sample_latents(num_samples, tf.stack([seed, 0])))
 
     def sample_class(num_samples, seed, label):
-        labels = model.known_labels(tf.fill([num_samples], label))
-        return model.decode(model.sample_latents(num_samples, tf.stack([seed, 0]), labels))
+        labels = model._known_labels(tf.fill([num_samples], label))
+        return model.decode(model._sample_latents(num_samples, tf.stack([seed, 0]), labels))
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -1,8 +1,9 @@
-"""An autoregressive prior over maps of codebook indices."""
+"""PixelCNN: an autoregressive prior over maps of codebook indices."""
 
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,31 +11,34 @@ import tensorflow as tf
 
 from keras_ae.checks import check_number, check_size, check_sizes
 from keras_ae.layers.noisy import random_words
-from keras_ae.training import checked_batch_size, epoch_order
+from keras_ae.training.arguments import check_batch_size
+from keras_ae.training.feed import epoch_order
 
 BATCH_SIZE = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_ae")
 class PixelCNN(keras.layers.Layer):
-    """The probability of each index of a map given those before it, row by row, left to right.
+    """Gated PixelCNN: the probability of each index of a map, given the indices before it.
 
-    A gated PixelCNN (van den Oord et al., arXiv 1606.05328, section 2): a vertical stack sees the
-    rows above, a horizontal stack the indices to the left in the same row and, of each block, what
-    the vertical stack has. There is no blind spot. The order is kept by shifting the input once by
-    a row and once by a column (Salimans et al., arXiv 1701.05517, section 2.3) rather than by
-    masks. Each block reaches one row and one column further: a pixel sees `num_blocks + 2` rows up
-    and `num_blocks + 2` columns to the left.
+    The order is row by row, left to right (van den Oord et al., arXiv 1606.05328, section 2). A
+    vertical stack sees the rows above; a horizontal stack sees the indices to the left in the same
+    row and, in each block, the output of the vertical stack. There is no blind spot. Shifting the
+    input once by a row and once by a column keeps the order (Salimans et al., arXiv 1701.05517,
+    section 2.3); there are no masks. Each block reaches one row and one column further: a position
+    sees `num_blocks + 2` rows up and `num_blocks + 2` columns to the left.
 
     Input: int32 `(batch, height, width)`; output: float32 logits `(batch, height, width,
-    num_embeddings)`. Until it is fitted all logits are 0: the distribution is uniform.
+    num_embeddings)`. Until it is trained all logits are 0: the distribution is uniform.
 
     Args:
-        map_shape: `(height, width)` of a map.
-        num_embeddings: Values an index may take, >= 2.
-        filters: Channels of both stacks.
+        map_shape: `(height, width)` of a map, each >= 1.
+        num_embeddings: Number of values of an index, >= 2.
+        filters: Channels of both stacks, >= 1.
         num_blocks: Gated blocks, >= 1.
-        seed: Of the initial weights and of the order of the maps in `fit`: an integer, or None.
+        seed: Seed of the initial weights and of the order of the maps in `fit`: a whole number, or
+            None.
+        **kwargs: As in `keras.layers.Layer`.
 
     Raises:
         ValueError: an argument outside its range.
@@ -47,7 +51,7 @@ class PixelCNN(keras.layers.Layer):
         filters: int = 48,
         num_blocks: int = 4,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.map_shape = check_sizes("map_shape", map_shape, lengths=(2,))
@@ -58,9 +62,9 @@ class PixelCNN(keras.layers.Layer):
         self.num_blocks = check_size("num_blocks", num_blocks)
         self.seed = seed
         self._num_kernels = 0
-        self._make_layers()
+        self._create_layers()
 
-    def _make_layers(self) -> None:
+    def _create_layers(self) -> None:
         filters, blocks = self.filters, range(self.num_blocks)
         self.embedding = keras.layers.Embedding(
             self.num_embeddings,
@@ -90,7 +94,7 @@ class PixelCNN(keras.layers.Layer):
         )
 
     def _next_seed(self) -> int | None:
-        """A seed for each kernel: equal seeds would make them equal."""
+        """A different seed for each kernel; equal seeds would make them equal."""
         self._num_kernels += 1
         return None if self.seed is None else self.seed % 2**31 + self._num_kernels
 
@@ -99,7 +103,7 @@ class PixelCNN(keras.layers.Layer):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it is more than uniform."""
+        """Whether it has been trained, so that it is not uniform."""
         return bool(np.any(np.asarray(self.logits.kernel) != 0.0))
 
     # ---- the network ----
@@ -109,7 +113,7 @@ class PixelCNN(keras.layers.Layer):
         return self._along_rows(embedded, self._rows_above(embedded))
 
     def _rows_above(self, embedded) -> list:
-        """The vertical stack: at each place, and after each block, what is known from above."""
+        """The vertical stack: the features of the rows above, after each block."""
         above = self.first_above(padded(shifted(embedded, down=1), top=1, left=1, right=1))
         stack = [above]
         for convolution in self.above:
@@ -118,44 +122,42 @@ class PixelCNN(keras.layers.Layer):
         return stack
 
     def _along_rows(self, embedded, stack: list) -> tf.Tensor:
-        """The horizontal stack, to the logits. Each row is on its own, but for `stack`."""
+        """The horizontal stack and the logits. Rows are independent, apart from `stack`."""
         here = stack[0] + self.first_left(padded(shifted(embedded, right=1), left=1))
         blocks = zip(stack[1:], self.left, self.down, self.mix, strict=True)
         for above, left, down, mix in blocks:
             here = here + mix(gated(left(padded(here, left=1)) + down(above)))
         return self.logits(tf.nn.relu(self.last(tf.nn.relu(here))))
 
-    # ---- likelihood and samples ----
+    # ---- likelihood and sampling ----
 
     def nats(self, indices) -> tf.Tensor:
-        """The negative log-likelihood of each map, `(batch,)`, summed over its indices."""
-        places = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=indices, logits=self(indices)
-        )
-        return tf.reduce_sum(places, axis=(1, 2))
+        """The negative log-likelihood of each map in nats, `(batch,)`, summed over its indices."""
+        terms = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=indices, logits=self(indices))
+        return tf.reduce_sum(terms, axis=(1, 2))
 
     def draw(self, num_samples, seed) -> tf.Tensor:
-        """New maps, int32 `(num_samples, height, width)`, an index after the other.
+        """Sample maps, one index after the other: int32 `(num_samples, height, width)`.
 
         Args:
-            num_samples: An integer, or an int32 scalar.
-            seed: Two integers, or an int32 tensor of them.
+            num_samples: A whole number, or an int32 scalar.
+            seed: Two whole numbers, or an int32 tensor of them.
         """
         height, width = self.map_shape
         chances = uniform((num_samples, height, width), seed)
         columns = tf.range(width)
 
         def draw_row(row, maps):
-            # What comes from above is the same for the whole row.
+            # The vertical stack is the same for the whole row.
             stack = [level[:, row : row + 1] for level in self._rows_above(self.embedding(maps))]
 
-            def draw_place(column, indices):
+            def draw_position(column, indices):
                 logits = self._along_rows(self.embedding(indices), stack)[:, 0, column]
-                index = chosen(logits, chances[:, row, column])
+                index = sample_categorical(logits, chances[:, row, column])
                 return column + 1, tf.where(columns == column, index[:, None, None], indices)
 
             start = (tf.constant(0), tf.zeros((num_samples, 1, width), tf.int32))
-            _, indices = tf.while_loop(lambda column, _: column < width, draw_place, start)
+            _, indices = tf.while_loop(lambda column, _: column < width, draw_position, start)
             return row + 1, tf.where(tf.range(height)[:, None] == row, indices, maps)
 
         start = (tf.constant(0), tf.zeros((num_samples, height, width), tf.int32))
@@ -172,25 +174,28 @@ class PixelCNN(keras.layers.Layer):
         learning_rate: float = 2e-3,
         verbose: int = 0,
     ) -> list[float]:
-        """Trains on maps of indices by Adam; a function of the weights, the maps and the seed.
+        """Train on maps of indices with Adam.
+
+        The result depends on the initial weights, the maps and the seed only.
 
         Args:
             indices: Whole numbers, `(N, height, width)`.
-            epochs: >= 1; each in a new order, keyed by (seed, epoch). What does not fill a batch
-                is left out of an epoch.
-            batch_size: 64, or N where that is less.
-            learning_rate: It falls to 0 by a cosine over the epochs.
-            verbose: 0, or 1 for a line an epoch.
+            epochs: >= 1. Each has a new order, which depends on (seed, epoch), and leaves out the
+                maps that do not fill a batch.
+            batch_size: Maps per step; default 64, or N where that is less.
+            learning_rate: >= 0; it falls to 0 along a cosine over the epochs.
+            verbose: 0, or 1 for a line per epoch.
 
         Returns:
-            The mean of `nats` over each epoch.
+            The mean of `nats` over each epoch, in nats per map.
 
         Raises:
-            ValueError: an argument outside its range, or a prior that is frozen.
+            ValueError: an argument outside its range, or `trainable` is False.
         """
         if not self.trainable:
             raise ValueError(
-                "This prior is part of an autoencoder and frozen: use its fit_prior(images)."
+                "This PixelCNN is part of an autoencoder and not trainable: call the autoencoder's "
+                "fit_prior(images)."
             )
         epochs = check_size("epochs", epochs)
         indices = self._checked(indices)
@@ -198,7 +203,7 @@ class PixelCNN(keras.layers.Layer):
             self.build()
         if batch_size is None:
             batch_size = min(BATCH_SIZE, len(indices))
-        batch_size = checked_batch_size(batch_size, len(indices))
+        batch_size = check_batch_size(batch_size, len(indices))
         seed = random.randrange(2**31) if self.seed is None else self.seed
         num_steps = len(indices) // batch_size
         rate = keras.optimizers.schedules.CosineDecay(
@@ -221,7 +226,9 @@ class PixelCNN(keras.layers.Layer):
             batches = tf.split(order, num_steps)
             history.append(float(np.mean([step(tf.gather(indices, batch)) for batch in batches])))
             if verbose:
-                print(f"prior, epoch {epoch + 1} of {epochs}: {history[-1]:.2f} nats", flush=True)
+                print(
+                    f"prior, epoch {epoch + 1} of {epochs}: {history[-1]:.2f} nats/map", flush=True
+                )
         return history
 
     def _checked(self, indices) -> tf.Tensor:
@@ -239,7 +246,7 @@ class PixelCNN(keras.layers.Layer):
             )
         return tf.constant(indices, tf.int32)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "map_shape": self.map_shape,
@@ -251,32 +258,40 @@ class PixelCNN(keras.layers.Layer):
 
 
 def padded(maps, top: int = 0, left: int = 0, right: int = 0) -> tf.Tensor:
-    """Zeros around maps `(batch, height, width, channels)`; none below, where the future is."""
+    """Zeros around maps `(batch, height, width, channels)`; none below, where later rows are."""
     return tf.pad(maps, [[0, 0], [top, 0], [left, right], [0, 0]])
 
 
 def shifted(maps, down: int = 0, right: int = 0) -> tf.Tensor:
-    """Maps moved down or to the right; what leaves is lost and zeros come in."""
+    """Maps shifted down or to the right, filled with zeros."""
     height, width = tf.shape(maps)[1], tf.shape(maps)[2]
     return padded(maps, top=down, left=right)[:, :height, :width]
 
 
 def gated(features) -> tf.Tensor:
-    """tanh of the first half of the channels, times the sigmoid of the second (eq. 2)."""
+    """Gated activation (eq. 2): tanh of the first half of the channels, times sigmoid of the rest."""
     values, gates = tf.split(features, 2, axis=-1)
     return tf.tanh(values) * tf.sigmoid(gates)
 
 
 def uniform(shape, seed) -> tf.Tensor:
-    """Uniform numbers in [0, 1), the same with and without XLA, unlike tf.random's own floats."""
+    """Uniform numbers in [0, 1), the same with and without XLA, unlike those of tf.random."""
     # The 24 bits that a float32 holds exactly.
     bits = tf.bitwise.right_shift(random_words(shape, seed), tf.constant(8, tf.uint32))
     return tf.cast(tf.cast(bits, tf.int32), tf.float32) / 2.0**24
 
 
-def chosen(logits, chances) -> tf.Tensor:
-    """The index at which the cumulated probabilities `(batch, num)` exceed a chance `(batch,)`."""
-    cumulated = tf.cumsum(tf.nn.softmax(logits), axis=-1)
+def sample_categorical(logits, chances) -> tf.Tensor:
+    """Inverse transform sampling: where the cumulative probabilities exceed `chances`.
+
+    Args:
+        logits: `(batch, num)`.
+        chances: Uniform numbers in [0, 1), `(batch,)`.
+
+    Returns:
+        int32, `(batch,)`.
+    """
+    cumulative = tf.cumsum(tf.nn.softmax(logits), axis=-1)
     # Rounding may leave the last sum below 1.
-    reached = cumulated[:, :-1] <= chances[:, None]
+    reached = cumulative[:, :-1] <= chances[:, None]
     return tf.reduce_sum(tf.cast(reached, tf.int32), axis=-1)

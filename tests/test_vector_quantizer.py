@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.layers import VectorQuantizer
 
 
 def codes(*shape, seed=0, scale=1.0):
@@ -19,7 +19,7 @@ def codes(*shape, seed=0, scale=1.0):
 
 def quantizer_with(codebook, channels=None, **arguments):
     codebook = np.asarray(codebook, "float32")
-    quantizer = CodebookQuantizer(len(codebook), **arguments)
+    quantizer = VectorQuantizer(len(codebook), **arguments)
     quantizer.build((None, channels or codebook.shape[1]))
     quantizer.embeddings.assign(codebook)
     if quantizer.ema_decay is not None:
@@ -279,7 +279,7 @@ def test_revived_codebooks_are_used():
 
 def test_a_loaded_layer_goes_on_bit_for_bit(tmp_path):
     inputs = keras.Input((4, 3))
-    quantizer = CodebookQuantizer(30, ema_decay=0.9, revive_after=3, seed=1)
+    quantizer = VectorQuantizer(30, ema_decay=0.9, revive_after=3, seed=1)
     model = keras.Model(inputs, quantizer(inputs))
     for step in range(5):
         model(codes(4, 4, 3, seed=step), training=True)
@@ -295,9 +295,7 @@ def test_a_loaded_layer_goes_on_bit_for_bit(tmp_path):
 
 
 def test_compiled_by_xla_the_state_is_the_same():
-    eager, compiled = (
-        CodebookQuantizer(40, ema_decay=0.9, revive_after=2, seed=1) for _ in range(2)
-    )
+    eager, compiled = (VectorQuantizer(40, ema_decay=0.9, revive_after=2, seed=1) for _ in range(2))
     for quantizer in (eager, compiled):
         quantizer.build((None, 5, 3))
     step = tf.function(lambda batch: compiled(batch, training=True), jit_compile=True)
@@ -338,14 +336,14 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from keras_ae.layers import CodebookQuantizer
+from keras_ae.layers import VectorQuantizer
 
 def batch(step):
     return np.random.default_rng(step).normal(size=(60, 2)).astype("float32")
 
 def after(strategy, arguments):
     with strategy.scope():
-        quantizer = CodebookQuantizer(6, seed=1, **arguments)
+        quantizer = VectorQuantizer(6, seed=1, **arguments)
         quantizer.build((None, 2))
         start = np.vstack([batch(99)[:5], [[90.0, 90.0]]])
         quantizer.embeddings.assign(start)
@@ -398,18 +396,18 @@ print("alike")
 )
 def test_bad_arguments_are_named_with_what_was_received(name, value):
     with pytest.raises(ValueError) as caught:
-        CodebookQuantizer(**{name: value})
+        VectorQuantizer(**{name: value})
     message = str(caught.value)
     assert name in message and f"received {value!r}" in message and "\n" not in message
 
 
 def test_inputs_that_cannot_be_cut_into_vectors_are_refused():
     with pytest.raises(ValueError, match="embedding_dim must divide the 7 channels.*received 3"):
-        CodebookQuantizer(4, embedding_dim=3).build((None, 7))
+        VectorQuantizer(4, embedding_dim=3).build((None, 7))
     with pytest.raises(ValueError, match=r"received \(None, None, 3\)"):
-        CodebookQuantizer(4).build((None, None, 3))
+        VectorQuantizer(4).build((None, None, 3))
     with pytest.raises(ValueError, match=r"received \(None,\)"):
-        CodebookQuantizer(4).build((None,))
+        VectorQuantizer(4).build((None,))
 
 
 def test_config_output_shape_and_initial_codebook():
@@ -421,10 +419,10 @@ def test_config_output_shape_and_initial_codebook():
         "revive_after": 7,
         "seed": 3,
     }
-    quantizer = CodebookQuantizer(**arguments)
+    quantizer = VectorQuantizer(**arguments)
     assert quantizer(keras.Input((4, 4, 6))).shape == (None, 4, 4, 6)
     assert arguments.items() <= quantizer.get_config().items()
-    again = CodebookQuantizer.from_config(quantizer.get_config())
+    again = VectorQuantizer.from_config(quantizer.get_config())
     again.build((None, 6))
     np.testing.assert_array_equal(again.embeddings, quantizer.embeddings)  # the same seed
     np.testing.assert_array_equal(again.ema_sums, again.embeddings)

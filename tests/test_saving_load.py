@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_ae
-from keras_ae.model_files import check_model_file, load_model
+from keras_ae.saving.load import check_model_file, load_model
 from keras_ae.variants import VARIANTS
 
 
@@ -21,7 +21,7 @@ def saved(tmp_path_factory):
     model = keras_ae.VAE((4, 4), 2, hidden_units=(5,))
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, 100)
     model.compile(keras.optimizers.Adam(schedule), metrics=[keras.metrics.MeanSquaredError()])
-    model.build_optimizers()
+    model._build_optimizers()
     model.save(path)
     return path
 
@@ -66,7 +66,7 @@ def test_every_variant_may_be_loaded(tmp_path):
     for name in VARIANTS:
         model = VARIANTS[name](image_shape=(8, 8))
         model.compile()
-        model.build_optimizers()
+        model._build_optimizers()
         model.save(tmp_path / f"{name}.keras")
         loaded = load_model(tmp_path / f"{name}.keras")
         assert type(loaded) is type(model)

@@ -1,0 +1,1 @@
+"""Priors: densities over the latent codes of a trained model, to sample from."""

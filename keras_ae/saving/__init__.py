@@ -1,0 +1,1 @@
+"""Saving and loading models: safe loading of `.keras` files, export to SavedModel."""

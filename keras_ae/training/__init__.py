@@ -1,0 +1,1 @@
+"""Fast training: `keras.Model.fit` with many steps in one compiled call."""

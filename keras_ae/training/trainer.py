@@ -1,0 +1,464 @@
+"""`keras.Model` whose `fit` runs many training steps in one compiled call.
+
+The networks are small, so the time a framework spends between two steps matters. Images given as
+an array stay in memory as one tensor; an epoch is a permutation of their indices that depends on
+(seed, epoch); up to `_steps_per_call` steps run in one compiled loop. Keras's own `fit` drives it,
+so callbacks, validation and histories work as usual.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ae.checks import check_images
+from keras_ae.training.arguments import (
+    BATCH_SIZE,
+    check_batch_size,
+    check_sample_weight,
+    is_array,
+    num_items,
+    prepend_callbacks,
+    split_validation,
+)
+from keras_ae.training.feed import EpochClock, MemoryFeed, needs_every_batch
+
+# Weights x images per compiled call: a second or two for dense networks on two CPU cores.
+MAX_WORK_PER_CALL = 2**36
+
+
+class FunctionCache:
+    """Compiled functions by `steps_per_execution`, wrapped so that export() does not track them."""
+
+    def __init__(self):
+        self.functions: dict[int, tuple] = {}
+
+
+class EpochTrainer(keras.Model):
+    """`keras.Model` with multi-step execution: `fit` runs many steps in one compiled call.
+
+    That is possible where the images are an array, outside `tf.distribute` and eager execution;
+    elsewhere Keras's own loop runs. The steps are those of `train_step` in both cases, in the same
+    order. A subclass defines `image_shape`, `_check_inputs(inputs)` and `_images_of(inputs)`.
+
+    Args:
+        seed: Seed of the shuffling: a whole number, or None for a random one.
+        **kwargs: `name`, `dtype` and `trainable`, as in `keras.Model`.
+    """
+
+    image_shape: tuple[int, ...]
+    fixed_epochs = False
+    """Whether a training must not end before its last epoch (as early stopping would)."""
+
+    _xla_on_cpu = True  # whether jit_compile="auto" means XLA where there is no GPU
+    _steps_per_call = 256  # maximum of one compiled call, which Ctrl-C cannot interrupt
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self._shuffle_seed = random.randrange(2**31) if seed is None else seed
+        self._feed: MemoryFeed | None = None
+        self._reset_functions()
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """The lowest and the highest pixel value that an image may have."""
+        return (0.0, 1.0)
+
+    def _check_inputs(self, inputs: Any) -> Any:
+        """Inputs in memory, ready for the model; ValueError where they cannot be used."""
+        return check_images(inputs, self.image_shape, pixel_range=self.pixel_range)
+
+    def _images_of(self, inputs: Any) -> Any:
+        """The images among the model's inputs."""
+        return inputs
+
+    # ---- compile ----
+
+    def compile(
+        self,
+        optimizer: str | dict | keras.optimizers.Optimizer | None = None,
+        loss: None = None,
+        *,
+        metrics: Sequence | dict | None = None,
+        weighted_metrics: Sequence | dict | None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Configure the training, as `keras.Model.compile`. All arguments have defaults.
+
+        Args:
+            optimizer: Name or instance; default Adam with learning rate 1e-3.
+            loss: Must be None: an autoencoder defines its own loss.
+            metrics: Further metrics of `(images, reconstructions)`.
+            weighted_metrics: The same, weighted by `sample_weight`.
+            run_eagerly: As in Keras; turns multi-step execution off.
+            steps_per_execution: As in Keras; the default lets `fit` choose.
+            jit_compile: "auto" compiles the training loop with XLA (on a CPU only the dense and
+                recurrent models: convolutions are about 30 times slower there); True also
+                compiles evaluation and prediction; False nothing.
+            **kwargs: As in `keras.Model.compile`.
+
+        Raises:
+            ValueError: a loss is given.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"An autoencoder defines its own loss; received loss={loss!r}. Leave it out, and "
+                "pass other measures as metrics=[...]."
+            )
+        self._requested_jit_compile = jit_compile
+        super().compile(
+            optimizer=keras.optimizers.Adam(1e-3) if optimizer is None else optimizer,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
+        self._reset_functions()
+
+    def get_compile_config(self) -> dict:
+        config = super().get_compile_config()
+        if config:
+            config["jit_compile"] = self._requested_jit_compile
+        return config
+
+    def compile_from_config(self, config: dict) -> None:
+        config = keras.saving.deserialize_keras_object(config)
+        config.pop("loss_weights", None)
+        self.compile(**config)
+        self._build_optimizers()
+
+    def _default_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
+        """Callbacks that a variant adds to every `fit`."""
+        return []
+
+    def _reset_functions(self) -> None:
+        """Discard all compiled functions, after a change of the optimizer or of `trainable`."""
+        self.train_function = self.test_function = self.predict_function = None
+        self._function_cache = FunctionCache()
+        self._multi_step: Callable | None = None
+        self._single_step: Callable | None = None
+
+    # ---- resuming: see keras_ae.training.resume ----
+
+    def _get_optimizers(self) -> list[keras.optimizers.Optimizer]:
+        # No property: Keras saves what properties return, under their names.
+        return [self.optimizer]
+
+    def _build_optimizers(self) -> None:
+        self.optimizer.build(self.trainable_variables)
+
+    def _prepare_resume(self, completed_epochs: int, epochs: int, mid_epoch: bool = False) -> None:
+        self._build_optimizers()
+
+    @property
+    def _steps_done(self) -> int | None:
+        feed = self._feed
+        return feed.completed if feed and 0 < feed.completed < feed.num_steps else None
+
+    def _skip_steps(self, num_steps: int, metrics: list[np.ndarray]) -> None:
+        feed = self._feed
+        steps = range(1, feed.num_steps if feed else 0)
+        if feed is None or not isinstance(num_steps, int) or num_steps not in steps:
+            raise ValueError(f"the epoch has no step {num_steps} to resume at")
+        shapes = [tuple(variable.shape) for variable in self.metrics_variables]
+        if [np.shape(value) for value in metrics] != shapes:
+            raise ValueError("its metrics are those of another model")
+        for variable, value in zip(self.metrics_variables, metrics, strict=True):
+            variable.assign(value)
+        feed.completed = num_steps
+
+    # ---- fit and evaluate ----
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
+        """Train on images, as `keras.Model.fit`: `fit(x)`, `fit(x, x)` or `fit(tf_dataset)`.
+
+        Args:
+            x: Images with pixels in `pixel_range`, `(N, *image_shape)`, or a `tf.data.Dataset` of
+                batches of images, `(images, targets)` or `(images, targets, weights)`.
+            y: Target images, same shape as `x`; None for `x` itself.
+            batch_size: Images per step; default 256, or all images where there are fewer.
+            epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in Keras.
+            validation_split, validation_data, validation_steps, validation_freq: As in Keras.
+            validation_batch_size: Images per step of the validation; default 256.
+            shuffle: Whether each epoch has a new order, which depends on (seed, epoch); of arrays
+                only. A second `fit` that begins at epoch 0 repeats the orders; continue with
+                `initial_epoch`.
+            class_weight: Must be None; use `sample_weight`.
+            sample_weight: Weight of each image's reconstruction loss, `(N,)`. Latent losses are
+                statistics of a batch and are not weighted, like any loss that a layer adds.
+
+        Returns:
+            The history, as in Keras.
+
+        Raises:
+            ValueError: images that cannot be used (see `check_images`), a class_weight, or a
+                batch_size larger than the number of images.
+        """
+        if class_weight is not None:
+            raise ValueError(
+                "class_weight needs class labels, but an autoencoder is trained on images; use "
+                f"sample_weight instead. Received class_weight={class_weight!r}."
+            )
+        self._assert_compile_called("fit")
+        try:
+            return self._fit(
+                x, y, batch_size, epochs, callbacks, validation_split, validation_data, shuffle,
+                sample_weight, steps_per_epoch,
+                {
+                    "epochs": epochs, "verbose": verbose, "initial_epoch": initial_epoch,
+                    "validation_steps": validation_steps, "validation_freq": validation_freq,
+                    "validation_batch_size": validation_batch_size,
+                },
+            )  # fmt: skip
+        finally:
+            self._end_fit()
+
+    def _end_fit(self) -> None:
+        """Called after every `fit`, also after one that failed."""
+
+    def _fit(
+        self, x, y, batch_size, epochs, callbacks, validation_split, validation_data, shuffle,
+        sample_weight, steps_per_epoch, arguments: dict[str, Any],
+    ) -> keras.callbacks.History:  # fmt: skip
+        callbacks = prepend_callbacks(self._default_callbacks(epochs), callbacks)
+        if not is_array(x):
+            x = self._check_dataset(x)
+            return super().fit(
+                x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
+                validation_data=self._check_validation(validation_data), shuffle=False,
+                sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
+            )  # fmt: skip
+        x, y, sample_weight = self._check_arrays(x, y, sample_weight)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = split_validation(
+                (x, y, sample_weight), validation_split
+            )
+        else:
+            validation_data = self._check_validation(validation_data)
+        batch_size = check_batch_size(batch_size, num_items(x))
+        arguments["validation_data"] = validation_data
+        arguments["validation_batch_size"] = arguments["validation_batch_size"] or BATCH_SIZE
+        if (
+            self.run_eagerly
+            or steps_per_epoch is not None
+            or tf.distribute.has_strategy()
+            or self._distribute_strategy is not None
+        ):
+            return super().fit(
+                x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
+                sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
+            )  # fmt: skip
+        return self._fit_from_memory(
+            MemoryFeed(x, y, sample_weight, batch_size, self._shuffle_seed if shuffle else None),
+            callbacks,
+            arguments,
+        )
+
+    def _fit_from_memory(
+        self, feed: MemoryFeed, callbacks: Any, arguments: dict[str, Any]
+    ) -> keras.callbacks.History:
+        every_batch = any(map(needs_every_batch, getattr(callbacks, "callbacks", callbacks)))
+        callbacks = prepend_callbacks([EpochClock(feed)], callbacks)
+        compiled_steps = self.steps_per_execution
+        if compiled_steps == 1 and not every_batch:
+            work = max(1, self.count_params()) * feed.batch_size
+            most = min(feed.num_steps, self._steps_per_call, MAX_WORK_PER_CALL // work)
+            self._use_steps_per_execution(max(1, most))
+        self._feed, self.train_function = feed, None
+        try:
+            return super().fit(
+                feed.placeholder(),
+                steps_per_epoch=feed.num_steps,
+                callbacks=callbacks,
+                shuffle=False,
+                **arguments,
+            )
+        finally:
+            self._feed, self.train_function = None, None
+            self._use_steps_per_execution(compiled_steps)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The losses and metrics on images, as `keras.Model.evaluate`.
+
+        Args:
+            x, y, sample_weight: As in `fit`.
+            batch_size: Images per step; default 256.
+            verbose, steps, callbacks, return_dict: As in Keras.
+
+        Returns:
+            A dict by name with `return_dict=True`; otherwise as in Keras.
+
+        Raises:
+            ValueError: images that cannot be used.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked those
+            if is_array(x):
+                x, y, sample_weight = self._check_arrays(x, y, sample_weight)
+                batch_size = batch_size or BATCH_SIZE
+            else:
+                x = self._check_dataset(x)
+        return super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Reconstructions of images, as `keras.Model.predict`. Arrays are checked as in `fit`."""
+        x = self._check_inputs(x) if is_array(x) else x
+        return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    def make_train_function(self, force: bool = False):
+        if self._feed is None:
+            return super().make_train_function(force)
+        if force or self._multi_step is None:
+            jit = self._requested_jit_compile
+            if jit == "auto":
+                jit = self._xla_on_cpu or bool(tf.config.list_physical_devices("GPU"))
+            self._multi_step = tf.function(self._run_steps, autograph=False, jit_compile=jit)
+            # The short last batch runs once an epoch: worth tracing, but not compiling with XLA.
+            self._single_step = tf.function(self._run_step, autograph=False)
+        self.train_function = self._train_from_memory
+        return self.train_function
+
+    def _train_from_memory(self, _: Any) -> dict:
+        """Run the next `steps_per_execution` steps of the epoch; returns the metrics so far."""
+        feed = self._feed
+        start = feed.completed
+        stop = min(feed.requested + self.steps_per_execution, feed.num_steps)
+        feed.requested = stop
+        if start < min(stop, feed.num_full):
+            last = min(stop, feed.num_full)
+            self._multi_step(feed.data, feed.batches, tf.constant(start), tf.constant(last))
+        if start < stop == feed.num_steps > feed.num_full:
+            self._single_step(feed.data, feed.last_batch)
+        feed.completed = max(start, stop)
+        return self.get_metrics_result()
+
+    def _run_steps(self, data, batches, start, stop):
+        def body(step):
+            self._run_step(data, batches[step])
+            return (step + 1,)
+
+        tf.while_loop(lambda step: step < stop, body, (start,), parallel_iterations=1)
+
+    def _run_step(self, data, indices):
+        self.train_step(
+            tuple(
+                None
+                if part is None
+                else tf.nest.map_structure(lambda array: tf.gather(array, indices), part)
+                for part in data
+            )
+        )
+
+    def _use_steps_per_execution(self, num_steps: int) -> None:
+        # Keras compiles this number into its functions: each value keeps its own.
+        cache = self._function_cache.functions
+        cache[self.steps_per_execution] = (self.test_function, self.predict_function)
+        self.test_function, self.predict_function = cache.get(num_steps, (None, None))
+        self.steps_per_execution = num_steps
+
+    # ---- arguments ----
+
+    def _check_arrays(self, x: Any, y: Any, sample_weight: Any) -> tuple:
+        # Keras drops a sample_weight that comes without targets.
+        same = y is x or (y is None and sample_weight is not None)
+        x = self._check_inputs(x)
+        num_images = num_items(x)
+        if same:
+            y = self._images_of(x)
+        elif y is not None:
+            if np.ndim(y) == 1:
+                raise ValueError(
+                    f"targets must be images; received an array of the shape {np.shape(y)}. Labels "
+                    "are not targets: fit(images) is enough."
+                )
+            y = check_images(y, self.image_shape, name="targets", pixel_range=self.pixel_range)
+            if len(y) != num_images:
+                raise ValueError(
+                    f"targets must be as many as the images; received {num_images} images and "
+                    f"{len(y)} targets."
+                )
+        return x, y, check_sample_weight(sample_weight, num_images)
+
+    def _check_validation(self, data: Any) -> Any:
+        if data is None:
+            return None
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if is_array(x):
+            return self._check_arrays(x, y, sample_weight)
+        x = self._check_dataset(x)
+        return (x, y, sample_weight) if isinstance(data, tuple) else x
+
+    def _check_dataset(self, x: Any) -> Any:
+        """Check a dataset's first batch: pixels in 0..255 would train to nonsense."""
+        if x is None:
+            raise ValueError("x must be images or a tf.data.Dataset of them; received x=None.")
+        if isinstance(x, tf.data.Dataset):
+            for batch in x.take(1):
+                images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                if not tf.is_tensor(images):
+                    keys = f" with the keys {', '.join(images)}" if isinstance(images, dict) else ""
+                    raise ValueError(
+                        "A dataset's batches must be images or (images, targets); received a "
+                        f"{type(images).__name__}{keys}. Map the dataset to its images alone."
+                    )
+                check_images(
+                    images.numpy(),
+                    self.image_shape,
+                    name="The dataset's images",
+                    pixel_range=self.pixel_range,
+                )
+                if targets is not None and targets.shape != images.shape:
+                    raise ValueError(
+                        f"A dataset's targets must be images of the shape {tuple(images.shape)}; "
+                        f"received {tuple(targets.shape)}. Labels are not targets: map the dataset "
+                        "to its images alone."
+                    )
+        return x
