@@ -545,6 +545,8 @@ def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
     from keras_ae import data
 
     network_problem, data.network_problem = data.network_problem, lambda url, **_: "no network"
+    # Hypothesis prepares tables for its first example, which is slow while memory is traced.
+    for_each_example(VALUES, 1, lambda value: None)
     tracemalloc.start()
     try:
         rows = []
