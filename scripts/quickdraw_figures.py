@@ -17,8 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from keras_ae import data, plots
-from keras_ae.evaluation import load_data
+from keras_ae import data
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.run_directory import RunDirectory
 
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def only_run(folder: Path, variant: str) -> RunDirectory:
-    runs = [RunDirectory(path) for path in sorted(folder.glob(f"{variant}-*"))]
+    runs = map(RunDirectory, sorted(folder.glob(f"{variant}-*")))
     found = [run for run in runs if run.finished]
     if not found:
         raise SystemExit(f"{folder} holds no finished run of {variant}: see --help")

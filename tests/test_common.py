@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ae.comparisons import common
+from keras_ae.evaluation.comparisons import common
 from keras_ae.variants import VARIANTS
 
 SHAPE = (4, 3)
@@ -15,7 +15,7 @@ def pictures(num):
 
 
 def test_portions_are_all_images_in_order(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 4)
+    monkeypatch.setattr(common, "BATCH_SIZE", 4)
     images = pictures(10)
     parts = list(common.portions(images))
     assert [len(part) for part in parts] == [4, 4, 2]
@@ -24,7 +24,7 @@ def test_portions_are_all_images_in_order(monkeypatch):
 
 @pytest.mark.parametrize("variant", ["vae", "iwae"])
 def test_the_posterior_is_what_the_encoder_gives(variant, monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 4)
+    monkeypatch.setattr(common, "BATCH_SIZE", 4)
     model = VARIANTS[variant](image_shape=SHAPE, latent_dim=2, hidden_units=(5,))
     z_mean, z_log_var = common.posterior(model, pictures(10))
     encoded = model.encoder(tf.constant(pictures(10))).numpy()
@@ -41,4 +41,4 @@ def test_only_a_gaussian_code_has_a_posterior_and_only_a_sigmoid_a_cross_entropy
 
 
 def test_images_lie_between_0_and_1():
-    np.testing.assert_array_equal(common.as_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])
+    np.testing.assert_array_equal(common.clip_to_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])

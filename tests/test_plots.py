@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_ae import plots
+from keras_ae.evaluation import plots
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 
@@ -66,12 +66,12 @@ def test_no_two_variants_look_alike(monkeypatch):
         near = styles[max(0, place - 11) : place]
         assert style["color"] not in {other["color"] for other in near}
     assert plots.variant_style("no variant")["color"] not in {style["color"] for style in styles}
-    assert len(set(plots.CLASS_COLOURS)) == 10
+    assert len(set(plots.CLASS_COLORS)) == 10
 
 
 def test_the_nine_look_as_in_the_published_figures():
     styles = [plots.variant_style(name) for name in BAKE_OFF]
-    assert [style["color"] for style in styles] == list(plots.VARIANT_COLOURS[:9])
+    assert [style["color"] for style in styles] == list(plots.VARIANT_COLORS[:9])
     assert [style["linestyle"] for style in styles] == ["-", "--", "-.", ":"] * 2 + ["-"]
     assert "".join(style["marker"] for style in styles) == "osD^vP*Xd"
 
@@ -169,7 +169,7 @@ def test_walks_have_a_row_a_dimension_and_the_values_above(tmp_path, monkeypatch
 
     images = gradient(18, 4, 5).reshape(2, 9, 4, 5)
     monkeypatch.setattr(plots, "image_rows", image_rows)
-    plots.walks({0: images[0], 7: images[1]}, np.linspace(-3, 3, 9), tmp_path / "walks.png")
+    plots.traversals({0: images[0], 7: images[1]}, np.linspace(-3, 3, 9), tmp_path / "walks.png")
     assert list(seen["rows"]) == ["dimension 0", "dimension 7"]
     np.testing.assert_array_equal(seen["rows"]["dimension 7"], images[1])
     assert seen["titles"] == ["-3", "", "-1.5", "", "0", "", "1.5", "", "3"]

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from keras_ae import report
-from keras_ae.report import write_report
+from keras_ae.evaluation import report
+from keras_ae.evaluation.report import write_report
 
 # The smallest pictures that are PNG and GIF files.
 PNG = base64.b64decode(

@@ -317,9 +317,9 @@ def nested(depth: int, as_dict: bool):
 
 def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
     """Read hostile `config.json` files, compare them with a request, and evaluate their runs."""
-    from package import configurations, load_data
-
     from keras_ae import data
+    from keras_ae.evaluation.evaluation import load_data
+    from keras_ae.evaluation.summary import configurations
     from keras_ae.runs.catalog import (
         find_runs,
         labels,
@@ -540,9 +540,9 @@ def run_command_lines(program: str, num_trials: int, folder: Path, log: Log) -> 
 
 def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
     """Run `trials` trials; a row for each kind of input."""
-    import package  # noqa: F401  # importing it is not part of what is measured
-
+    # Importing TensorFlow is not part of what is measured.
     from keras_ae import data
+    from keras_ae.evaluation import evaluation, summary  # noqa: F401
 
     network_problem, data.network_problem = data.network_problem, lambda url, **_: "no network"
     # Hypothesis prepares tables for its first example, which is slow while memory is traced.

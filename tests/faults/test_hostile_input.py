@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_input import SHARES, run_fault
-from package import write_report
 
 from keras_ae import data
+from keras_ae.evaluation import write_report
 
 SCRIPT = "<script>alert('&')</script>"
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_ae.comparisons import judge as judging
-from keras_ae.comparisons.judge import shuffled_batches, train_judge
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import reference_classifier as judging
+from keras_ae.evaluation.comparisons.reference_classifier import shuffled_batches, train_reference_classifier
 
 
 def split_of(images, labels):
@@ -29,12 +29,12 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judge(digits, path):
-    return train_judge(digits, 10, path)
+    return train_reference_classifier(digits, 10, path)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(judging, "LEAST_STEPS", 5)
+    monkeypatch.setattr(judging, "MIN_STEPS", 5)
     monkeypatch.setattr(judging, "EPOCHS", 0)
 
 
@@ -63,8 +63,8 @@ def test_a_second_call_reads_the_file(judge, digits, path, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(judging, "trained_classifier", never)
-    again = train_judge(digits, 10, path)
+    monkeypatch.setattr(judging, "train_classifier", never)
+    again = train_reference_classifier(digits, 10, path)
     assert again.description == judge.description
     np.testing.assert_array_equal(
         again.features(digits.test.images), judge.features(digits.test.images)
@@ -73,17 +73,17 @@ def test_a_second_call_reads_the_file(judge, digits, path, monkeypatch):
 
 def test_a_damaged_file_is_trained_anew_and_to_the_same_weights(digits, tmp_path, quick):
     path = tmp_path / "judge.keras"
-    first = train_judge(digits, 10, path).features(digits.test.images)
+    first = train_reference_classifier(digits, 10, path).features(digits.test.images)
     path.write_bytes(path.read_bytes()[:2000])
     keras.utils.set_random_seed(7)  # which is none of its business
-    second = train_judge(digits, 10, path).features(digits.test.images)
+    second = train_reference_classifier(digits, 10, path).features(digits.test.images)
     np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-6)
     assert [file.name for file in tmp_path.iterdir()] == ["judge.keras"]
 
 
 def test_another_seed_is_another_start():
     first, same, other = (
-        judging.new_classifier((8, 8), 10, seed).get_weights() for seed in (0, 0, 100)
+        judging.build_classifier((8, 8), 10, seed).get_weights() for seed in (0, 0, 100)
     )
     for weights, equal, different in zip(first, same, other, strict=True):
         np.testing.assert_array_equal(weights, equal)
@@ -92,21 +92,21 @@ def test_another_seed_is_another_start():
 
 def test_a_file_made_for_other_images_is_trained_anew(digits, tmp_path, quick):
     path = tmp_path / "judge.keras"
-    train_judge(digits, 10, path)
+    train_reference_classifier(digits, 10, path)
     colour = split_of(np.random.default_rng(0).random((1310, 9, 11, 3), "float32"), np.arange(1310))
     for part in (colour.train, colour.validation, colour.test):
         part.labels[:] %= 3
-    judge = train_judge(colour, 3, path)
+    judge = train_reference_classifier(colour, 3, path)
     assert judge.probabilities(colour.test.images).shape == (10, 3)
-    assert judging.stored_classifier(path, (9, 11, 3), 3) is not None
-    assert judging.stored_classifier(path, (9, 11, 3), 4) is None
-    assert judging.stored_classifier(path, (9, 12, 3), 3) is None
+    assert judging.load_classifier(path, (9, 11, 3), 3) is not None
+    assert judging.load_classifier(path, (9, 11, 3), 4) is None
+    assert judging.load_classifier(path, (9, 12, 3), 3) is None
 
 
 def test_without_labels_it_says_so(digits, tmp_path):
     bare = Split(*(Subset(part.images) for part in (digits.train, digits.validation, digits.test)))
     with pytest.raises(ValueError, match="needs labels"):
-        train_judge(bare, 10, tmp_path / "judge.keras")
+        train_reference_classifier(bare, 10, tmp_path / "judge.keras")
 
 
 def test_batches_pass_over_all_images_in_ever_new_orders():
