@@ -11,6 +11,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 import time
 import traceback
@@ -308,12 +309,10 @@ def changed(config: dict, changes) -> dict:
     return config
 
 
-def nested(depth: int, as_dict: bool):
-    """An empty list or dict within `depth` others."""
-    value = {} if as_dict else []
-    for _ in range(depth):
-        value = {"a": value} if as_dict else [value]
-    return value
+def nested_json(match: re.Match) -> str:
+    """An empty list or dict within many others, for `"<list 900>"` in JSON."""
+    depth = int(match[2])
+    return "[" * depth + "]" * depth if match[1] == "list" else '{"a":' * depth + "{}" + "}" * depth
 
 
 def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
@@ -402,7 +401,8 @@ def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
     def run_three(drawn):
         content = drawn
         if not isinstance(drawn, bytes):
-            content = json.dumps(changed(config, drawn)).encode()
+            text = json.dumps(changed(config, drawn))
+            content = re.sub(r'"<(list|dict) (\d+)>"', nested_json, text).encode()
         run.path("config.json").write_bytes(content)
         trials.run(read, f"to read {drawn!r:.300}", check=unusable)
         trials.run(resume, f"to resume {drawn!r:.300}")
@@ -410,12 +410,8 @@ def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
 
     num_files = -(-num_trials // 2)
     single = [(path, value) for path in PATHS for value in ODD_VALUES]
-    single += [
-        (path, nested(depth, as_dict))
-        for path in PATHS
-        for depth in DEPTHS
-        for as_dict in (False, True)
-    ]
+    nested = [f"<{kind} {depth}>" for kind in ("list", "dict") for depth in DEPTHS]
+    single += [(path, value) for path in PATHS for value in nested]
     order = np.random.default_rng(20).permutation(len(single))
     for place in order[: num_files * 8 // 10]:
         run_three([single[place]])
