@@ -4,9 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_runs import config
 
 import keras_ae
-from keras_ae.runs import Diverged, KeepRun, Run, state_variables
+from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback, state_variables
+from keras_ae.runs.errors import Diverged
+from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.variants.vae_gan import saturation, scaled
 
 SHAPE = (6, 5)
@@ -187,17 +190,23 @@ def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
         assert_same(ours.variables, theirs.variables)
 
 
+def checkpoint_in(folder) -> Checkpoint:
+    run, content = RunDirectory(folder), config("vae_gan")
+    run.start(content)
+    return Checkpoint(run, content.request)
+
+
 def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
     whole = built()
     whole.fit(images, epochs=4, **settings)
-    run = Run(tmp_path / "run")
-    run.start({"request": {}})
-    built().fit(images, epochs=2, callbacks=[KeepRun(run)], **settings)
+    checkpoint = checkpoint_in(tmp_path / "run")
+    built().fit(images, epochs=2, callbacks=[CheckpointCallback(checkpoint)], **settings)
     resumed = built()
-    assert run.restore(resumed, 4) == 2
-    resumed.fit(images, epochs=4, initial_epoch=2, callbacks=[KeepRun(run)], **settings)
+    assert checkpoint.restore(resumed, 4) == 2
+    callback = CheckpointCallback(checkpoint)
+    resumed.fit(images, epochs=4, initial_epoch=2, callbacks=[callback], **settings)
     assert_same(state_variables(resumed).values(), state_variables(whole).values())
 
 
@@ -317,11 +326,10 @@ def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
 
 
 def test_a_diverged_run_is_refused_by_the_name_of_such_a_loss(tmp_path):
-    run = Run(tmp_path / "run")
-    run.start({"request": {}})
+    callback = CheckpointCallback(checkpoint_in(tmp_path / "run"))
     # Before the epoch ends, and with it the model's own warning.
     with pytest.raises(Diverged, match="^(feature|adversarial|discriminator)_loss became"):
-        diverging().fit(pictures(), batch_size=16, verbose=0, callbacks=[KeepRun(run)])
+        diverging().fit(pictures(), batch_size=16, verbose=0, callbacks=[callback])
 
 
 def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_runs import config
 from linear_gaussian import exact_log_likelihood, images_of, linear_model, pictures
 from scipy import stats
 
 import keras_ae
 from keras_ae.losses import gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
-from keras_ae.runs.checkpoint import state_variables
+from keras_ae.runs.checkpoint import Checkpoint, state_variables
 from keras_ae.runs.run_directory import RunDirectory
 
 
@@ -190,10 +191,10 @@ def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
     whole = fitted(small_vae(kl_warmup_epochs=3), 0, 4)
     half = fitted(small_vae(kl_warmup_epochs=3), 0, 2)
     half.save(tmp_path / "half.keras")
-    run = RunDirectory(tmp_path)
-    run.keep(half, [{"epoch": 1}, {"epoch": 2}])
+    checkpoint = Checkpoint(RunDirectory(tmp_path), config("vae").request)
+    checkpoint.save(half, [{"epoch": 1}, {"epoch": 2}])
     resumed = small_vae(kl_warmup_epochs=3)
-    assert run.restore(resumed, 4) == 2
+    assert checkpoint.restore(resumed, 4) == 2
     loaded = keras.models.load_model(tmp_path / "half.keras")
     for model in (resumed, loaded):
         assert float(model.bottleneck.kl_weight.value) == pytest.approx(1 / 3)
