@@ -10,15 +10,51 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from keras_ae._registration import register
+
+if TYPE_CHECKING:
+    from keras_ae.hashing import hamming_neighbours
+    from keras_ae.layers import (
+        BinaryBottleneck,
+        ConditionalBottleneck,
+        DenseTranspose,
+        DropoutCorruption,
+        GaussianBottleneck,
+        GaussianCorruption,
+        Sampling,
+        ScalarQuantizer,
+        VectorQuantizer,
+    )
+    from keras_ae.losses import bernoulli_kl, entropy_floor, gaussian_kl, per_image_bce
+    from keras_ae.priors.pixel_cnn import PixelCNN
+    from keras_ae.regularizers import KLDivergenceRegularizer
+    from keras_ae.saving.load import load_model
+    from keras_ae.transfer import pretrained_classifier
+    from keras_ae.variants import VARIANTS
+    from keras_ae.variants.base import Autoencoder
+    from keras_ae.variants.binary import Binary
+    from keras_ae.variants.conditional_vae import ConditionalVAE
+    from keras_ae.variants.conv_vae import ConvVAE
+    from keras_ae.variants.conv_vq_vae import ConvVQVAE
+    from keras_ae.variants.convolutional import Convolutional
+    from keras_ae.variants.deep import Deep
+    from keras_ae.variants.denoising import Denoising
+    from keras_ae.variants.denoising_dropout import DenoisingDropout
+    from keras_ae.variants.iwae import IWAE
+    from keras_ae.variants.linear import Linear
+    from keras_ae.variants.recurrent import Recurrent
+    from keras_ae.variants.shallow import Shallow
+    from keras_ae.variants.sparse import Sparse
+    from keras_ae.variants.sparse_l1 import SparseL1
+    from keras_ae.variants.stacked import Stacked
+    from keras_ae.variants.vae import VAE
+    from keras_ae.variants.vae_gan import VAEGAN
+    from keras_ae.variants.vq_vae import VQVAE
+
 __version__ = "0.2.0"
 
 # Public name -> module that defines it.
 _MODULES = {
-    "IWAE": "variants.iwae",
-    "VAE": "variants.vae",
-    "VAEGAN": "variants.vae_gan",
-    "VARIANTS": "variants",
-    "VQVAE": "variants.vq_vae",
     "Autoencoder": "variants.base",
     "Binary": "variants.binary",
     "BinaryBottleneck": "layers",
@@ -34,6 +70,7 @@ _MODULES = {
     "DropoutCorruption": "layers",
     "GaussianBottleneck": "layers",
     "GaussianCorruption": "layers",
+    "IWAE": "variants.iwae",
     "KLDivergenceRegularizer": "regularizers",
     "Linear": "variants.linear",
     "PixelCNN": "priors.pixel_cnn",
@@ -44,6 +81,10 @@ _MODULES = {
     "Sparse": "variants.sparse",
     "SparseL1": "variants.sparse_l1",
     "Stacked": "variants.stacked",
+    "VAE": "variants.vae",
+    "VAEGAN": "variants.vae_gan",
+    "VARIANTS": "variants",
+    "VQVAE": "variants.vq_vae",
     "VectorQuantizer": "layers",
     "bernoulli_kl": "losses",
     "entropy_floor": "losses",
@@ -54,7 +95,52 @@ _MODULES = {
     "pretrained_classifier": "transfer",
 }
 
-__all__ = sorted(_MODULES)
+__all__ = [
+    "Autoencoder",
+    "Binary",
+    "BinaryBottleneck",
+    "ConditionalBottleneck",
+    "ConditionalVAE",
+    "ConvVAE",
+    "ConvVQVAE",
+    "Convolutional",
+    "Deep",
+    "Denoising",
+    "DenoisingDropout",
+    "DenseTranspose",
+    "DropoutCorruption",
+    "GaussianBottleneck",
+    "GaussianCorruption",
+    "IWAE",
+    "KLDivergenceRegularizer",
+    "Linear",
+    "PixelCNN",
+    "Recurrent",
+    "Sampling",
+    "ScalarQuantizer",
+    "Shallow",
+    "Sparse",
+    "SparseL1",
+    "Stacked",
+    "VAE",
+    "VAEGAN",
+    "VARIANTS",
+    "VQVAE",
+    "VectorQuantizer",
+    "bernoulli_kl",
+    "entropy_floor",
+    "gaussian_kl",
+    "hamming_neighbours",
+    "load_model",
+    "per_image_bce",
+    "pretrained_classifier",
+]
+
+# Classes that saved files name, public or not.
+_SAVED = {name: module for name, module in _MODULES.items() if name[0].isupper()}
+_SAVED |= {"PretrainedEncoder": "transfer"}
+del _SAVED["VARIANTS"]
+register({name: f"keras_ae.{module}" for name, module in _SAVED.items()})
 
 
 def __getattr__(name: str) -> Any:

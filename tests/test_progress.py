@@ -1,17 +1,17 @@
-"""What is left of an evaluation, by the kinds of its steps."""
+"""Progress lines: the time left, and when a line is printed."""
 
 import pytest
 
-from keras_ae.progress import StepProgress
+from keras_ae.progress import GridProgress, StepProgress
 
 
 def steps(progress, kind, seconds, subject="a run"):
     progress.begin(kind, subject)
-    progress.began -= seconds
+    progress._start -= seconds
     progress.end(kind)
 
 
-def test_the_time_left_is_that_of_the_kinds_left():
+def test_time_left_is_the_mean_of_each_kind():
     progress = StepProgress(["slow", "slow", "quick", "quick", "unknown"], enabled=False)
     steps(progress, "slow", 100)
     steps(progress, "quick", 2)
@@ -21,7 +21,7 @@ def test_the_time_left_is_that_of_the_kinds_left():
     assert progress.seconds_left() == pytest.approx(2 + 76, rel=1e-3)
 
 
-def test_a_line_is_printed_where_the_subject_changes(capsys):
+def test_line_is_printed_where_the_subject_changes(capsys):
     progress = StepProgress(["a", "b", "a"])
     steps(progress, "a", 1, "first run")
     steps(progress, "b", 1, "first run")
@@ -32,6 +32,24 @@ def test_a_line_is_printed_where_the_subject_changes(capsys):
     assert "3/3  second run" in lines[1] and "0:01 left" in lines[1]
 
 
-def test_silence(capsys):
+def test_disabled_progress_prints_nothing(capsys):
     steps(StepProgress(["a"], enabled=False), "a", 1)
     assert capsys.readouterr().out == ""
+
+
+def test_grid_counts_skipped_epochs_as_done(capsys):
+    progress = GridProgress(6)
+    losses = {"loss": 3.0, "reconstruction_loss": 2.0, "latent_loss": 1.0}
+    progress.start_run(1, 3)  # one of three was finished before
+    progress.start_epoch()
+    progress.end_epoch(2, losses)
+    progress.end_run()  # early stopping
+    progress.start_run(0, 3)
+    progress.start_epoch()
+    progress._start -= 10
+    progress.end_epoch(1, {**losses, "val_loss": 4.0})
+    first, second = capsys.readouterr().out.splitlines()
+    assert "epoch 2/3" in first and "loss 3.00 = 2.00 reconstruction + 1.00 latent" in first
+    assert "epoch 1/3" in second and "validation 4.00" in second
+    assert second.startswith("[" + "#" * 13 + "." * 7 + "]")  # 4 of 6
+    assert "0:10 left" in second  # two epochs at the mean of 0 and 10 seconds

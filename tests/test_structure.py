@@ -1,4 +1,7 @@
-"""The house as DESIGN.md has it: who may import whom, read from the source with `ast`."""
+"""The layout of the package: who may import whom, read from the source with `ast`.
+
+The rules are those of `docs/architecture.md`.
+"""
 
 from __future__ import annotations
 
@@ -9,60 +12,41 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from keras_ae.evaluation.comparisons import COMPARISONS
 
 import keras_ae
-from keras_ae.comparisons import COMPARISONS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_ae"
-SCRIPTS = [path for path in (ROOT / "train.py", ROOT / "evaluate.py") if path.exists()]
 
-# A room may import from itself and from the rooms before it. "variants.*" is every file there but
-# the base and its part; "variants" is the table of contents.
-ROOMS = (
-    ("checks",),
-    ("losses",),
-    ("regularizers", "metrics", "hashing"),
+# A folder imports from itself and from the folders above it in this list. The modules at the root
+# of the package that stand in one line count as one folder.
+ORDER = (
+    ("checks", "files", "progress", "losses", "metrics", "regularizers"),
     ("layers",),
     ("networks",),
-    ("training", "export", "variants.latents"),
-    ("pixel_cnn",),
-    ("variants.base",),
-    ("variants.*",),
+    ("training",),
+    ("priors",),
+    ("saving",),
     ("variants",),
-    ("transfer",),
+    ("hashing", "transfer"),
+    ("data",),
+    ("runs",),
+    ("evaluation",),
+    ("cli",),
+)
+# The package itself knows names, not modules: anyone may ask it for its version.
+ANYWHERE = {"", "_registration"}
+# Within evaluation: the report knows nothing of the package, comparisons nothing of what uses them.
+WITHIN_EVALUATION = (
+    ("published",),
+    ("plots",),
+    ("comparisons",),
+    ("cache", "summary"),
+    ("evaluation",),
     ("",),
 )
-# Rooms outside that line, and all they may import.
-APART = {
-    "files": set(),
-    "image_files": {"checks"},
-    "data": {"checks", "image_files"},
-    "locks": set(),
-    "model_files": {"checks"},
-    "plateaus": set(),
-    "runs": {"checks", "locks", "model_files", "plateaus", "variants"},
-    "progress": {"checks"},
-    "plots": {"variants"},
-    "comparisons": {
-        "",
-        "layers",
-        "losses",
-        "metrics",
-        "variants",
-        "transfer",
-        "data",
-        "runs",
-        "plots",
-    },
-    "trained": {"checks", "variants", "data", "runs"},
-    "published": set(),
-    "ranking": set(),
-    "results": {"comparisons", "published", "ranking", "trained"},
-    "evaluation": {"", "checks", "comparisons", "data", "progress", "runs", "trained", "variants"},
-    "report": set(),
-}
 NAMES = {
     "shallow",
     "deep",
@@ -94,7 +78,7 @@ def sources() -> dict[str, str]:
 
 
 def imports_of(importer: str, source: str, modules) -> list[Import]:
-    """Every import of a module of the house, wherever it stands in `source`."""
+    """Every import of a module of the package, wherever it stands in `source`."""
     tree = ast.parse(source)
     is_package = any(module.startswith(f"{importer}.".lstrip(".")) for module in modules)
     delayed = {
@@ -141,28 +125,32 @@ def all_imports(modules: dict[str, str]) -> list[Import]:
     ]
 
 
-def room(module: str) -> str:
-    if module in ("variants", "variants.base", "variants.latents"):
-        return module
-    top, _, below = module.partition(".")
-    return "variants.*" if top == "variants" and below else top
+def folder(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def rank(module: str) -> int | None:
-    """The place of a module's room in the line, None for one that has no place."""
-    return next((place for place, rooms in enumerate(ROOMS) if room(module) in rooms), None)
+    """The line of ORDER that a module belongs to; None where it has none."""
+    return next((place for place, names in enumerate(ORDER) if folder(module) in names), None)
+
+
+def rank_in_evaluation(module: str) -> int | None:
+    inside = folder(module.partition(".")[2])
+    return next((place for place, names in enumerate(WITHIN_EVALUATION) if inside in names), None)
 
 
 def is_allowed(found: Import) -> bool:
-    importer, imported = room(found.importer), room(found.imported)
-    if importer == imported:
-        return True
-    if (importer, imported, found.when_loaded) == ("variants.base", "variants", False):
-        return True  # To name the variants that can sample, the base asks the table of contents.
-    if importer in APART:
-        return imported in APART[importer]
+    if found.importer.startswith("evaluation.report"):
+        return found.imported.startswith("evaluation.report")
+    if found.imported in ANYWHERE or found.importer in ("", "__main__", "cli"):
+        return found.imported != "cli" or found.importer in ("__main__", "cli")
+    if folder(found.importer) == folder(found.imported) == "evaluation":
+        if found.imported.startswith("evaluation.report"):
+            return found.importer == "evaluation"  # it writes the report
+        before, after = rank_in_evaluation(found.imported), rank_in_evaluation(found.importer)
+        return before is not None and after is not None and before <= after
     before, after = rank(found.imported), rank(found.importer)
-    return before is not None and after is not None and before < after
+    return before is not None and after is not None and before <= after
 
 
 def against_the_direction(modules: dict[str, str]) -> list[Import]:
@@ -190,7 +178,7 @@ def cycle(modules: dict[str, str]) -> list[str] | None:
 
 
 def variant_words(source: str) -> list[str]:
-    """Variants named in a program: in its strings, but for docstrings and help, or as classes."""
+    """Variants that a program names: in strings (not docstrings, help, examples) or as classes."""
     tree = ast.parse(source)
     spared = set()
     for node in ast.walk(tree):
@@ -198,6 +186,8 @@ def variant_words(source: str) -> list[str]:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 spared.add(id(first.value))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLES":
+            spared.update(id(inner) for inner in ast.walk(node.value))
         if isinstance(node, ast.keyword) and node.arg == "help":
             spared.update(id(inner) for inner in ast.walk(node.value))
     classes = {preset.class_name for preset in VARIANTS.values()}
@@ -219,61 +209,63 @@ def variant_words(source: str) -> list[str]:
 # ---- who may import whom ----
 
 
-def test_no_room_imports_from_a_later_one():
+def test_no_folder_imports_from_a_later_one():
     assert against_the_direction(sources()) == []
 
 
-def test_every_room_has_a_place_in_the_order():
-    lost = [name for name in sources() if rank(name) is None and room(name) not in APART]
-    assert lost == [], "a new room needs a place in ROOMS or APART"
+def test_every_module_has_a_place_in_the_order():
+    lost = [
+        name for name in sources() if rank(name) is None and name not in ANYWHERE | {"__main__"}
+    ]
+    assert lost == [], "a new folder needs a place in ORDER and in docs/architecture.md"
+
+
+def test_documented_layout_names_every_folder():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for names in ORDER:
+        for name in names:
+            shown = f"{name}/" if (PACKAGE / name).is_dir() else f"{name}.py"
+            assert shown in page, name
 
 
 def test_no_modules_import_one_another():
     assert cycle(sources()) is None
 
 
-def test_the_imports_that_are_there_are_seen():
+def test_existing_imports_are_seen():
     found = all_imports(sources())
-    assert Import("variants.base", "training") in found
-    assert Import("variants.base", "variants", when_loaded=False) in found
     assert Import("variants.dense", "networks") in found
-    assert Import("data", "image_files") in found
-    assert Import("", "variants.vae") in found
+    assert any(each.importer == "runs.plan" and each.imported == "data" for each in found)
+    assert any(each.importer == "cli.train" and not each.when_loaded for each in found)
 
 
 @pytest.mark.parametrize(
     ("importer", "line"),
     [
         ("losses", "from keras_ae.layers import Sampling"),
-        ("checks", "import keras_ae.losses"),
-        ("checks", "import keras_ae"),
         ("layers.sampling", "from keras_ae import networks"),
         ("layers.sampling", "from ..networks import dense_encoder"),
         ("networks", "from ..variants import base"),
-        ("training", "from keras_ae.variants.base import Autoencoder"),
-        ("variants.base", "from keras_ae.variants.deep import Deep"),
-        ("variants.base", "from keras_ae.variants import VARIANTS"),
-        ("variants.base", "def later():\n    from keras_ae.variants.deep import Deep"),
+        ("training.trainer", "from keras_ae.variants.base import Autoencoder"),
         ("networks", "def later():\n    from keras_ae.variants import VARIANTS"),
-        ("variants.deep", "from keras_ae.runs import Run"),
+        ("variants.deep", "from keras_ae.runs.plan import plan_runs"),
         ("variants.deep", "from keras_ae import data"),
-        ("data", "from keras_ae.losses import entropy_floor"),
-        ("image_files", "from keras_ae.data import load"),
-        ("runs", "def later():\n    from keras_ae.trained import find_runs"),
-        ("runs", "from keras_ae import data"),
+        ("data.splits", "from keras_ae.runs.request import RunRequest"),
+        ("runs.plan", "def later():\n    from keras_ae.evaluation import plots"),
         ("progress", "import keras_ae.variants.base"),
-        ("runs", "import train"),
-        ("runs", "from keras_ae.comparisons import COMPARISONS"),
-        ("variants.vae", "from keras_ae.comparisons.judge import train_judge"),
-        ("comparisons.anomaly", "from keras_ae.evaluation import Evaluation"),
-        ("comparisons.sampling", "from keras_ae.report import write_report"),
-        ("plots", "from keras_ae.losses import per_image_bce"),
-        ("report", "from keras_ae import comparisons"),
-        ("variants.base", "def later():\n    from train import build"),
+        ("runs.train", "from keras_ae.cli.train import main"),
+        ("runs.catalog", "from keras_ae.evaluation.comparisons import COMPARISONS"),
+        ("variants.vae", "from keras_ae.evaluation.plots import save"),
+        ("evaluation.comparisons.anomaly", "from keras_ae.evaluation.evaluation import Evaluation"),
+        ("evaluation.comparisons.anomaly", "from keras_ae.evaluation.report import blocks"),
+        ("evaluation.report.html", "from keras_ae.evaluation import comparisons"),
+        ("evaluation.report.html", "from keras_ae.files import atomic_write"),
+        ("evaluation.plots", "from keras_ae.evaluation.comparisons import COMPARISONS"),
+        ("variants.base", "def later():\n    from train import main"),
         ("losses", "import importlib\nimportlib.import_module('keras_ae.variants.vae')"),
     ],
 )
-def test_a_planted_import_of_a_later_room_is_caught(importer, line):
+def test_planted_import_of_a_later_folder_is_caught(importer, line):
     modules = sources()
     modules[importer] += f"\n{line}\n"
     assert [found.importer for found in against_the_direction(modules)] == [importer]
@@ -286,15 +278,16 @@ def test_a_planted_import_of_a_later_room_is_caught(importer, line):
         ("variants.vae", "def later():\n    from keras_ae.networks import dense_encoder"),
         ("data", "from keras_ae.checks import check_images"),
         ("data", "import trainer"),
+        ("runs.plan", "import keras_ae"),
     ],
 )
-def test_a_planted_import_of_an_earlier_room_is_no_offence(importer, line):
+def test_planted_import_of_an_earlier_folder_is_allowed(importer, line):
     modules = sources()
     modules[importer] += f"\n{line}\n"
     assert against_the_direction(modules) == []
 
 
-def test_a_planted_circle_is_caught():
+def test_planted_cycle_is_caught():
     modules = sources()
     modules["layers.sampling"] += "\nfrom keras_ae.layers.gaussian_bottleneck import x\n"
     assert set(cycle(modules)) == {"layers.sampling", "layers.gaussian_bottleneck"}
@@ -303,12 +296,51 @@ def test_a_planted_circle_is_caught():
     assert cycle(modules) is None
 
 
-# ---- variants and the scripts ----
+# ---- words that belong in one place ----
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_no_script_names_a_variant(script):
-    assert variant_words(script.read_text()) == []
+def option_words(source: str) -> list[str]:
+    """The command-line options in the strings of a module, docstrings excepted."""
+    tree = ast.parse(source)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        word
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+        for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", node.value)
+    ]
+
+
+def test_only_the_command_line_names_options():
+    """RunConfig turns itself into a command line, and the catalog the missing runs."""
+    allowed = {"runs.request", "runs.catalog"}
+    found = {
+        name: words
+        for name, source in sources().items()
+        if not name.startswith("cli") and name not in allowed and (words := option_words(source))
+    }
+    assert found == {}
+
+
+def test_planted_option_is_caught():
+    assert option_words('def f():\n    raise ValueError(f"Use --overwrite, {1}.")') == [
+        "--overwrite"
+    ]
+    assert option_words('def f():\n    """`--overwrite`."""\n    return "a -- b", "x--y"') == []
+
+
+@pytest.mark.parametrize("folder", ["cli", "runs"])
+def test_no_program_names_a_variant(folder):
+    for path in (PACKAGE / folder).glob("*.py"):
+        assert variant_words(path.read_text()) == [], path
 
 
 @pytest.mark.parametrize(
@@ -321,27 +353,29 @@ def test_no_script_names_a_variant(script):
         'add("--variant", default="deep")',
     ],
 )
-def test_a_variant_named_in_a_script_is_caught(line):
+def test_planted_variant_is_caught(line):
     assert variant_words(f'"""Trains."""\n{line}\n')
 
 
-def test_a_variant_may_be_named_in_a_docstring_or_help():
+def test_variant_may_be_named_in_docstrings_help_and_examples():
     assert variant_words('"""python train.py --variant sparse"""\nadd("-v", help="deep")') == []
+    assert variant_words('EXAMPLES = ("--variant sparse",)') == []
 
 
-def test_the_nine_variants_are_in_the_table():
+def test_registry_has_the_nine_variants():
     assert set(VARIANTS) >= NAMES
 
 
-def test_every_comparison_has_a_file_with_its_three_functions():
+def test_every_comparison_has_its_functions_and_version():
     for name, comparison in COMPARISONS.items():
-        room = comparison.load()
-        assert room.__name__ == f"keras_ae.comparisons.{comparison.module}"
+        module = comparison.load()
+        assert module.__name__ == f"keras_ae.evaluation.comparisons.{comparison.module}"
         for function in ("measure", "baselines", "draw"):
-            assert inspect.isfunction(getattr(room, function)), f"{name} lacks {function}"
+            assert inspect.isfunction(getattr(module, function)), f"{name} lacks {function}"
+        assert isinstance(module.VERSION, int), f"{name} lacks VERSION"
 
 
-def test_every_file_of_a_variant_is_named_in_the_table():
+def test_every_variant_file_is_in_the_registry():
     files = {path.stem for path in (PACKAGE / "variants").glob("*.py")}
     assert files - {"__init__", "base", "dense", "latents", "variational"} == {
         preset.module for preset in VARIANTS.values()
@@ -349,36 +383,7 @@ def test_every_file_of_a_variant_is_named_in_the_table():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_line_of_the_table_leads_to_an_autoencoder(name):
+def test_every_registry_entry_is_an_autoencoder(name):
     preset = VARIANTS[name]
     assert issubclass(preset.load(), keras_ae.Autoencoder)
     assert preset.summary and "\n" not in preset.summary
-
-
-# ---- the public names ----
-
-
-def test_all_is_complete():
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    imported = {
-        alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert set(keras_ae.__all__) == {name for name in imported if not name.startswith("_")}
-    assert len(keras_ae.__all__) == len(set(keras_ae.__all__))
-
-
-def test_all_is_sorted():
-    def place(name: str):
-        return not name.isupper(), name[0].islower(), name
-
-    assert list(keras_ae.__all__) == sorted(keras_ae.__all__, key=place)
-
-
-@pytest.mark.parametrize("name", keras_ae.__all__)
-def test_every_public_name_is_documented(name):
-    thing = getattr(keras_ae, name)
-    if inspect.isclass(thing) or inspect.isroutine(thing):
-        assert (thing.__doc__ or "").strip(), f"{name} has no docstring of its own"

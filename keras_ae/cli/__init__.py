@@ -17,6 +17,12 @@ COMMANDS = {
     "evaluate": ("keras_ae.cli.evaluate", "compare trained runs; write a report with figures"),
 }
 
+EXAMPLES = (
+    "train --variant sparse",
+    "train --variant vae --dataset my_photographs",
+    "evaluate",
+)
+
 
 def main(argv: Sequence[str] | None = None, prog: str = "keras-ae") -> int:
     """Run a subcommand; returns the exit code.
@@ -55,8 +61,6 @@ def _usage(prog: str) -> str:
             "  --help     show this text; `COMMAND --help` shows the options of a command",
             "  --version  show the version\n",
             "examples:",
-            f"  {prog} train --variant sparse",
-            f"  {prog} train --variant vae --dataset my_photographs",
-            f"  {prog} evaluate",
+            *(f"  {prog} {example}" for example in EXAMPLES),
         ]
     )

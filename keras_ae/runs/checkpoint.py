@@ -81,7 +81,7 @@ class Checkpoint:
         self.run.write_history(rows)
         return len(rows)
 
-    def restore_callbacks(self, callbacks: Sequence[Any], model: keras.Model) -> None:
+    def restore_callbacks(self, callbacks: Sequence[Any], model: Any) -> None:
         """Restore the state of early stopping; Keras has just reset it.
 
         Raises:
@@ -196,11 +196,12 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._check_finite(logs or {})
+        model: Any = self.model
         # At the end of an epoch, on_epoch_end saves.
-        if resume.steps_done(self.model) and (stop := self.interruption()):
+        if resume.steps_done(model) and (stop := self.interruption()):
             seconds = time.perf_counter() - self._start
             rows = self.rows[: self._epoch]
-            self.checkpoint.save(self.model, rows, self.callbacks, seconds)
+            self.checkpoint.save(model, rows, self.callbacks, seconds)
             raise stop
 
     def on_epoch_end(self, epoch, logs=None):

@@ -141,9 +141,10 @@ class Training:
             self._log(
                 "training complete, finalizing" if done else f"resuming at epoch {first_epoch + 1}"
             )
-        callbacks = [*watchers, keeper, progress.of_run(first_epoch)]
+        progress.start_run(first_epoch, request.epochs)
+        callbacks = [*watchers, keeper, _ProgressCallback(progress)]
         if self._tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(run.log_folder()))
+            callbacks.append(keras.callbacks.TensorBoard(str(run.log_folder())))
         with self._deferred():
             model.fit(
                 *inputs_of(model, split.train),
@@ -174,6 +175,22 @@ class Training:
         results["num_parameters"] = model.count_params()
         results["seconds_per_epoch"] = statistics.median(seconds)
         run.finish(model, results)
+
+
+class _ProgressCallback(keras.callbacks.Callback):
+    def __init__(self, progress: GridProgress):
+        super().__init__()
+        self._progress = progress
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._progress.start_epoch()
+
+    def on_epoch_end(self, epoch, logs=None):
+        losses = {name: float(value) for name, value in (logs or {}).items()}
+        self._progress.end_epoch(epoch + 1, losses)
+
+    def on_train_end(self, logs=None):
+        self._progress.end_run()
 
 
 def check_existing_run(run: RunDirectory, planned: PlannedRun) -> None:

@@ -1,38 +1,27 @@
-"""`evaluate.py` as a user meets it: a folder with a report, and what it refuses."""
+"""`evaluate.py` as a user meets it: the report, the cache, and what it refuses."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from in_process import imported
+from programs import evaluate, refused, small_images, train
 
 import keras_ae
-from keras_ae import data
-from keras_ae.comparisons import COMPARISONS, classification
+from keras_ae.evaluation.comparisons import COMPARISONS, classification
 
-ROOT = Path(__file__).resolve().parents[1]
-# A ReLU, a Gaussian and a quantised code; a linear output; a code that is a map; one with a label.
+# A ReLU, a Gaussian and a quantized code; a linear output; a code that is a map; one with a label.
 VARIANTS = ("shallow", "vae", "vq_vae", "linear", "convolutional", "conditional_vae")
 
 
-train = imported("train")
-evaluate = imported("evaluate")
-
-
 @pytest.fixture(autouse=True, scope="module")
-def surroundings(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("surroundings")
+def few_steps(offline):
+    """How well the classifiers learn is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_AE_CACHE", str(folder / "cache"))
-        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-        patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
-        patch.setattr(classification, "NUM_STEPS", 50)  # how well they learn is tested elsewhere
+        patch.setattr(classification, "NUM_STEPS", 50)
         patch.setattr(classification, "NUM_FITTED_DRAWS", 1)
         yield
 
@@ -40,13 +29,7 @@ def surroundings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     """280 images of 8x8 in four classes that are easy to tell apart."""
-    path = tmp_path_factory.mktemp("tiny") / "tiny.npz"
-    random = np.random.default_rng(0)
-    labels = np.arange(280) % 4
-    shapes = random.random((4, 8, 8)) < 0.4
-    images = np.clip(shapes[labels] * 0.8 + 0.2 * random.random((280, 8, 8)), 0, 1)
-    np.savez(path, images=images.astype("float32"), labels=labels)
-    return path
+    return small_images(tmp_path_factory.mktemp("tiny") / "tiny.npz", num=280)
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +37,17 @@ def trained(tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     common = ["--dataset", str(tiny), "--output-dir", str(folder), "--epochs", "2"]
     common += ["--jit", "off", "--quiet", "--variant"]
-    assert train.main([*common, *VARIANTS]) == 0
-    assert train.main([*common, "vae", "--seed", "43"]) == 0
+    assert train(*common, *VARIANTS) == 0
+    assert train(*common, "vae", "--seed", 43) == 0
     held_out = ["--latent-dim", "2", "--held-out-class", "1"]
-    assert train.main([*common, "shallow", "vae", *held_out]) == 0
+    assert train(*common, "shallow", "vae", *held_out) == 0
     return folder
-
-
-def call(*arguments) -> int:
-    try:
-        return evaluate.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    assert call(trained, "--output-dir", folder, "--quiet") == 0
+    assert evaluate(trained, "--output-dir", folder, "--quiet") == 0
     return folder / "tiny.npz"
 
 
@@ -80,17 +56,10 @@ def metrics(evaluated) -> dict:
     return json.loads((evaluated / "metrics.json").read_text())
 
 
-def refusal(capsys, *arguments, code=2) -> str:
-    assert call(*arguments) == code
-    line = capsys.readouterr().err
-    assert line.startswith("evaluate.py: error: ") and line.count("\n") == 1, line
-    return line
-
-
 # ---- a whole evaluation ----
 
 
-def test_the_folder_holds_the_report_and_every_figure_it_names(evaluated, metrics):
+def test_folder_has_the_report_and_every_figure(evaluated, metrics):
     assert set(metrics["comparisons"]) == set(COMPARISONS)
     report = (evaluated / "report.md").read_text()
     page = (evaluated / "report.html").read_text()
@@ -105,7 +74,7 @@ def test_the_folder_holds_the_report_and_every_figure_it_names(evaluated, metric
     )
 
 
-def test_every_number_is_json_and_every_main_number_is_there(metrics):
+def test_metrics_are_json_and_complete(metrics):
     for name, comparison in COMPARISONS.items():
         part = metrics["comparisons"][name]
         wanted = {"shallow", "vae"} if comparison.held_out else set(VARIANTS)
@@ -123,7 +92,7 @@ def test_every_number_is_json_and_every_main_number_is_there(metrics):
     assert vae["values"]["bce"]["num"] == 2 and vae["values"]["bce"]["std"] > 0
 
 
-def test_the_reconstruction_is_that_of_training(trained, metrics):
+def test_reconstruction_loss_matches_that_of_training(trained, metrics):
     rows = metrics["comparisons"]["reconstruction"]["rows"]
     for row in rows:
         if row["label"] in ("shallow", "vq_vae", "linear"):
@@ -133,7 +102,7 @@ def test_the_reconstruction_is_that_of_training(trained, metrics):
             assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_report_says_what_was_trained_and_what_is_missing(metrics):
+def test_metrics_list_configurations_and_missing_runs(metrics):
     rows = {(row["label"], row["held_out"] is None): row for row in metrics["configurations"]}
     assert rows["vae", True]["seeds"] == [42, 43]
     assert rows["shallow", False]["held_out"] == ["1"]
@@ -145,21 +114,21 @@ def test_the_report_says_what_was_trained_and_what_is_missing(metrics):
     assert "--variant deep stacked" in commands[0] and "--held-out-class 1" in commands[1]
 
 
-def test_a_second_call_measures_and_draws_nothing(trained, evaluated, monkeypatch, capsys):
+def test_second_call_uses_the_cache(trained, evaluated, monkeypatch, capsys):
     for comparison in COMPARISONS.values():
         room = comparison.load()
         for function in ("measure", "baselines", "draw"):
             monkeypatch.setattr(room, function, None)
     before = json.loads((evaluated / "metrics.json").read_text())
-    assert call(trained, "--output-dir", evaluated.parent) == 0
+    assert evaluate(trained, "--output-dir", evaluated.parent) == 0
     after = json.loads((evaluated / "metrics.json").read_text())
     assert {**before, "made_by": None} == {**after, "made_by": None}
     assert "report.html" in capsys.readouterr().out
 
 
-def test_a_restriction_and_another_pair(trained, tmp_path):
+def test_one_comparison_with_another_pair_of_classes(trained, tmp_path):
     arguments = [trained, "--output-dir", tmp_path, "--quiet", "--comparisons"]
-    assert call(*arguments, "interpolation", "--interpolate", "0", "3") == 0
+    assert evaluate(*arguments, "interpolation", "--interpolate", "0", "3") == 0
     metrics = json.loads((tmp_path / "tiny.npz" / "metrics.json").read_text())
     assert list(metrics["comparisons"]) == ["interpolation"]
 
@@ -167,13 +136,13 @@ def test_a_restriction_and_another_pair(trained, tmp_path):
 # ---- what goes wrong ----
 
 
-def test_a_broken_run_is_named_and_the_others_are_compared(trained, tmp_path, capsys):
+def test_broken_run_is_reported_and_the_others_are_compared(trained, tmp_path, capsys):
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
     broken = runs / "tiny.npz" / "vae-20d-seed42"
     (broken / "model.keras").write_bytes(b"PK")
     arguments = [runs, "--output-dir", tmp_path / "out", "--quiet"]
-    line = refusal(capsys, *arguments, "--comparisons", "reconstruction", code=1)
+    line = refused(capsys, evaluate, *arguments, "--comparisons", "reconstruction", code=1)
     assert str(broken / "model.keras") in line
     metrics = json.loads((tmp_path / "out" / "tiny.npz" / "metrics.json").read_text())
     rows = metrics["comparisons"]["reconstruction"]["rows"]
@@ -181,12 +150,12 @@ def test_a_broken_run_is_named_and_the_others_are_compared(trained, tmp_path, ca
     assert "model.keras" in metrics["broken"][0]
 
 
-def test_an_unfinished_run_is_left_out_and_named(trained, tmp_path, capsys):
+def test_unfinished_run_is_skipped_and_reported(trained, tmp_path, capsys):
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
     (runs / "tiny.npz" / "shallow-20d-seed42" / "test.json").unlink()
     arguments = [runs, "--output-dir", tmp_path / "out", "--comparisons", "reconstruction"]
-    assert call(*arguments) == 0
+    assert evaluate(*arguments) == 0
     out = capsys.readouterr().out
     assert "unfinished" in out and "shallow-20d-seed42" in out
     metrics = json.loads((tmp_path / "out" / "tiny.npz" / "metrics.json").read_text())
@@ -194,35 +163,35 @@ def test_an_unfinished_run_is_left_out_and_named(trained, tmp_path, capsys):
     assert "shallow" not in labels and "vae" in labels
 
 
-def test_images_that_have_changed_are_refused(trained, tiny, tmp_path, capsys):
+def test_changed_images_are_refused(trained, tiny, tmp_path, capsys):
     content = tiny.read_bytes()
     try:
         with np.load(tiny) as stored:
             np.savez(tiny, images=stored["images"] * 0.5, labels=stored["labels"])
-        line = refusal(capsys, trained, "--output-dir", tmp_path, "--quiet")
+        line = refused(capsys, evaluate, trained, "--output-dir", tmp_path, "--quiet")
         assert "have changed" in line
     finally:
         tiny.write_bytes(content)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_class_is_refused_before_anything_is_measured(trained, tmp_path, capsys):
+def test_unknown_class_is_refused_before_measuring(trained, tmp_path, capsys):
     arguments = [trained, "--output-dir", tmp_path, "--quiet"]
-    line = refusal(capsys, *arguments, "--interpolate", "0", "nine")
+    line = refused(capsys, evaluate, *arguments, "--interpolate", "0", "nine")
     assert "nine" in line
 
 
-def test_runs_without_a_use_are_refused_with_the_command_that_helps(trained, tmp_path, capsys):
+def test_unusable_runs_are_refused_with_a_command(trained, tmp_path, capsys):
     only = trained / "tiny.npz" / "vq_vae-20d-seed42"
-    line = refusal(capsys, only, "--output-dir", tmp_path, "--comparisons", "anomaly")
+    line = refused(capsys, evaluate, only, "--output-dir", tmp_path, "--comparisons", "anomaly")
     assert "--held-out-class" in line
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["no-such-folder"], "train.py --bake-off"),
-        (["{empty}"], "train.py --bake-off"),
+        (["no-such-folder"], "keras-ae train --bake-off"),
+        (["{empty}"], "keras-ae train --bake-off"),
         (["{empty}", "--comparisons", "anomly"], "did you mean anomaly"),
         (["{empty}", "--interpolate", "2"], "--interpolate"),
         (["{empty}", "--projection", "pca"], "umap"),
@@ -234,20 +203,4 @@ def test_bad_arguments_are_refused_in_one_line(tmp_path, capsys, arguments, word
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     places = {"empty": tmp_path / "empty", "file": tmp_path / "file"}
-    assert words in refusal(capsys, *(text.format(**places) for text in arguments))
-
-
-def test_help_does_not_wait_for_tensorflow():
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import evaluate\n"
-        "for arguments in (['--help'], ['--comparisons', 'anomly']):\n"
-        "    try: evaluate.main(arguments)\n"
-        "    except SystemExit: pass\n"
-        "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
-        "sys.exit(f'loaded {heavy}' if heavy else 0)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(ROOT)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "--projection" in done.stdout
+    assert words in refused(capsys, evaluate, *(text.format(**places) for text in arguments))
