@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import warnings
 
+import fake_runs
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_runs import config
 from linear_gaussian import exact_log_likelihood, images_of, linear_model, pictures
 from scipy import stats
 
@@ -191,7 +191,9 @@ def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
     whole = fitted(small_vae(kl_warmup_epochs=3), 0, 4)
     half = fitted(small_vae(kl_warmup_epochs=3), 0, 2)
     half.save(tmp_path / "half.keras")
-    checkpoint = Checkpoint(RunDirectory(tmp_path), config("vae").request)
+    run, config = RunDirectory(tmp_path), fake_runs.config()
+    run.start(config)
+    checkpoint = Checkpoint(run, config.request)
     checkpoint.save(half, [{"epoch": 1}, {"epoch": 2}])
     resumed = small_vae(kl_warmup_epochs=3)
     assert checkpoint.restore(resumed, 4) == 2
