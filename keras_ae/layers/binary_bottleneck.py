@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
@@ -46,7 +46,7 @@ class BinaryBottleneck(NoisyLayer, Bottleneck):
         if not training:
             return tf.cast(inputs > 0.0, inputs.dtype)
         noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=23)
-        stddev = BinaryBottleneck.stddev.tensor(self, inputs.dtype)
+        stddev = current_value(self, "stddev", inputs.dtype)
         return tf.sigmoid(inputs + stddev * tf.cast(noise, inputs.dtype))
 
     def snap(self, latents: Any) -> tf.Tensor:

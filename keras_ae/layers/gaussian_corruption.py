@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
 
@@ -44,7 +44,7 @@ class GaussianCorruption(NoisyLayer):
         if not training:
             return inputs
         noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=16)
-        stddev = GaussianCorruption.stddev.tensor(self, inputs.dtype)
+        stddev = current_value(self, "stddev", inputs.dtype)
         corrupted = tf.clip_by_value(inputs + stddev * tf.cast(noise, inputs.dtype), 0.0, 1.0)
         return tf.where(stddev > 0, corrupted, inputs)
 

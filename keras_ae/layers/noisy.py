@@ -43,7 +43,12 @@ def standard_normal(shape: Any, seed: Any, bits: int) -> tf.Tensor:
 def random_words(shape: Any, seed: Any) -> tf.Tensor:
     """Random uint32 numbers: faster than floats, and the same with and without XLA."""
     return tf.random.stateless_uniform(
-        shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        shape,
+        seed,
+        minval=None,  # type: ignore[arg-type]  # all 32 bits
+        maxval=None,
+        dtype=tf.uint32,
+        alg="philox",
     )
 
 
