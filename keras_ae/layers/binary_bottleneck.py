@@ -45,9 +45,9 @@ class BinaryBottleneck(NoisyLayer, Bottleneck):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         if not training:
             return tf.cast(inputs > 0.0, inputs.dtype)
-        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=23)
-        stddev = current_value(self, "stddev", inputs.dtype)
-        return tf.sigmoid(inputs + stddev * tf.cast(noise, inputs.dtype))
+        stddev = current_value(self, "stddev")
+        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=23, stddev=stddev)
+        return tf.sigmoid(inputs + tf.cast(noise, inputs.dtype))
 
     def snap(self, latents: Any) -> tf.Tensor:
         """The nearest bits of latents in [0, 1]: 1 above 0.5, else 0."""

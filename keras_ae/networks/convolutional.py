@@ -64,7 +64,7 @@ def convolutional_encoder(
             kernel_initializer=kernel_initializer(activation),
             name=f"convolution_{number}",
         )
-        strides = strides_of(sizes[number - 1], sizes[number])
+        strides = _strides(sizes[number - 1], sizes[number])
         pooling = keras.layers.MaxPooling2D(strides, name=f"pooling_{number}")
         layers += [convolution, pooling]
     if code_units is not None:
@@ -108,7 +108,7 @@ def convolutional_decoder(
         ]
     for stage in range(len(filters), 0, -1):
         name = f"convolution_{stage}" if stage > 1 else "logits"
-        layers += enlargement(
+        layers += _upsampling(
             channels[stage - 1], sizes[stage], sizes[stage - 1], name, style if stage > 1 else {}
         )
     # The loss needs float32 logits, also in mixed precision.
@@ -116,7 +116,7 @@ def convolutional_decoder(
     return keras.Sequential(layers, name="decoder")
 
 
-def strides_of(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
+def _strides(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
     """The pooling factor of each side: 2, or 1 for a side of one pixel."""
     height, width = (
         1 if after == before else 2 for before, after in zip(large, small, strict=True)
@@ -124,7 +124,7 @@ def strides_of(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int
     return height, width
 
 
-def enlargement(
+def _upsampling(
     num_filters: int, small: tuple[int, int], large: tuple[int, int], name: str, style: dict
 ) -> list[keras.layers.Layer]:
     """A transposed convolution from a feature map of size `small` to one of size `large`.
@@ -132,19 +132,19 @@ def enlargement(
     Without padding, n pixels become 2n + 1, the size of an odd side. On an even side the last pixel
     is cropped, which is what "same" padding does.
     """
-    strides = strides_of(large, small)
+    strides = _strides(large, small)
     layers: list[keras.layers.Layer] = [
         keras.layers.Conv2DTranspose(num_filters, 3, strides, padding="valid", name=name, **style)
     ]
-    cuts = tuple(
-        cut(stride, before, after)
+    crops = tuple(
+        _crop(stride, before, after)
         for stride, before, after in zip(strides, small, large, strict=True)
     )
-    if cuts != ((0, 0), (0, 0)):
-        layers.append(keras.layers.Cropping2D(cuts, name=f"{name}_cut"))
+    if crops != ((0, 0), (0, 0)):
+        layers.append(keras.layers.Cropping2D(crops, name=f"{name}_cut"))
     return layers
 
 
-def cut(stride: int, small: int, large: int) -> tuple[int, int]:
+def _crop(stride: int, small: int, large: int) -> tuple[int, int]:
     """Pixels to crop at the start and at the end of a side."""
     return (1, 1) if stride == 1 else (0, 2 * small + 1 - large)
