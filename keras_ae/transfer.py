@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_ae.checks import check_flag, check_size
+from keras_ae.layers import Bottleneck
 from keras_ae.variants.base import Autoencoder
 
 
@@ -24,7 +25,7 @@ class PretrainedEncoder(keras.layers.Layer):
 
     Args:
         encoder: A model from images `(batch, *image_shape)` to codes.
-        bottleneck: A layer from codes to latents, with `is_discrete`.
+        bottleneck: A `Bottleneck`, from codes to latents.
         **kwargs: As in `keras.layers.Layer`.
     """
 
@@ -32,6 +33,8 @@ class PretrainedEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.bottleneck = bottleneck
+        # Files of version 0.1.0 have a plain Keras layer where there is no constraint on the code.
+        self._is_discrete = isinstance(bottleneck, Bottleneck) and bottleneck.is_discrete
         encoder.trainable = self.trainable  # Keras passes on later changes only
         bottleneck.trainable = False
 
@@ -47,7 +50,7 @@ class PretrainedEncoder(keras.layers.Layer):
         # In this scope the bottleneck's losses are dropped, not added to the classifier's.
         with keras.StatelessScope():
             latents = self.bottleneck(encoded, training=False)
-        if self.bottleneck.is_discrete:
+        if self._is_discrete:
             latents = encoded + tf.stop_gradient(latents - encoded)
         return latents
 

@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tables import as_table, caption, configurations_of, counted, run, shown, values_of
 
-from keras_ae.published import PUBLISHED
+from keras_ae.evaluation.published import PUBLISHED
 from keras_ae.variants import BAKE_OFF
 
 BEGIN, END = "<!-- bake-off tables -->", "<!-- end of the bake-off tables -->"

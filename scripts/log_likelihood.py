@@ -19,10 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from keras_ae import data
-from keras_ae.comparisons.common import told
-from keras_ae.evaluation import load_data
-from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
+from keras_ae.runs.run_directory import RunDirectory
 
 
 def main() -> None:
@@ -42,16 +41,17 @@ def main() -> None:
 def measured(options: argparse.Namespace) -> dict:
     run = read_run(RunDirectory(options.run))
     model = run.run.load_model()
-    if not hasattr(model, "log_likelihood"):
-        raise ValueError(f"{run.request['variant']} has no likelihood: its code is not Gaussian")
-    test = data.split(load_data(run, options.data_dir), seed=run.request["seed"]).test
+    test = data.split(load_data(run, options.data_dir), seed=run.request.seed).test
     if run.held_out is not None:
-        test = test.where(test.labels != run.data["held_out_index"])
+        test = test.where(test.labels != run.data.held_out_index)
     if set(np.unique(test.images)) - {0.0, 1.0}:
         print("grey images: this is no likelihood; train with --binarize", file=sys.stderr)
+    first = test.where(np.arange(len(test)) < 1)
+    if model.posterior(model.pack_inputs(first.images, first.labels)) is None:
+        raise ValueError(f"{run.request.variant} has no likelihood: its code is not Gaussian")
     order = np.random.default_rng(options.seed).permutation(len(test))
     chosen = test.where(np.sort(order[: options.num_images]))
-    answers = model.log_likelihood(told(model, chosen), options.num_samples, seed=options.seed)
+    answers = model.log_likelihood(model.pack_inputs(chosen.images, chosen.labels), options.num_samples, seed=options.seed)
     return {
         "run": str(options.run),
         "num_images": len(answers),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from keras_ae import plots
+from keras_ae.evaluation import plots
 from keras_ae.runs.run_directory import RunDirectory
 
 

@@ -17,10 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from keras_ae import data, plots
-from keras_ae.evaluation import load_data
-from keras_ae.runs.run_directory import RunDirectory
+from keras_ae import data
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
+from keras_ae.runs.run_directory import RunDirectory
 
 PLAIN, VARIATIONAL = "convolutional", "conv_vae"
 NUM_STEPS = 12
@@ -51,17 +52,18 @@ def main() -> None:
         print(f"wrote {path}")
 
 
-def only_run(folder: Path, variant: str) -> Run:
-    found = [RunDirectory(path) for path in sorted(folder.glob(f"{variant}-*")) if RunDirectory(path).finished]
+def only_run(folder: Path, variant: str) -> RunDirectory:
+    runs = map(RunDirectory, sorted(folder.glob(f"{variant}-*")))
+    found = [run for run in runs if run.finished]
     if not found:
         raise SystemExit(f"{folder} holds no finished run of {variant}: see --help")
     return found[0]
 
 
-def data_of(run: Run) -> tuple[data.Split, list[str]]:
+def data_of(run: RunDirectory) -> tuple[data.Split, list[str]]:
     """The images that a run was trained on, split as they were for it."""
     image_set = load_data(read_run(run))
-    return data.split(image_set, seed=run.config["request"]["seed"]), list(image_set.class_names)
+    return data.split(image_set, seed=run.config.request.seed), list(image_set.class_names)
 
 
 def draw_paths(models, split, class_names, pair, folder: Path) -> Path:

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
-from keras_ae.comparisons import COMPARISONS, anomaly
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import COMPARISONS, anomaly
+from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
 
 NAMES = ("thin", "thick", "odd")
 
@@ -22,10 +23,10 @@ def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
     images = np.clip(images, 0, 1).astype("float32")
     normal = labels != held_out
     train = Subset(images[normal], labels[normal])
-    return Problem(Split(train, train, Subset(images, labels)), NAMES, held_out)
+    return EvaluationData(Split(train, train, Subset(images, labels)), NAMES, held_out)
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Scores an image by `bce(images)` or by `signed(images)`."""
 
     def __init__(self, bce, signed=lambda images: np.zeros(len(images))):
@@ -47,12 +48,12 @@ def by_pairs(anomalous, scores):
 
 def test_a_perfect_a_blind_and_a_mistaken_score():
     data = problem()
-    numbers = anomaly.measure(Fake(ink), data, seed=0).numbers
+    numbers = anomaly.measure(Fake(ink), data, seed=0).metrics
     assert numbers["auc"] == pytest.approx(1.0)
     assert numbers["auc_signed"] == pytest.approx(0.5)  # all scores are the same
-    assert anomaly.measure(Fake(lambda x: -ink(x)), data, seed=0).numbers["auc"] == 0.0
+    assert anomaly.measure(Fake(lambda x: -ink(x)), data, seed=0).metrics["auc"] == 0.0
     # The least ink is held out: what is taken for anomalous is every other image.
-    assert anomaly.measure(Fake(ink), problem(held_out=0), seed=0).numbers["auc"] == 0.0
+    assert anomaly.measure(Fake(ink), problem(held_out=0), seed=0).metrics["auc"] == 0.0
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():
@@ -60,7 +61,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order():
     random = np.random.default_rng(2)
     bce, signed = random.integers(0, 12, (2, 90))  # with ties
     model = Fake(lambda images: bce, lambda images: signed)
-    numbers = anomaly.measure(model, data, seed=0).numbers
+    numbers = anomaly.measure(model, data, seed=0).metrics
     anomalous = data.split.test.labels == 1
     assert numbers["auc"] == pytest.approx(by_pairs(anomalous, bce))
     assert numbers["auc_signed"] == pytest.approx(by_pairs(anomalous, signed))
@@ -77,7 +78,7 @@ def test_thinned_curves_keep_the_ends_and_the_area():
     assert len(fpr) == len(tpr) <= 200
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
     assert np.diff(fpr).min() >= 0 and np.diff(tpr).min() >= 0
-    assert auc(fpr, tpr) == pytest.approx(measurement.numbers["auc_signed"], abs=1e-3)
+    assert auc(fpr, tpr) == pytest.approx(measurement.metrics["auc_signed"], abs=1e-3)
     full_fpr, full_tpr, _ = roc_curve(anomalous, scores)
     assert set(zip(fpr, tpr, strict=True)) <= set(zip(full_fpr, full_tpr, strict=True))
     assert np.hypot(np.diff(fpr), np.diff(tpr)).max() < 0.02  # nowhere a gap
@@ -94,10 +95,10 @@ def test_baselines_against_numpy():
     axes = np.linalg.svd(train - centre, full_matrices=False)[2][:2]
     left = (test - centre) - (test - centre) @ axes.T @ axes
     errors = (left**2).sum(axis=1)
-    assert rows["PCA, 2 components"].numbers["auc"] == pytest.approx(by_pairs(anomalous, errors))
+    assert rows["PCA, 2 components"].metrics["auc"] == pytest.approx(by_pairs(anomalous, errors))
     expected = by_pairs(anomalous, test.sum(axis=1))
-    assert rows["ink sum"].numbers["auc"] == pytest.approx(expected)
-    assert anomaly.baselines(problem(held_out=2), seed=0)["ink sum"].numbers["auc"] == 1.0
+    assert rows["ink sum"].metrics["auc"] == pytest.approx(expected)
+    assert anomaly.baselines(problem(held_out=2), seed=0)["ink sum"].metrics["auc"] == 1.0
 
 
 def test_components_come_from_training_images_alone():
@@ -108,8 +109,8 @@ def test_components_come_from_training_images_alone():
     images[labels == 2] += 0.2 * random.random((20, 16))
     images = images.reshape(-1, 4, 4)
     train = Subset(images[labels != 2], labels[labels != 2])
-    data = Problem(Split(train, train, Subset(images, labels)), NAMES, 2)
-    assert anomaly.baselines(data, seed=0)["PCA, 2 components"].numbers["auc"] == 1.0
+    data = EvaluationData(Split(train, train, Subset(images, labels)), NAMES, 2)
+    assert anomaly.baselines(data, seed=0)["PCA, 2 components"].metrics["auc"] == 1.0
 
 
 def test_what_cannot_be_measured_is_an_error_in_one_line():
@@ -117,16 +118,16 @@ def test_what_cannot_be_measured_is_an_error_in_one_line():
         anomaly.measure(Fake(ink), problem(held_out=None), seed=0)
     data = problem()
     only = Subset(data.split.test.images, np.full(90, 2))
-    with pytest.raises(ValueError, match="received 90 of it among 90"):
-        anomaly.baselines(Problem(Split(only, only, only), NAMES, 2), seed=0)
-    with pytest.raises(ValueError, match="received 0 of it among 90"):
-        anomaly.measure(Fake(ink), Problem(Split(only, only, only), NAMES, 0), seed=0)
+    with pytest.raises(ValueError, match="received 90 of the held-out class among 90"):
+        anomaly.baselines(EvaluationData(Split(only, only, only), NAMES, 2), seed=0)
+    with pytest.raises(ValueError, match="received 0 of the held-out class among 90"):
+        anomaly.measure(Fake(ink), EvaluationData(Split(only, only, only), NAMES, 0), seed=0)
 
 
 def test_colour_images():
     data = problem(shape=(4, 4, 3))
-    assert anomaly.measure(Fake(ink), data, seed=0).numbers["auc"] == 1.0
-    assert anomaly.baselines(data, seed=0)["ink sum"].numbers["auc"] == 1.0
+    assert anomaly.measure(Fake(ink), data, seed=0).metrics["auc"] == 1.0
+    assert anomaly.baselines(data, seed=0)["ink sum"].metrics["auc"] == 1.0
 
 
 # ---- pictures ----
@@ -143,8 +144,8 @@ def corner(fpr, tpr, area):
 
 def test_curves_are_averaged_at_equal_false_positive_rates():
     entries = [
-        Entry("deep", "deep", 1, 2, "a", corner(0.0, 0.4, 0.6)),
-        Entry("deep", "deep", 2, 2, "a", corner(0.5, 0.5, 0.8)),
+        Result("deep", "deep", 1, 2, "a", corner(0.0, 0.4, 0.6)),
+        Result("deep", "deep", 2, 2, "a", corner(0.5, 0.5, 0.8)),
     ]
     curve = anomaly.by_label(entries, "")["deep"]
     assert curve.note == "0.700 ± 0.141"
@@ -158,10 +159,10 @@ def test_curves_are_averaged_at_equal_false_positive_rates():
 
 def test_every_class_counts_alike_in_the_mean_whatever_its_seeds():
     entries = [
-        Entry("deep", "deep", 1, 2, "a", corner(0.0, 0.2, 0.6)),
-        Entry("deep", "deep", 2, 2, "a", corner(0.0, 0.4, 0.8)),
-        Entry("deep", "deep", 1, 2, "b", corner(0.0, 0.9, 0.9)),
-        Entry("vae", "vae", 1, 2, "b", corner(0.0, 0.9, 0.9)),
+        Result("deep", "deep", 1, 2, "a", corner(0.0, 0.2, 0.6)),
+        Result("deep", "deep", 2, 2, "a", corner(0.0, 0.4, 0.8)),
+        Result("deep", "deep", 1, 2, "b", corner(0.0, 0.9, 0.9)),
+        Result("vae", "vae", 1, 2, "b", corner(0.0, 0.9, 0.9)),
     ]
     curves = anomaly.mean_over_classes(entries, ["a", "b"], "")
     assert curves["deep"].note == "0.800"
@@ -175,13 +176,13 @@ def test_a_panel_a_class_and_of_more_than_three_their_mean(
 ):
     names = tuple("abcd")
     entries = [
-        Entry(label, "deep", seed, 2, held_out, corner(0.2, 0.5 + 0.1 * seed, 0.7))
+        Result(label, "deep", seed, 2, held_out, corner(0.2, 0.5 + 0.1 * seed, 0.7))
         for label in ("deep", "deep, tied True")
         for held_out in names[:num_classes]
         for seed in (1, 2)
     ]
     plain = Measurement({"auc": 0.4}, {"fpr": np.array([0.0, 1.0]), "tpr": np.array([0.0, 1.0])})
-    rows = [Entry("ink sum", "", 0, 0, name, plain) for name in names[:num_classes]]
+    rows = [Result("ink sum", "", 0, 0, name, plain) for name in names[:num_classes]]
     seen = []
     curve_panels = anomaly.plots.curve_panels
 
@@ -190,11 +191,11 @@ def test_a_panel_a_class_and_of_more_than_three_their_mean(
         return curve_panels(panels, styles, *arguments, **options)
 
     monkeypatch.setattr(anomaly.plots, "curve_panels", spy)
-    data = Problem(problem().split, names, 0)
+    data = EvaluationData(problem().split, names, 0)
     figures = anomaly.draw(entries, rows, data, tmp_path)
     assert [figure.path.name for figure in figures] == ["anomaly.png", "anomaly_signed.png"]
     assert "published figures" in figures[1].caption
-    assert "less ink for it has an AUC of 0.600" in figures[0].caption
+    assert "the opposite rule has an AUC of 0.600" in figures[0].caption
     assert all(Image.open(figure.path).width > 400 for figure in figures)
     assert ("means over 4" in figures[0].caption) == (num_classes == 4)
     for (panels, styles), area in zip(seen, ("0.700", "0.300"), strict=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from keras_ae import plots
-from keras_ae.comparisons import classification
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset, few_labels
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import classification
+from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
 from keras_ae.transfer import pretrained_classifier
 from keras_ae.variants import VARIANTS
 
@@ -34,10 +35,10 @@ def problem():
         name: images_with_labels(number, seed)
         for seed, (name, number) in enumerate(numbers.items())
     }
-    return Problem(Split(**parts), tuple("abc"))
+    return EvaluationData(Split(**parts), tuple("abc"))
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """A model whose code is a function of the image."""
 
     def __init__(self, encode):
@@ -68,7 +69,7 @@ def blurred_codes(images):
 
 
 def converged(encode, problem):
-    return classification.measure(Fake(encode), problem, seed=3).numbers
+    return classification.code_metrics(Fake(encode), problem.split, seed=3)
 
 
 # ---- converged ----
@@ -155,12 +156,12 @@ def test_no_label_but_the_few_is_used(problem, monkeypatch):
     keras.utils.set_random_seed(0)
     model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(6,), seed=0)
     for function in (
-        lambda split: classification.converged_numbers(
+        lambda split: classification.converged_metrics(
             classification.Codes(*map(blurred_codes, (split.train.images, split.test.images))),
             split,
             seed=0,
         ),
-        lambda split: classification.fine_tuning(model, split, seed=0),
+        lambda split: classification.fine_tuning_metrics(model, split, seed=0),
     ):
         assert function(spoiled) == function(split)
 
@@ -256,9 +257,9 @@ def test_published_samples_a_gaussian_code(problem, monkeypatch):
 def test_a_model_that_was_told_the_labels_has_no_accuracy_and_says_so(problem):
     model = Fake(class_codes)
     model.needs_labels = True
-    numbers = classification.measure(model, problem, seed=0).numbers
+    numbers = classification.measure(model, problem, seed=0).metrics
     assert list(numbers) == ["note"]
-    assert "Fake was trained with the labels" in numbers["note"]
+    assert "Fake takes the class label" in numbers["note"]
 
 
 # ---- fine-tuned and from scratch ----
@@ -274,7 +275,7 @@ def measured(problem):
         model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
         model.bottleneck.embeddings.assign(np.linspace(-2, 2, 512)[None].repeat(4, 0))
         before = model.get_weights()
-        made = [classification.measure(model, problem, seed=1).numbers for _ in range(2)]
+        made = [classification.measure(model, problem, seed=1).metrics for _ in range(2)]
         assert all(map(np.array_equal, before, model.get_weights()))
         return made
 
@@ -296,9 +297,9 @@ def test_from_scratch_knows_nothing_of_the_trained_weights(problem, monkeypatch)
     monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
     keras.utils.set_random_seed(0)
     model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
-    one = classification.fine_tuning(model, problem.split, seed=1)
+    one = classification.fine_tuning_metrics(model, problem.split, seed=1)
     model.encoder.set_weights([0.3 * weight + 0.1 for weight in model.encoder.get_weights()])
-    two = classification.fine_tuning(model, problem.split, seed=1)
+    two = classification.fine_tuning_metrics(model, problem.split, seed=1)
     assert one["from_scratch"] == two["from_scratch"]
     assert one != two
 
@@ -307,7 +308,9 @@ def test_from_scratch_has_no_codebook_of_any_kind():
     for arguments in ({"embedding_dim": 1}, {"embedding_dim": 2}):
         model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), **arguments)
         untrained = classification.Untrained.of(model)
-        assert isinstance(untrained.bottleneck, keras.layers.Identity)
+        assert not untrained.bottleneck.weights and not untrained.bottleneck.is_discrete
+        codes = np.float32([[0.3, -2.0]])
+        np.testing.assert_array_equal(untrained.bottleneck(codes), codes)
 
 
 @pytest.mark.parametrize(
@@ -353,8 +356,8 @@ def test_restart_forgets_everything():
 def test_the_baselines(problem):
     made = classification.baselines(problem, seed=0)
     assert list(made) == ["pixels", "PCA, 12 components"]
-    assert made["pixels"].numbers["converged"] > 0.95
-    assert set(made["pixels"].numbers) == {"num_labels", "converged", "converged_spread", "curve"}
+    assert made["pixels"].metrics["converged"] > 0.95
+    assert set(made["pixels"].metrics) == {"num_labels", "converged", "converged_spread", "curve"}
 
 
 def test_pooled_is_the_deviation_of_all_draws():
@@ -367,7 +370,7 @@ def test_pooled_is_the_deviation_of_all_draws():
     np.testing.assert_allclose(mean, draws.reshape(-1, 2).mean(axis=0))
     np.testing.assert_allclose(spread, draws.reshape(-1, 2).std(axis=0))
     runs = [
-        Entry("deep", "deep", 0, 2, None, Measurement({"a": run.mean(), "a_spread": run.std()}))
+        Result("deep", "deep", 0, 2, None, Measurement({"a": run.mean(), "a_spread": run.std()}))
         for run in draws[..., 0]
     ]
     assert classification.pooled_spread(runs, "a") == pytest.approx(draws[..., 0].std())
@@ -385,17 +388,17 @@ def test_the_figures(problem, measured, monkeypatch, tmp_path):
         monkeypatch.setattr(plots, name, drawn)
     one, two = measured[0], {**measured[0], "fine_tuned": 0.5}
     entries = [
-        Entry("vq_vae", "vq_vae", seed, 4, None, Measurement(numbers))
+        Result("vq_vae", "vq_vae", seed, 4, None, Measurement(numbers))
         for seed, numbers in enumerate((one, two))
     ]
     plain = {name: one[name] for name in ("num_labels", "converged", "converged_spread", "curve")}
-    baselines = [Entry("pixels", "pixels", 0, 0, None, Measurement(plain))]
+    baselines = [Result("pixels", "pixels", 0, 0, None, Measurement(plain))]
     told = Measurement({"note": "It was told the labels."})
-    entries.insert(0, Entry("conditional_vae", "conditional_vae", 0, 4, None, told))
+    entries.insert(0, Result("conditional_vae", "conditional_vae", 0, 4, None, told))
     assert classification.draw(entries[:1], [], problem, tmp_path) == []
     figures = classification.draw(entries, baselines, problem, tmp_path)
     assert all(figure.path.exists() for figure in figures)
     assert list(seen["curves"]) == ["vq_vae", "pixels"]
     fine_tuned = seen["dots"]["fine-tuned encoder"]
     assert fine_tuned == {"vq_vae": pytest.approx((one["fine_tuned"] + 0.5) / 2)}
-    assert list(seen["dots"]["converged, standardised codes"]) == ["vq_vae", "pixels"]
+    assert list(seen["dots"]["converged, standardized codes"]) == ["vq_vae", "pixels"]

@@ -11,7 +11,7 @@ import pytest
 from programs import evaluate, refused, small_images, train
 
 import keras_ae
-from keras_ae.comparisons import COMPARISONS, classification
+from keras_ae.evaluation.comparisons import COMPARISONS, classification
 
 # A ReLU, a Gaussian and a quantized code; a linear output; a code that is a map; one with a label.
 VARIANTS = ("shallow", "vae", "vq_vae", "linear", "convolutional", "conditional_vae")

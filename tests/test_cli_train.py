@@ -29,7 +29,7 @@ from programs import (
 import keras_ae
 from keras_ae import data
 from keras_ae.cli.train import parse
-from keras_ae.evaluation import load_data
+from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs import catalog, checkpoint, plan
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.train import Training

@@ -1,10 +1,17 @@
 """What several comparisons share."""
 
+import ast
+import random
+import re
+from pathlib import Path
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context as eager
 
-from keras_ae.comparisons import common
+from keras_ae.evaluation.comparisons import common
 from keras_ae.variants import VARIANTS
 
 SHAPE = (4, 3)
@@ -14,17 +21,20 @@ def pictures(num):
     return np.random.default_rng(0).random((num, *SHAPE)).astype("float32")
 
 
-def test_portions_are_all_images_in_order(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 4)
+def test_batches_are_all_images_in_order(monkeypatch):
+    monkeypatch.setattr(common, "BATCH_SIZE", 4)
     images = pictures(10)
-    parts = list(common.portions(images))
-    assert [len(part) for part in parts] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate(parts), images)
+    batches = list(common.in_batches(images))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(batches), images)
+    both = list(common.in_batches({"images": images, "labels": np.arange(10)}))
+    np.testing.assert_array_equal(np.concatenate([batch["images"] for batch in both]), images)
+    assert [batch["labels"].tolist() for batch in both] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
 @pytest.mark.parametrize("variant", ["vae", "iwae"])
-def test_the_posterior_is_what_the_encoder_gives(variant, monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 4)
+def test_posterior_is_the_encoder_output(variant, monkeypatch):
+    monkeypatch.setattr(common, "BATCH_SIZE", 4)
     model = VARIANTS[variant](image_shape=SHAPE, latent_dim=2, hidden_units=(5,))
     z_mean, z_log_var = common.posterior(model, pictures(10))
     encoded = model.encoder(tf.constant(pictures(10))).numpy()
@@ -36,9 +46,106 @@ def test_only_a_gaussian_code_has_a_posterior_and_only_a_sigmoid_a_cross_entropy
     deep = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(5,))
     linear = VARIANTS["linear"](image_shape=SHAPE, latent_dim=2)
     assert common.posterior(deep, pictures(3)) is None
-    assert common.has_bce(deep) and not common.has_bce(linear)
-    assert common.has_bce(object())
+    assert deep.has_bce and not linear.has_bce
 
 
-def test_images_lie_between_0_and_1():
-    np.testing.assert_array_equal(common.as_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])
+def test_clipped_images_are_in_range():
+    np.testing.assert_array_equal(common.clip_to_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])
+
+
+def test_pca_baseline_is_the_singular_value_decomposition():
+    images = pictures(10)
+    label, pca = common.fit_pca(images, 3)
+    assert label == "PCA, 3 components"
+    flat = images.reshape(10, -1).astype("float64")
+    center = flat.mean(axis=0)
+    axes = np.linalg.svd(flat - center, full_matrices=False)[2][:3]
+    codes = pca.transform(images.reshape(10, -1))
+    np.testing.assert_allclose(np.abs(codes), np.abs((flat - center) @ axes.T), atol=1e-5)
+    assert common.fit_pca(images[:2], 20)[0] == "PCA, 2 components"
+    assert common.fit_pca(images, 20)[0] == "PCA, 10 components"
+
+
+def draw_everywhere():
+    """One number from each generator that the seeds of a comparison touch."""
+    return (
+        random.random(),
+        np.random.rand(),
+        tf.random.uniform(()).numpy(),
+        keras.random.uniform(()).numpy(),
+        keras.layers.Dense(1).kernel_initializer((2, 2)).numpy()[0, 0],
+    )
+
+
+@pytest.mark.parametrize("seed", [3, None])
+def test_random_state_is_as_if_no_comparison_had_been_made(seed):
+    """Without a seed before, TensorFlow has none afterwards."""
+
+    def numbers(between):
+        keras.utils.set_random_seed(3)
+        if seed is None:
+            tf.random.set_seed(None)
+        first = draw_everywhere()
+        between()
+        second = draw_everywhere()
+        return [a for index, a in enumerate((*first, *second)) if seed or index % 5 != 2]
+
+    def compare():
+        with common.preserved_random_state():
+            common.set_seeds(7)
+            random.random(), np.random.rand(), tf.random.uniform(())
+            keras.layers.Dense(1).kernel_initializer((2, 2))
+
+    expected = numbers(lambda: None)
+    assert numbers(compare) == expected
+    assert eager.global_seed() == seed
+    assert numbers(lambda: common.set_seeds(7)) != expected
+
+
+def test_random_state_is_restored_after_an_error():
+    keras.utils.set_random_seed(1)
+    expected = draw_everywhere()
+    keras.utils.set_random_seed(1)
+    with pytest.raises(KeyboardInterrupt), common.preserved_random_state():
+        common.set_seeds(7)
+        raise KeyboardInterrupt
+    assert draw_everywhere() == expected
+
+
+FORBIDDEN = {"isinstance", "issubclass", "hasattr", "getattr", "type"}
+MODELS = {"model", "bottleneck", "layer", "encoder", "decoder", "prior", "classifier"}
+
+
+def questions_to_objects(source):
+    """Calls of `isinstance` and the like on something that is, or belongs to, a model."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in FORBIDDEN
+        and MODELS & set(re.findall(r"\w+", ast.unparse(node.args[0])))
+        and ast.unparse(node) != "type(model)"  # its name, for a note
+    ]
+
+
+def test_comparisons_ask_models_through_their_methods():
+    for path in Path(common.__file__).parent.glob("*.py"):
+        assert questions_to_objects(path.read_text()) == [], path.name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "isinstance(model.bottleneck, VectorQuantizer)",
+        "hasattr(model, 'fit_prior')",
+        "getattr(model, 'needs_labels', False)",
+        "isinstance(bottleneck, tuple(KINDS))",
+        "[isinstance(layer, Sampling) for layer in model.layers]",
+        "hasattr(prior, 'uniform')",
+        "type(model.bottleneck) is X",
+    ],
+)
+def test_planted_question_to_a_model_is_caught(line):
+    assert questions_to_objects(f"def measure(model):\n    return {line}\n")
+    assert not questions_to_objects("isinstance(inputs, dict)\ntype(model).__name__\n")

@@ -11,10 +11,18 @@ import pytest
 from fake_runs import write_run
 
 import keras_ae
-from keras_ae import data, evaluation
-from keras_ae.comparisons import COMPARISONS, Column, Comparison
-from keras_ae.comparisons.base import Figure, Measurement
-from keras_ae.evaluation import Evaluation, Store, baseline_entries, join, load_data, sources
+from keras_ae import data
+from keras_ae.evaluation import evaluation
+from keras_ae.evaluation.comparisons import COMPARISONS, Column, Comparison
+from keras_ae.evaluation.comparisons.base import Figure, Measurement
+from keras_ae.evaluation.evaluation import (
+    Evaluation,
+    Store,
+    baseline_entries,
+    join,
+    load_data,
+    sources,
+)
 from keras_ae.runs.catalog import find_runs, sorted_runs
 from keras_ae.variants import VARIANTS
 
@@ -61,7 +69,7 @@ class Fake(types.ModuleType):
 def fakes(monkeypatch):
     made = {}
     for name, held_out, options in (("whole", False, ("projection",)), ("novel", True, ())):
-        made[name] = Fake(f"keras_ae.comparisons.{name}")
+        made[name] = Fake(f"keras_ae.evaluation.comparisons.{name}")
         monkeypatch.setitem(sys.modules, made[name].__name__, made[name])
         columns = (Column("score", "score", 2, "higher"),)
         comparison = Comparison(name, name, "", columns, held_out=held_out, options=options)
@@ -105,7 +113,7 @@ def test_every_run_is_measured_on_its_own_split(runs, image_set, fakes, tmp_path
         ("shallow", "0", 1),
         ("shallow", "2", 1),
     }
-    assert entries[0].measurement.numbers == {"score": 0.5}
+    assert entries[0].measurement.metrics == {"score": 0.5}
 
 
 def test_baselines_are_made_once_for_each_held_out_class(runs, image_set, fakes, tmp_path):
@@ -131,7 +139,7 @@ def test_a_second_evaluation_measures_nothing(runs, image_set, fakes, tmp_path):
     assert count(fakes) == before
     for name in ("whole", "novel"):
         for one, other in zip(first.entries(name), second.entries(name), strict=True):
-            assert one[:5] == other[:5] and one.measurement.numbers == other.measurement.numbers
+            assert one[:5] == other[:5] and one.measurement.metrics == other.measurement.metrics
             np.testing.assert_array_equal(*(x.measurement.arrays["picture"] for x in (one, other)))
         labels = [[one.label for one in done.baselines(name)] for done in (first, second)]
         assert labels[0] == labels[1]
@@ -294,7 +302,7 @@ def test_several_baselines_come_back_from_one_file(tmp_path):
         ("a/b", "5", ""),
         ("c", "5", ""),
     ]
-    assert entries[0].measurement.numbers == {"x": 1.5, "curve": [1, 2]}
+    assert entries[0].measurement.metrics == {"x": 1.5, "curve": [1, 2]}
     assert set(entries[0].measurement.arrays) == {"line", "0/odd"}
     assert entries[1].measurement.arrays == {}
 

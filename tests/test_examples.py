@@ -1,9 +1,12 @@
 """The example scripts do what they say."""
 
 import importlib.util
+import runpy
 from pathlib import Path
 
 import numpy as np
+
+import keras_ae
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,3 +30,11 @@ def test_own_images_are_trained_and_served(tmp_path):
     assert answers["codes"].shape == (5, 6)
     assert answers["samples"].shape == (5, 16, 16, 3)
     assert np.isfinite(answers["scores"]).all() and (answers["scores"] > 0).all()
+
+
+def test_typed_user_script_runs(tmp_path, monkeypatch, capsys):
+    """The script that the type checker reads in CI."""
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES.parent / "tests" / "typing" / "user_script.py"))
+    assert capsys.readouterr().out.rstrip().endswith(keras_ae.__version__)
+    assert (tmp_path / "model.keras").exists()

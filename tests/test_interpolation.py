@@ -5,39 +5,40 @@ import re
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 
-from keras_ae.comparisons import COMPARISONS, interpolation
-from keras_ae.comparisons.base import Entry, Judge, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import COMPARISONS, interpolation
+from keras_ae.evaluation.comparisons.base import EvaluationData, ReferenceClassifier, Result
 
 NAMES = tuple("0123456789")
 
 
-def ink_judge():
+def ink_classifier():
     """Its confidence is (1 + mean pixel) / 2."""
 
     def probabilities(images):
         ink = images.reshape(len(images), -1).mean(axis=1)
         return np.stack([(1 - ink) / 2, (1 + ink) / 2], axis=1)
 
-    return Judge(features=probabilities, probabilities=probabilities)
+    return ReferenceClassifier(features=probabilities, probabilities=probabilities)
 
 
-def problem(num=60, shape=(4, 3), names=NAMES, labels=True, judge=None, train=None):
+def problem(num=60, shape=(4, 3), names=NAMES, labels=True, classifier=None, train=None):
     random = np.random.default_rng(0)
     images = random.random((num, *shape)).astype("float32")
     labels = random.permutation(np.arange(num) % len(names)) if labels else None
     train = random.random((30, *shape)).astype("float32") if train is None else train
     subset = Subset(train)
-    return Problem(
+    return EvaluationData(
         Split(subset, subset, Subset(images, labels)),
         () if labels is None else names,
-        make_judge=judge,
+        reference_classifier=classifier,
     )
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Answers with `path(start, end, fraction)`."""
 
     def __init__(self, path):
@@ -56,7 +57,7 @@ CONSTANT = Fake(lambda start, end, fraction: np.full_like(start, 0.25))
 def test_the_largest_step_of_a_straight_line_a_jump_and_a_path_that_stands_still():
     data = problem()
     linear, jumping, constant = (
-        interpolation.measure(model, data, seed=0).numbers for model in (LINEAR, JUMPING, CONSTANT)
+        interpolation.measure(model, data, seed=0).metrics for model in (LINEAR, JUMPING, CONSTANT)
     )
     assert linear["largest_step"] == pytest.approx(1 / 11, rel=1e-5)
     assert linear["shown"]["largest_step"] == pytest.approx(1 / 11, rel=1e-5)
@@ -72,22 +73,22 @@ def test_one_path_that_stands_still_does_not_spoil_the_mean():
     data = problem()
     first = data.split.test.images[np.argmax(data.split.test.labels == 2)]
     one_still = Fake(lambda *path: (CONSTANT if (path[0] == first).all() else JUMPING).path(*path))
-    numbers = interpolation.measure(one_still, data, seed=0).numbers
+    numbers = interpolation.measure(one_still, data, seed=0).metrics
     assert numbers["largest_step"] == 1.0 and "largest_step" not in numbers["shown"]
 
 
 def test_confidence_is_the_judges_along_the_path():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     white = Fake(lambda start, end, fraction: np.full((4, 3), fraction))
-    numbers = interpolation.measure(white, data, seed=0).numbers
+    numbers = interpolation.measure(white, data, seed=0).metrics
     assert numbers["confidence"] == pytest.approx(0.75)
     assert numbers["lowest_confidence"] == pytest.approx(0.5)
-    numbers = interpolation.measure(CONSTANT, data, seed=0).numbers
+    numbers = interpolation.measure(CONSTANT, data, seed=0).metrics
     assert numbers["confidence"] == numbers["lowest_confidence"] == pytest.approx(0.625)
 
 
 def test_means_over_the_paths_by_the_slow_way():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     measurement = interpolation.measure(LINEAR, data, seed=4)
     test = data.split.test
     pairs = [
@@ -107,7 +108,7 @@ def test_means_over_the_paths_by_the_slow_way():
         nearest.append(
             np.mean([min(np.linalg.norm(x - t) for t in data.split.train.images) for x in line])
         )
-    numbers = measurement.numbers
+    numbers = measurement.metrics
     for name, values in (
         ("confidence", confidence),
         ("lowest_confidence", lowest),
@@ -121,7 +122,7 @@ def test_means_over_the_paths_by_the_slow_way():
 def test_frames_that_are_training_images_are_at_no_distance():
     train = np.random.default_rng(1).random((30, 4, 3)).astype("float32")
     copy = Fake(lambda start, end, fraction: train[int(fraction * 29)])
-    numbers = interpolation.measure(copy, problem(train=train), seed=0).numbers
+    numbers = interpolation.measure(copy, problem(train=train), seed=0).metrics
     assert numbers["path_nearest"] == pytest.approx(0, abs=1e-3)
 
 
@@ -133,9 +134,9 @@ def test_at_most_so_many_training_images_are_compared_with(monkeypatch):
     assert len(np.unique(few, axis=0)) == 7 and all(any((x == t).all() for t in train) for x in few)
     np.testing.assert_array_equal(few, interpolation.choose(train, 7, seed=1))
     assert np.any(few != interpolation.choose(train, 7, seed=2))
-    everything = interpolation.measure(LINEAR, data, seed=0).numbers["path_nearest"]
+    everything = interpolation.measure(LINEAR, data, seed=0).metrics["path_nearest"]
     monkeypatch.setattr(interpolation, "NUM_REFERENCES", 3)
-    assert interpolation.measure(LINEAR, data, seed=0).numbers["path_nearest"] > everything
+    assert interpolation.measure(LINEAR, data, seed=0).metrics["path_nearest"] > everything
 
 
 def test_frames_of_a_linear_output_are_brought_back_to_images():
@@ -154,7 +155,7 @@ def test_the_pair_shown_is_the_first_test_image_of_each_class():
     assert interpolation.shown_pair(data, ("9", "0")) == (labels.index(9), labels.index(0))
     start, end = interpolation.shown_pair(data, ("4", "4"))
     assert start == labels.index(4) and labels[end] == 4 and end != start
-    numbers = interpolation.measure(LINEAR, data, seed=0, interpolate=["9", "0"]).numbers
+    numbers = interpolation.measure(LINEAR, data, seed=0, interpolate=["9", "0"]).metrics
     assert numbers["shown"]["classes"] == ["9", "0"]
     np.testing.assert_array_equal(
         interpolation.measure(LINEAR, data, seed=0, interpolate=["9", "0"]).arrays["frames"][0],
@@ -166,15 +167,15 @@ def test_without_a_2_and_a_7_the_first_and_the_last_class_and_without_labels_the
     data = problem(names=("cat", "fish", "tree"))
     labels = data.split.test.labels.tolist()
     assert interpolation.shown_pair(data, None) == (labels.index(0), labels.index(2))
-    unlabelled = problem(labels=False)
-    assert interpolation.shown_pair(unlabelled, None) == (0, 1)
-    numbers = interpolation.measure(LINEAR, unlabelled, seed=0).numbers
+    unlabeled = problem(labels=False)
+    assert interpolation.shown_pair(unlabeled, None) == (0, 1)
+    numbers = interpolation.measure(LINEAR, unlabeled, seed=0).metrics
     assert numbers["shown"]["classes"] is None and numbers["num_paths"] == 21
     assert "confidence" not in numbers and "confidence" not in numbers["shown"]
 
 
 def test_an_unknown_class_is_an_error_in_one_line():
-    with pytest.raises(ValueError, match=r"no class 'x'.*classes are 0, 1, 2.*9\.$") as error:
+    with pytest.raises(ValueError, match=r"no class 'x'.*0, 1, 2.*9\.$") as error:
         interpolation.measure(LINEAR, problem(), seed=0, interpolate=("2", "x"))
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no class '2'.*no labels"):
@@ -197,7 +198,7 @@ def test_random_pairs_are_of_different_classes_and_the_seeds():
 
 
 def test_a_single_test_image():
-    numbers = interpolation.measure(LINEAR, problem(num=1, labels=False), seed=0).numbers
+    numbers = interpolation.measure(LINEAR, problem(num=1, labels=False), seed=0).metrics
     assert numbers["shown"]["images"] == [0, 0] and numbers["num_paths"] == 1
     assert "largest_step" not in numbers
 
@@ -206,25 +207,25 @@ def test_a_single_test_image():
 
 
 def test_the_cross_fade_is_what_a_linear_model_does_and_the_images_are_its_ends():
-    data = problem(judge=ink_judge)
+    data = problem(classifier=ink_classifier())
     rows = interpolation.baselines(data, seed=0)
     linear = interpolation.measure(LINEAR, data, seed=0)
     fade, ends = rows["pixel cross-fade"], rows["the test images"]
-    assert fade.numbers["shown"].pop("images") == linear.numbers["shown"].pop("images")
+    assert fade.metrics["shown"].pop("images") == linear.metrics["shown"].pop("images")
     for name in ("confidence", "lowest_confidence", "largest_step", "path_nearest"):
-        assert fade.numbers[name] == pytest.approx(linear.numbers[name], rel=1e-5)
+        assert fade.metrics[name] == pytest.approx(linear.metrics[name], rel=1e-5)
     np.testing.assert_allclose(fade.arrays["frames"], linear.arrays["frames"], atol=1e-6)
-    only = interpolation.measure(JUMPING, data, seed=0).numbers  # six times each end
+    only = interpolation.measure(JUMPING, data, seed=0).metrics  # six times each end
     for name in ("confidence", "lowest_confidence", "path_nearest"):
-        assert ends.numbers[name] == pytest.approx(only[name], rel=1e-5)
-    assert "largest_step" not in ends.numbers and not ends.arrays
+        assert ends.metrics[name] == pytest.approx(only[name], rel=1e-5)
+    assert "largest_step" not in ends.metrics and not ends.arrays
 
 
 def test_the_same_call_gives_the_same_numbers_and_they_are_plain():
-    data = problem(judge=ink_judge)
-    numbers = interpolation.measure(LINEAR, data, seed=3).numbers
-    assert numbers == interpolation.measure(LINEAR, data, seed=3).numbers
-    assert numbers != interpolation.measure(LINEAR, data, seed=4).numbers
+    data = problem(classifier=ink_classifier())
+    numbers = interpolation.measure(LINEAR, data, seed=3).metrics
+    assert numbers == interpolation.measure(LINEAR, data, seed=3).metrics
+    assert numbers != interpolation.measure(LINEAR, data, seed=4).metrics
     assert json.loads(json.dumps(numbers)) == numbers
     assert {column.key for column in COMPARISONS["interpolation"].columns} <= set(numbers)
 
@@ -235,12 +236,12 @@ def test_pictures_and_gifs_that_come_back(tmp_path, monkeypatch, shape, labels):
     linear = interpolation.measure(LINEAR, data, seed=0)
     jumping = interpolation.measure(JUMPING, data, seed=0)
     entries = [
-        Entry("vae, beta 0.1/2", "vae", 1, 4, None, linear),
-        Entry("vae, beta 0.1/2", "vae", 2, 4, None, jumping),
-        Entry("deep", "deep", 1, 4, None, jumping),
+        Result("vae, beta 0.1/2", "vae", 1, 4, None, linear),
+        Result("vae, beta 0.1/2", "vae", 2, 4, None, jumping),
+        Result("deep", "deep", 1, 4, None, jumping),
     ]
     rows = [
-        Entry(name, name, 0, 4, None, row)
+        Result(name, name, 0, 4, None, row)
         for name, row in interpolation.baselines(data, seed=0).items()
     ]
     seen = {}

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 from scipy import stats
 
-from keras_ae import plots
-from keras_ae.comparisons import common, latent_structure
-from keras_ae.comparisons.base import Entry, Measurement, Problem
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import common, latent_structure
+from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
 from keras_ae.layers import ScalarQuantizer, VectorQuantizer
 
 NUM_CLASSES = 4
@@ -28,14 +29,14 @@ def images_with_labels(number, seed):
     return Subset(images, labels)
 
 
-def problem_of(number=120, labelled=True):
+def problem_of(number=120, labeled=True):
     parts = [images_with_labels(number, seed) for seed in range(3)]
-    if not labelled:
+    if not labeled:
         parts = [Subset(part.images) for part in parts]
-    return Problem(Split(*parts), NAMES if labelled else ())
+    return EvaluationData(Split(*parts), NAMES if labeled else ())
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """A model whose code is a function of the image."""
 
     def __init__(self, encode):
@@ -79,20 +80,20 @@ def slow_neighbour_accuracy(codes, labels):
 
 
 def neighbour_accuracy(codes, labels):
-    return latent_structure.neighbour_numbers(codes, labels)["neighbour_accuracy"]
+    return latent_structure.neighbor_metrics(codes, labels)["neighbour_accuracy"]
 
 
 # ---- distances ----
 
 
 def test_codes_that_are_the_classes():
-    numbers = measured(class_codes).numbers
+    numbers = measured(class_codes).metrics
     assert numbers["neighbour_accuracy"] == 1.0
     assert numbers["silhouette"] > 0.85
 
 
 def test_random_codes_know_nothing():
-    numbers = measured(random_codes, problem_of(600)).numbers
+    numbers = measured(random_codes, problem_of(600)).metrics
     assert numbers["neighbour_accuracy"] == pytest.approx(1 / NUM_CLASSES, abs=0.08)
     assert abs(numbers["silhouette"]) < 0.05
 
@@ -119,7 +120,7 @@ def test_retrieval_precision_against_a_slow_version_in_hamming_distance():
         distances = [((bits[other] != code).sum(), other) for other in range(60) if other != index]
         nearest = [other for _, other in sorted(distances)[:10]]
         shares.append(np.mean(labels[nearest] == labels[index]))
-    found = latent_structure.neighbour_numbers(bits, labels)["retrieval_precision"]
+    found = latent_structure.neighbor_metrics(bits, labels)["retrieval_precision"]
     assert found == pytest.approx(np.mean(shares), abs=0.01)
     assert 0.3 < found < 0.45 and neighbour_accuracy(bits, labels) > found + 0.05
 
@@ -144,8 +145,8 @@ def test_equal_codes_are_neighbours_of_one_another():
 def test_codes_of_two_dimensions_are_their_own_map(real_map):
     made = measured(lambda images: images[:, 0, :2])
     np.testing.assert_array_equal(made.arrays["map"], problem_of().split.test.images[:, 0, :2])
-    assert made.numbers["trustworthiness"] == 1.0
-    assert made.numbers["map_kind"] == "codes"
+    assert made.metrics["trustworthiness"] == 1.0
+    assert made.metrics["map_kind"] == "codes"
 
 
 def test_one_dimension_is_drawn_on_a_line(real_map):
@@ -157,15 +158,15 @@ def test_a_shuffled_map_is_not_trustworthy(monkeypatch):
     def shuffled(codes, *, seed, projection):
         return np.random.default_rng(0).permutation(codes[:, :2])
 
-    good = measured(lambda images: images[:, 1]).numbers["trustworthiness"]
+    good = measured(lambda images: images[:, 1]).metrics["trustworthiness"]
     monkeypatch.setattr(latent_structure, "map_of", shuffled)
-    bad = measured(lambda images: images[:, 1]).numbers["trustworthiness"]
+    bad = measured(lambda images: images[:, 1]).metrics["trustworthiness"]
     assert bad == pytest.approx(0.5, abs=0.1) and good > 0.7
 
 
 def test_the_same_seed_gives_the_same(real_map):
     one, two = measured(random_codes), measured(random_codes)
-    assert one.numbers == two.numbers
+    assert one.metrics == two.metrics
     np.testing.assert_array_equal(one.arrays["map"], two.arrays["map"])
 
 
@@ -190,29 +191,29 @@ def test_points_of_a_subset_keep_their_classes(monkeypatch):
     monkeypatch.setattr(latent_structure, "NUM_QUADRATIC", 30)
     monkeypatch.setattr(latent_structure, "map_of", lambda codes, **_: codes[:, :2])
     made = measured(class_codes)
-    assert made.arrays["map"].shape == (50, 2) and made.numbers["map_points"] == 50
+    assert made.arrays["map"].shape == (50, 2) and made.metrics["map_points"] == 50
     labels, points = made.arrays["map_labels"], made.arrays["map"]
     np.testing.assert_array_equal(points[:, 0] > 2.5, labels == 0)
     np.testing.assert_array_equal(points[:, 1] > 2.5, labels == 1)
-    assert made.numbers["neighbour_accuracy"] == 1.0  # of all codes, not of the subset
+    assert made.metrics["neighbour_accuracy"] == 1.0  # of all codes, not of the subset
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 12])
 def test_few_images(real_map, number):
-    numbers = measured(class_codes, problem_of(number)).numbers
+    numbers = measured(class_codes, problem_of(number)).metrics
     assert all(np.isfinite(value) for value in numbers.values() if not isinstance(value, str))
 
 
 def test_codes_that_are_all_alike(real_map):
     made = measured(lambda images: np.ones((len(images), 3)))
     assert np.isfinite(made.arrays["map"]).all()
-    assert made.numbers["code_std"] == 0.0
+    assert made.metrics["code_std"] == 0.0
 
 
 def test_without_labels():
-    made = measured(class_codes, problem_of(labelled=False))
-    assert not {"neighbour_accuracy", "silhouette"} & set(made.numbers)
-    assert "map_labels" not in made.arrays and "trustworthiness" in made.numbers
+    made = measured(class_codes, problem_of(labeled=False))
+    assert not {"neighbour_accuracy", "silhouette"} & set(made.metrics)
+    assert "map_labels" not in made.arrays and "trustworthiness" in made.metrics
 
 
 def test_an_unknown_projection():
@@ -227,7 +228,7 @@ def test_the_values():
     made = measured(class_codes)
     codes = np.float64(class_codes(problem_of().split.test.images))
     for name in ("min", "max", "mean", "std"):
-        assert made.numbers[f"code_{name}"] == pytest.approx(getattr(np, name)(codes), rel=1e-5)
+        assert made.metrics[f"code_{name}"] == pytest.approx(getattr(np, name)(codes), rel=1e-5)
     edges, density = made.arrays["edges"], made.arrays["density"]
     assert density @ np.diff(edges) == pytest.approx(1.0)
     inside = (codes >= edges[3]) & (codes < edges[4])
@@ -237,10 +238,10 @@ def test_the_values():
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_both_values_of_a_binary_code_have_a_bin_around_them(low):
     codes = np.where(np.arange(400).reshape(20, 20) % 4 == 0, 1.0, low)
-    made = latent_structure.values_of(codes)
+    made = latent_structure.measure_values(codes)
     edges, density = made.arrays["edges"], made.arrays["density"]
     (first, last), widths = np.flatnonzero(density), np.diff(edges)
-    assert widths.min() >= 0.999 * latent_structure.NARROWEST_BIN
+    assert widths.min() >= 0.999 * latent_structure.MIN_BIN_WIDTH
     centres = (edges[1:] + edges[:-1]) / 2
     np.testing.assert_allclose(centres[[first, last]], [low, 1.0], atol=1e-9)
     np.testing.assert_allclose((density * widths)[[first, last]], [0.75, 0.25])
@@ -249,11 +250,11 @@ def test_both_values_of_a_binary_code_have_a_bin_around_them(low):
 @pytest.mark.parametrize("num_panels", [1, 3, 20])
 def test_both_values_of_a_binary_code_are_drawn(num_panels, tmp_path):
     """In every row of panels there are twice as many blue bars as panels."""
-    made = latent_structure.values_of(np.arange(400).reshape(20, 20) % 2.0)
+    made = latent_structure.measure_values(np.arange(400).reshape(20, 20) % 2.0)
     made.arrays["map"] = np.zeros((3, 2))
-    made.numbers.update(map_kind="codes", map_points=3)
+    made.metrics.update(map_kind="codes", map_points=3)
     entries = [entry(f"run {number}", 1, made) for number in range(num_panels)]
-    figures = latent_structure.draw(entries, [], problem_of(labelled=False), tmp_path)
+    figures = latent_structure.draw(entries, [], problem_of(labeled=False), tmp_path)
     pixels = np.asarray(Image.open(figures[1].path).convert("RGB")).astype(int)
     blue = pixels[..., 2] - pixels[..., 0] > 60
     bars = (np.diff(blue.astype(int), axis=1, prepend=0) == 1).sum(axis=1)
@@ -277,6 +278,7 @@ class WithBottleneck(Fake):
         self.encoder = lambda images, training: encoder(np.asarray(images))
         self.bottleneck = bottleneck
         self.encode = lambda images: np.asarray(bottleneck(encoder(images), training=False))
+        self.code_statistics = lambda images: bottleneck.code_statistics(encoder(images))
 
 
 class Gaussian(Fake):
@@ -297,9 +299,9 @@ def parameters(images):
 
 
 def test_gaussian_codes(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 50)
+    monkeypatch.setattr(common, "BATCH_SIZE", 50)
     problem = problem_of(310)
-    numbers = latent_structure.measure(Gaussian(), problem, seed=0, projection="tsne").numbers
+    numbers = latent_structure.measure(Gaussian(), problem, seed=0, projection="tsne").metrics
     mean, log_var = np.split(parameters(np.float64(problem.split.test.images)), 2, axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
     np.testing.assert_allclose(numbers["kl_per_dimension"], kl, rtol=1e-4)
@@ -324,26 +326,26 @@ class Told(Fake):
 
 
 def test_a_code_that_holds_the_label_is_measured_without_it(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 50)
+    monkeypatch.setattr(common, "BATCH_SIZE", 50)
     problem = problem_of()
     made = latent_structure.measure(Told(), problem, seed=0, projection="tsne")
     test = problem.split.test
     z_mean = test.images[:, 1, :3] + 0.01 * test.labels[:, None]
-    assert made.numbers["neighbour_accuracy"] == slow_neighbour_accuracy(z_mean, test.labels)
-    assert made.numbers["neighbour_accuracy"] < 0.8
-    assert made.numbers["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
-    assert made.numbers["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
-    assert "Told is told the class" in made.numbers["note"]
+    assert made.metrics["neighbour_accuracy"] == slow_neighbour_accuracy(z_mean, test.labels)
+    assert made.metrics["neighbour_accuracy"] < 0.8
+    assert made.metrics["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
+    assert made.metrics["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
+    assert "Told takes the class label" in made.metrics["note"]
 
 
-def test_quantised_codes(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
+def test_quantized_codes(monkeypatch):
+    monkeypatch.setattr(common, "BATCH_SIZE", 7)
     bottleneck = ScalarQuantizer(8)
     bottleneck.build((None, 4))
     bottleneck.embeddings.assign(np.linspace(0, 0.3, 8)[None].repeat(4, 0))
     model = WithBottleneck(lambda images: images[:, 1], bottleneck)
     problem = problem_of()
-    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").metrics
     nearest = np.abs(problem.split.test.images[:, 1][..., None] - np.linspace(0, 0.3, 8)).argmin(-1)
     counts = [np.bincount(column, minlength=8) for column in nearest.T]
     expected = np.mean([np.exp(stats.entropy(count)) for count in counts])
@@ -353,14 +355,14 @@ def test_quantised_codes(monkeypatch):
 
 
 def test_a_map_of_codes_from_one_codebook(monkeypatch):
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
+    monkeypatch.setattr(common, "BATCH_SIZE", 7)
     bottleneck = VectorQuantizer(8)
     bottleneck.build((None, 2, 2, 2))
     book = np.random.default_rng(0).uniform(0, 0.25, (8, 2)).astype("float32")
     bottleneck.embeddings.assign(book)
     model = WithBottleneck(lambda images: images[:, 2:].reshape(-1, 2, 2, 2), bottleneck)
     problem = problem_of()
-    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").numbers
+    numbers = latent_structure.measure(model, problem, seed=0, projection="tsne").metrics
     vectors = problem.split.test.images[:, 2:].reshape(-1, 1, 2)
     nearest = np.square(vectors - book).sum(axis=-1).argmin(axis=-1)
     counts = np.bincount(nearest, minlength=8)
@@ -369,7 +371,7 @@ def test_a_map_of_codes_from_one_codebook(monkeypatch):
 
 
 def test_other_codes_have_no_such_numbers():
-    assert not {"kl", "active_units", "perplexity"} & set(measured(class_codes).numbers)
+    assert not {"kl", "active_units", "perplexity"} & set(measured(class_codes).metrics)
 
 
 # ---- baselines and figures ----
@@ -380,12 +382,12 @@ def test_the_baselines():
     assert list(made) == ["pixels", "PCA, 16 components"]
     test = problem_of().split.test
     expected = slow_neighbour_accuracy(test.images.reshape(120, -1), test.labels)
-    assert made["pixels"].numbers["neighbour_accuracy"] == expected
-    assert made["PCA, 16 components"].numbers["neighbour_accuracy"] == expected  # a rotation
+    assert made["pixels"].metrics["neighbour_accuracy"] == expected
+    assert made["PCA, 16 components"].metrics["neighbour_accuracy"] == expected  # a rotation
 
 
 def entry(label, seed, measurement, variant="deep"):
-    return Entry(label, variant, seed, 3, None, measurement)
+    return Result(label, variant, seed, 3, None, measurement)
 
 
 def captured(monkeypatch, name):
@@ -400,12 +402,12 @@ def captured(monkeypatch, name):
     return calls
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_figures_show_the_first_seed_of_each_label(labelled, monkeypatch, tmp_path):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_the_figures_show_the_first_seed_of_each_label(labeled, monkeypatch, tmp_path):
     maps, densities = captured(monkeypatch, "scatter_grid"), captured(monkeypatch, "density_grid")
-    problem = problem_of(labelled=labelled)
+    problem = problem_of(labeled=labeled)
     one, two = measured(class_codes, problem), measured(random_codes, problem)
-    baseline = Measurement(one.numbers, {k: one.arrays[k] for k in one.arrays if "map" in k})
+    baseline = Measurement(one.metrics, {k: one.arrays[k] for k in one.arrays if "map" in k})
     entries = [entry("deep", 1, one), entry("deep", 2, two), entry("vae", 1, two, "vae")]
     figures = latent_structure.draw(entries, [entry("pixels", 0, baseline)], problem, tmp_path)
     assert [figure.path.name for figure in figures] == [
@@ -414,8 +416,8 @@ def test_the_figures_show_the_first_seed_of_each_label(labelled, monkeypatch, tm
     ]
     assert all(figure.path.exists() for figure in figures)
     shown = maps[0][0][0]
-    titles = ["deep: 1.000", f"vae: {two.numbers.get('neighbour_accuracy', 0):.3f}"]
-    titles = [*titles, "pixels: 1.000"] if labelled else ["deep", "vae", "pixels"]
+    titles = ["deep: 1.000", f"vae: {two.metrics.get('neighbour_accuracy', 0):.3f}"]
+    titles = [*titles, "pixels: 1.000"] if labeled else ["deep", "vae", "pixels"]
     assert list(shown) == titles
     np.testing.assert_array_equal(next(iter(shown.values())), one.arrays["map"])
     assert list(densities[0][0][0]) == ["deep", "vae"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_ae import plots
+from keras_ae.evaluation import plots
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 
@@ -56,22 +56,36 @@ def test_a_figure_is_as_wide_as_a_page_and_small_on_disk(tmp_path):
     assert plots.image_blocks(blocks, tmp_path / "blocks.png").stat().st_size > 0
 
 
-def test_no_two_variants_look_alike(monkeypatch):
-    many = {**VARIANTS, **{f"another {place}": None for place in range(48 - len(VARIANTS))}}
-    monkeypatch.setattr("keras_ae.variants.VARIANTS", many)
-    styles = [plots.variant_style(name) for name in many]
-    assert len({(style["color"], style["linestyle"]) for style in styles}) == 48
-    assert len({(style["color"], style["marker"]) for style in styles}) == 48
-    for place, style in enumerate(styles):
-        near = styles[max(0, place - 11) : place]
+def test_no_two_variants_look_alike():
+    styles = [plots.variant_style(name) for name in VARIANTS]
+    assert len({(style["color"], style["linestyle"]) for style in styles}) == len(VARIANTS)
+    assert len({(style["color"], style["marker"]) for style in styles}) == len(VARIANTS)
+    for index, style in enumerate(styles):
+        near = styles[max(0, index - 11) : index]
         assert style["color"] not in {other["color"] for other in near}
-    assert plots.variant_style("no variant")["color"] not in {style["color"] for style in styles}
-    assert len(set(plots.CLASS_COLOURS)) == 10
+    assert plots.variant_style("")["color"] not in {style["color"] for style in styles}
+    assert len(set(plots.CLASS_COLORS)) == 10
+
+
+def test_another_variant_in_the_registry_changes_no_style(monkeypatch):
+    names = [*VARIANTS, "mine", "yours"]
+    before = [plots.variant_style(name) for name in names]
+    monkeypatch.setattr("keras_ae.variants.VARIANTS", {"new": None, **VARIANTS})
+    assert [plots.variant_style(name) for name in names] == before
+
+
+def test_style_of_an_unknown_variant_follows_from_its_name():
+    """Fixed values: a style must be the same in every process and for good."""
+    assert plots.variant_style("mine") == {"color": "#44AA99", "linestyle": "-.", "marker": "1"}
+    known = {plots.variant_style(name)["marker"] for name in VARIANTS}
+    styles = [plots.variant_style(f"variant {number}") for number in range(200)]
+    assert not known & {style["marker"] for style in styles}
+    assert {style["color"] for style in styles} == set(plots.VARIANT_COLORS)
 
 
 def test_the_nine_look_as_in_the_published_figures():
     styles = [plots.variant_style(name) for name in BAKE_OFF]
-    assert [style["color"] for style in styles] == list(plots.VARIANT_COLOURS[:9])
+    assert [style["color"] for style in styles] == list(plots.VARIANT_COLORS[:9])
     assert [style["linestyle"] for style in styles] == ["-", "--", "-.", ":"] * 2 + ["-"]
     assert "".join(style["marker"] for style in styles) == "osD^vP*Xd"
 
@@ -169,7 +183,7 @@ def test_walks_have_a_row_a_dimension_and_the_values_above(tmp_path, monkeypatch
 
     images = gradient(18, 4, 5).reshape(2, 9, 4, 5)
     monkeypatch.setattr(plots, "image_rows", image_rows)
-    plots.walks({0: images[0], 7: images[1]}, np.linspace(-3, 3, 9), tmp_path / "walks.png")
+    plots.traversals({0: images[0], 7: images[1]}, np.linspace(-3, 3, 9), tmp_path / "walks.png")
     assert list(seen["rows"]) == ["dimension 0", "dimension 7"]
     np.testing.assert_array_equal(seen["rows"]["dimension 7"], images[1])
     assert seen["titles"] == ["-3", "", "-1.5", "", "0", "", "1.5", "", "3"]

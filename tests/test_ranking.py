@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_ae.ranking import indistinguishable, ranked, sentence, spread
+from keras_ae.evaluation.summary import indistinguishable, mean_and_std, rank, significance
 
 
 def welch_p(first, second):
@@ -19,14 +19,14 @@ def welch_p(first, second):
 
 def test_spread_is_that_of_a_sample():
     values = [3.0, 4.5, 9.0]
-    assert spread(values) == {
+    assert mean_and_std(values) == {
         "mean": pytest.approx(np.mean(values)),
         "std": pytest.approx(np.std(values, ddof=1)),
         "num": 3,
     }
-    assert spread([2.0]) == {"mean": 2.0, "std": None, "num": 1}
-    assert spread([]) == {"mean": None, "std": None, "num": 0}
-    assert spread([2.0, math.nan, math.inf, None]) == {"mean": 2.0, "std": None, "num": 1}
+    assert mean_and_std([2.0]) == {"mean": 2.0, "std": None, "num": 1}
+    assert mean_and_std([]) == {"mean": None, "std": None, "num": 0}
+    assert mean_and_std([2.0, math.nan, math.inf, None]) == {"mean": 2.0, "std": None, "num": 1}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -51,14 +51,14 @@ def test_groups_hold_what_cannot_be_told_from_their_first():
         "tied": [64.5, 64.7, 64.6],
         "middle": [70.0, 70.1, 69.9],
     }
-    assert ranked(values, "lower") == [["good", "tied"], ["middle"], ["worst"]]
-    assert ranked(values, "higher") == [["worst"], ["middle"], ["tied", "good"]]
+    assert rank(values, "lower") == [["good", "tied"], ["middle"], ["worst"]]
+    assert rank(values, "higher") == [["worst"], ["middle"], ["tied", "good"]]
 
 
 def test_one_seed_is_tied_with_nothing_and_the_sentence_says_so():
     values = {"a": [1.0], "b": [1.0000001]}
-    assert ranked(values, "lower") == [["a"], ["b"]]
-    assert "One seed each" in sentence(values)
-    assert "2 seeds each" in sentence({"a": [1.0, 2.0], "b": [1.0, 3.0]})
-    mixed = sentence({"a": [1.0, 2.0, 3.0], "b": [1.0]})
-    assert "1 to 3 seeds" in mixed and "untested" in mixed
+    assert rank(values, "lower") == [["a"], ["b"]]
+    assert "One seed each" in significance(values)
+    assert "2 seeds each" in significance({"a": [1.0, 2.0], "b": [1.0, 3.0]})
+    mixed = significance({"a": [1.0, 2.0, 3.0], "b": [1.0]})
+    assert "1 to 3 seeds" in mixed and "not tested" in mixed

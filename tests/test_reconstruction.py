@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from PIL import Image
 
-from keras_ae.comparisons import COMPARISONS, common, reconstruction
-from keras_ae.comparisons.base import Entry, Problem
 from keras_ae.data import Split, Subset, load, split
+from keras_ae.evaluation.comparisons import COMPARISONS, common, reconstruction
+from keras_ae.evaluation.comparisons.base import EvaluationData, Result
 from keras_ae.losses import entropy_floor, per_image_bce
 from keras_ae.variants import VARIANTS
 
@@ -18,10 +19,10 @@ def grey(num=40, shape=(6, 5), seed=0):
 
 
 def problem(train, test):
-    return Problem(Split(Subset(train), Subset(train[:1]), Subset(test)))
+    return EvaluationData(Split(Subset(train), Subset(train[:1]), Subset(test)))
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Answers with `logits_of(images)`."""
 
     def __init__(self, logits_of):
@@ -63,17 +64,17 @@ def perfect(images):
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 2)])
 def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
     data = problem(grey(shape=shape), grey(shape=shape, seed=1))
-    numbers = reconstruction.measure(Fake(perfect), data, seed=0).numbers
+    numbers = reconstruction.measure(Fake(perfect), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(entropy_floor(data.split.test.images).mean(), rel=1e-5)
     assert numbers["mse_per_pixel"] == pytest.approx(0, abs=1e-10)
-    floor = reconstruction.baselines(data, seed=0)["entropy floor"].numbers["bce"]
+    floor = reconstruction.baselines(data, seed=0)["entropy floor"].metrics["bce"]
     assert numbers["bce"] == pytest.approx(floor, rel=1e-5)
     assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # nothing is sampled here
 
 
 def test_a_constant_output_costs_log_2_a_pixel():
     data = problem(grey(), grey(seed=1))
-    numbers = reconstruction.measure(Fake(np.zeros_like), data, seed=0).numbers
+    numbers = reconstruction.measure(Fake(np.zeros_like), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(30 * np.log(2), rel=1e-6)
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
     assert numbers["mse_per_pixel"] == pytest.approx(expected, rel=1e-6)
@@ -83,7 +84,7 @@ def test_a_constant_output_costs_log_2_a_pixel():
 class Straight(Fake):
     """A linear output: no probabilities, and pixels beyond 0 and 1."""
 
-    output_activation = "linear"
+    has_bce = False
 
     def reconstruct(self, images):
         return 2 * images - 0.5
@@ -95,17 +96,17 @@ class Straight(Fake):
 def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images():
     data = problem(grey(), grey(seed=1))
     made = reconstruction.measure(Straight(None), data, seed=0)
-    assert set(made.numbers) == {"mse", "mse_per_pixel"}
+    assert set(made.metrics) == {"mse", "mse_per_pixel"}
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
-    assert made.numbers["mse_per_pixel"] == pytest.approx(expected, rel=1e-5)
+    assert made.metrics["mse_per_pixel"] == pytest.approx(expected, rel=1e-5)
     shown = made.arrays["reconstructions"]
     assert (shown.min(), shown.max()) == (0, 1)
 
 
 def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
     model = Gaussian()
-    model.output_activation = "linear"
-    numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).numbers
+    model.has_bce = False
+    numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).metrics
     assert set(numbers) == {"mse", "mse_per_pixel", "kl"}
 
 
@@ -118,7 +119,7 @@ def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
     images = grey(6000)
     mean, log_var, shift = 0.7, -0.4, 2 * label[1]
     model = Gaussian(mean, log_var, label)
-    numbers = reconstruction.measure(model, problem(images, images), seed=3).numbers
+    numbers = reconstruction.measure(model, problem(images, images), seed=3).metrics
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     z = mean + shift + np.exp(log_var / 2) * nodes
     softplus = (weights * np.logaddexp(0, z)).sum() / weights.sum()
@@ -134,20 +135,20 @@ def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
 
 def test_without_noise_the_sampled_code_is_the_mean():
     data = problem(grey(), grey(seed=1))
-    numbers = reconstruction.measure(Gaussian(log_var=-60.0), data, seed=0).numbers
+    numbers = reconstruction.measure(Gaussian(log_var=-60.0), data, seed=0).metrics
     assert numbers["sampled_bce"] == pytest.approx(numbers["bce"], rel=1e-6)
 
 
 def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
     data = problem(grey(), grey(seed=1))
     first, again, other = (
-        reconstruction.measure(Gaussian(), data, seed=seed).numbers for seed in (5, 5, 6)
+        reconstruction.measure(Gaussian(), data, seed=seed).metrics for seed in (5, 5, 6)
     )
     assert first == again
     assert first["sampled_bce"] != other["sampled_bce"]
     assert first["bce"] == other["bce"]
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
-    portions = reconstruction.measure(Gaussian(), data, seed=5).numbers
+    monkeypatch.setattr(common, "BATCH_SIZE", 7)
+    portions = reconstruction.measure(Gaussian(), data, seed=5).metrics
     assert portions == pytest.approx(first, rel=1e-6)
 
 
@@ -165,13 +166,13 @@ def conditional():
 
 def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypatch):
     """As `evaluate` is; the inferred label is by construction the one of the lowest loss."""
-    monkeypatch.setattr(common, "IMAGES_PER_CALL", 7)
+    monkeypatch.setattr(common, "BATCH_SIZE", 7)
     images, labels = grey(9, seed=1), np.arange(9) % 3
-    data = Problem(Split(Subset(grey()), Subset(grey(1)), Subset(images, labels)))
+    data = EvaluationData(Split(Subset(grey()), Subset(grey(1)), Subset(images, labels)))
     made = reconstruction.measure(conditional, data, seed=5)
     conditional.compile(jit_compile=False)
     told = conditional.evaluate({"images": images, "labels": labels}, verbose=0, return_dict=True)
-    numbers = made.numbers
+    numbers = made.metrics
     assert numbers["bce"] == pytest.approx(told["reconstruction_loss"], rel=1e-5)
     assert numbers["kl"] == pytest.approx(told["latent_loss"], rel=1e-5)
     alone = conditional.anomaly_score(images, score="bce").mean()
@@ -189,7 +190,7 @@ def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypat
     shown = conditional.decode(np.hstack([z_mean, np.eye(3)[labels]]))
     np.testing.assert_allclose(made.arrays["reconstructions"], shown, rtol=1e-4)
     assert numbers["mse"] == pytest.approx(9**-1 * ((shown - x) ** 2).sum(), rel=1e-4)
-    assert "is told the class: its figures are given the label." in numbers["note"]
+    assert "takes the class label as input" in numbers["note"]
 
 
 def test_baselines_are_those_of_the_training_images():
@@ -198,8 +199,8 @@ def test_baselines_are_those_of_the_training_images():
     assert list(rows) == ["entropy floor", "mean image", "PCA, 20 components"]
     x, p = test.astype("float64"), (train.astype("float64").sum(axis=0) + 0.5) / 41
     bce = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=(1, 2)).mean()
-    assert rows["mean image"].numbers["bce"] == pytest.approx(bce, rel=1e-5)
-    assert rows["mean image"].numbers["mse_per_pixel"] == pytest.approx(((x - p) ** 2).mean())
+    assert rows["mean image"].metrics["bce"] == pytest.approx(bce, rel=1e-5)
+    assert rows["mean image"].metrics["mse_per_pixel"] == pytest.approx(((x - p) ** 2).mean())
 
     p = train.astype("float64").mean(axis=0)
     flat, centre = train.reshape(40, -1).astype("float64"), p.reshape(-1)
@@ -207,7 +208,7 @@ def test_baselines_are_those_of_the_training_images():
     projected = centre + (x.reshape(9, -1) - centre) @ axes.T @ axes
     projected = np.clip(projected, 1 / 512, 1 - 1 / 512).reshape(x.shape)
     bce = -(x * np.log(projected) + (1 - x) * np.log(1 - projected)).sum(axis=(1, 2)).mean()
-    assert rows["PCA, 20 components"].numbers["bce"] == pytest.approx(bce, rel=1e-4)
+    assert rows["PCA, 20 components"].metrics["bce"] == pytest.approx(bce, rel=1e-4)
 
 
 def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_never_saw(monkeypatch):
@@ -215,10 +216,10 @@ def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_neve
     train = np.zeros((4, 2, 2))
     train[:2, 0, 0] = 1  # half the images, and nothing elsewhere
     rows = reconstruction.baselines(problem(train, np.ones((3, 2, 2))), seed=0)
-    assert rows["entropy floor"].numbers == {"bce": 0, "mse": 0, "mse_per_pixel": 0}
-    assert rows["mean image"].numbers["bce"] == pytest.approx(np.log(2) + 3 * np.log(10))
+    assert rows["entropy floor"].metrics == {"bce": 0, "mse": 0, "mse_per_pixel": 0}
+    assert rows["mean image"].metrics["bce"] == pytest.approx(np.log(2) + 3 * np.log(10))
     projected = 3 * np.log(512) - np.log(511 / 512)
-    assert rows["PCA, 1 components"].numbers["bce"] == pytest.approx(projected, rel=1e-5)
+    assert rows["PCA, 1 components"].metrics["bce"] == pytest.approx(projected, rel=1e-5)
 
 
 def test_fewer_images_than_components():
@@ -230,8 +231,8 @@ def test_fewer_images_than_components():
 
 def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
-    data = Problem(split(load("digits")))
-    values = [row.numbers["bce"] for row in reconstruction.baselines(data, seed=0).values()]
+    data = EvaluationData(split(load("digits")))
+    values = [row.metrics["bce"] for row in reconstruction.baselines(data, seed=0).values()]
     assert values[0] < values[2] < values[1]
 
 
@@ -241,12 +242,12 @@ def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
     perfect_one = reconstruction.measure(Fake(perfect), data, seed=0)
     constant = reconstruction.measure(Fake(np.zeros_like), data, seed=0)
     entries = [
-        Entry("deep", "deep", 1, 4, None, perfect_one),
-        Entry("deep", "deep", 2, 4, None, constant),
-        Entry("vae", "vae", 1, 4, None, constant),
+        Result("deep", "deep", 1, 4, None, perfect_one),
+        Result("deep", "deep", 2, 4, None, constant),
+        Result("vae", "vae", 1, 4, None, constant),
     ]
     rows = [
-        Entry(name, name, 0, 4, None, row)
+        Result(name, name, 0, 4, None, row)
         for name, row in reconstruction.baselines(data, seed=0).items()
     ]
     seen = {}
@@ -268,6 +269,6 @@ def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
 
 def test_numbers_are_plain_and_the_columns_are_among_them():
     data = problem(grey(), grey(seed=1))
-    numbers = reconstruction.measure(Gaussian(), data, seed=0).numbers
+    numbers = reconstruction.measure(Gaussian(), data, seed=0).metrics
     assert json.loads(json.dumps(numbers)) == numbers
     assert {column.key for column in COMPARISONS["reconstruction"].columns} <= set(numbers)

@@ -11,12 +11,14 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from keras_ae import report
-from keras_ae.report import write_report
+from keras_ae.evaluation import report, write_report
+from keras_ae.evaluation.report import html as report_html
+from keras_ae.evaluation.report import sections
 
 # The smallest pictures that are PNG and GIF files.
 PNG = base64.b64decode(
@@ -60,7 +62,7 @@ def metrics():
     """Three variants, two comparisons, everything that a page can hold."""
     reconstruction = {
         "title": "Reconstruction",
-        "summary": "Nats an image.",
+        "summary": "In nats/image.",
         "columns": [
             {"key": "bce", "heading": "BCE, mean code", "digits": 2, "better": "lower"},
             {"key": "sampled_bce", "heading": "BCE, sampled code", "digits": 1, "better": None},
@@ -258,7 +260,7 @@ def test_the_overview_is_the_one_expected(tmp_path):
             "Reconstruction: BCE, mean code\N{NO-BREAK SPACE}↓",
             "Anomaly detection: AUC, BCE\N{NO-BREAK SPACE}↑",
             "parameters",
-            "s an epoch",
+            "s/epoch",
             "training,\N{NO-BREAK SPACE}s",
         ],
         ["deep", "64.52 ± 0.11", "0.4600 ± 0.0100", "634,567", "0.76 ± 0.02", "45.6 ± 1.2"],
@@ -374,11 +376,15 @@ def test_baselines_stand_below_and_apart(tmp_path):
     ],
 )
 def test_a_number_as_it_reads(given, digits, text):
-    assert report.shown(given, digits) == text
+    assert sections.format_value(given, digits) == text
 
 
 def test_digits_are_two_unless_given_and_may_be_none_at_all():
-    assert [report.digits_of(column) for column in ({}, {"digits": 0}, {"digits": 4})] == [2, 0, 4]
+    assert [sections.digits_of(column) for column in ({}, {"digits": 0}, {"digits": 4})] == [
+        2,
+        0,
+        4,
+    ]
 
 
 def test_published_figures_keep_their_digits_and_need_a_column_only_where_there_are_any(tmp_path):
@@ -462,19 +468,19 @@ def test_gifs_that_follow_one_another_stand_in_one_row(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("../secret.png", "out of the folder"),
-        ("sub/../../secret.png", "out of the folder"),
-        ("{outside}/secret.png", "out of the folder"),
-        ("{inside}/reconstruction.png", "out of the folder"),
-        ("link.png", "out of the folder"),
-        ("away/secret.png", "out of the folder"),
-        ("gone.png", "no such file"),
-        ("loop.png", "no such file"),
-        ("sub.png", "no such file"),
-        ("nul\0.png", "no such file"),
-        ("x" * 300 + ".png", "no such file"),
-        ("", "neither PNG nor GIF"),
-        ("metrics.json", "neither PNG nor GIF"),
+        ("../secret.png", "outside the folder"),
+        ("sub/../../secret.png", "outside the folder"),
+        ("{outside}/secret.png", "outside the folder"),
+        ("{inside}/reconstruction.png", "outside the folder"),
+        ("link.png", "outside the folder"),
+        ("away/secret.png", "outside the folder"),
+        ("gone.png", "missing or cannot be read"),
+        ("loop.png", "missing or cannot be read"),
+        ("sub.png", "missing or cannot be read"),
+        ("nul\0.png", "missing or cannot be read"),
+        ("x" * 300 + ".png", "missing or cannot be read"),
+        ("", "neither a PNG nor a GIF"),
+        ("metrics.json", "neither a PNG nor a GIF"),
     ],
 )
 def test_a_figure_that_is_not_one_is_named_and_not_read(tmp_path, name, reason):
@@ -493,7 +499,7 @@ def test_a_figure_that_is_not_one_is_named_and_not_read(tmp_path, name, reason):
     markdown, page = report_on(content, inside)
     assert base64.b64encode(secret).decode()[:8] not in page
     assert len(images(Page(page))) == 1 == len(images(rendered(markdown)))
-    named = report.text_of(name) or "(no name)"
+    named = sections.text_of(name) or "(no name)"
     for text in (Page(page).text, rendered(markdown).text):
         assert f"Figure not shown: {named}: " in text
         assert reason in text
@@ -560,12 +566,12 @@ def test_any_text_reads_as_it_was_in_every_place(tmp_path, text):
     content["missing"] = [{"what": text, "command": f"run {text}"}]
     markdown, page = report_on(content, tmp_path)
     page, from_markdown = Page(page), rendered(markdown)
-    line = report.text_of(text)
+    line = sections.text_of(text)
     assert page.tables[1][1][0] == from_markdown.tables[1][1][0] == line
     assert page.tables[1][4][0] == from_markdown.tables[1][4][0] == line
     assert markdown_tables(markdown) == page.tables == from_markdown.tables
     assert (
-        images(from_markdown)[0]["alt"] == images(page)[0]["alt"] == report.text_of(f"see {text}")
+        images(from_markdown)[0]["alt"] == images(page)[0]["alt"] == sections.text_of(f"see {text}")
     )
     tags = [tag for tag, _ in from_markdown.tags]
     assert not set(tags) & {"a", "del", "hr", "ol", "h3", "blockquote", "script"}
@@ -585,7 +591,7 @@ def test_a_command_with_a_fence_stays_in_its_block(tmp_path, command):
     content["missing"][0]["command"] = command
     content["broken"] = ["still *plain*"]
     page = rendered(report_on(content, tmp_path)[0])
-    assert report.text_of(command) in page.text
+    assert sections.text_of(command) in page.text
     assert "still *plain*" in page.text
     tags = [tag for tag, _ in page.tags]
     assert [tags.count(tag) for tag in ("h1", "h2", "pre")] == [1, 6, 2]
@@ -610,7 +616,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing(tmp_path):
 
 
 def test_sections_of_one_title_have_anchors_of_their_own():
-    anchors = report.make_anchors(["A b", "a-b", "é", "漢", "", "a b", "A-b-1", "a b"])
+    anchors = report_html.make_anchors(["A b", "a-b", "é", "漢", "", "a b", "A-b-1", "a b"])
     assert len(set(anchors)) == len(anchors)
     assert all(re.fullmatch("[a-z0-9-]+", anchor) for anchor in anchors)
 
@@ -645,8 +651,8 @@ def test_any_key_may_be_missing_or_empty(tmp_path):
     for path in every_path(metrics()):
         content = metrics()
         without(content, path)
-        sections = report.make_sections(content, tmp_path)
-        assert report.to_markdown("t", sections) and report.to_html("t", sections)
+        made = report.make_sections(content, tmp_path)
+        assert report.to_markdown("t", made) and report.to_html("t", made)
 
 
 def test_an_unknown_key_does_no_harm(tmp_path):
@@ -693,15 +699,35 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch
     assert not list(tmp_path.glob(".*"))
 
 
-def test_nothing_heavy_is_imported(tmp_path):
+@pytest.mark.parametrize("name", ["report.md", "report.html", ".report.partial.md"])
+def test_symbolic_link_in_the_results_folder_is_replaced_not_followed(tmp_path, name):
+    victim, folder = tmp_path / "victim.txt", tmp_path / "results"
+    victim.write_text("precious")
+    folder.mkdir()
+    (folder / name).symlink_to(victim)
+    write_report({}, folder)
+    assert victim.read_text() == "precious"
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md"]
+
+
+def test_report_says_which_versions_are_mixed(tmp_path):
+    content = metrics()
+    content["made_by"]["versions"]["keras"] = "3.14.0 and 3.15.1"
+    content["made_by"]["mixed"] = ["keras"]
+    for text in report_on(content, tmp_path):
+        assert "keras 3.14.0 and 3.15.1" in text and "more than one version of: keras" in text
+    assert "more than one version" not in report_on(metrics(), tmp_path)[0]
+
+
+def test_report_imports_nothing_heavy(tmp_path):
     program = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('report', {report.__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules['report'] = module\n"
-        "spec.loader.exec_module(module)\n"
-        f"module.write_report({{}}, {str(tmp_path)!r})\n"
-        "print(*sorted({'keras', 'keras_ae', 'tensorflow', 'numpy'} & set(sys.modules)), end='')\n"
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from keras_ae.evaluation.report import render_report\n"
+        f"render_report({{}}, {str(tmp_path)!r})\n"
+        "heavy = {'keras', 'tensorflow', 'numpy', 'matplotlib'}\n"
+        "print(*sorted(heavy & set(sys.modules)), end='')\n"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True

@@ -2,15 +2,21 @@
 
 import numpy as np
 import pytest
+from fakes import FakeAutoencoder
 from scipy.linalg import sqrtm
 
-from keras_ae import ScalarQuantizer
-from keras_ae.comparisons import sampling
-from keras_ae.priors import fit as priors
-from keras_ae.comparisons.base import Entry, Judge, Measurement, Problem
-from keras_ae.comparisons.common import nearest_distances
-from keras_ae.comparisons.sampling import frechet_distance, moments
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import sampling
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Measurement,
+    ReferenceClassifier,
+    Result,
+)
+from keras_ae.evaluation.comparisons.common import nearest_distances
+from keras_ae.evaluation.comparisons.sampling import frechet_distance, moments
+from keras_ae.priors import autoregressive
+from keras_ae.priors import fit as priors
 
 SHAPE = (4, 4)
 
@@ -38,16 +44,18 @@ def certain(pictures):
     return np.eye(4)[quarters(pictures).argmax(axis=1)]
 
 
-def problem_of(shape=SHAPE, judge=True, num=400):
+def problem_of(shape=SHAPE, labels=True, num=400):
     split = Split(images(num, 0, shape), images(40, 1, shape), images(num // 2, 2, shape))
-    if not judge:
-        return Problem(
+    if not labels:
+        return EvaluationData(
             Split(*(Subset(part.images) for part in (split.train, split.validation, split.test)))
         )
-    return Problem(split, tuple("abcd"), make_judge=lambda: Judge(quarters, certain))
+    return EvaluationData(
+        split, tuple("abcd"), reference_classifier=ReferenceClassifier(quarters, certain)
+    )
 
 
-class Fake:
+class Fake(FakeAutoencoder):
     """Its code is the image; its prior gives what it is told to."""
 
     def __init__(self, sampled=None, shape=SHAPE):
@@ -125,7 +133,7 @@ def test_nearest_distances_against_all_pairs():
     some, others = random.random((25, 3, 5, 2)), random.random((70, 3, 5, 2))
     differences = some[:, None].astype("float32") - others[None].astype("float32")
     expected = np.sqrt((differences.astype("float64") ** 2).sum(axis=(2, 3, 4))).min(axis=1)
-    np.testing.assert_allclose(nearest_distances(some, others, portion=7), expected, rtol=1e-5)
+    np.testing.assert_allclose(nearest_distances(some, others, batch_size=7), expected, rtol=1e-5)
 
 
 # ---- fake models ----
@@ -133,18 +141,18 @@ def test_nearest_distances_against_all_pairs():
 
 def test_a_model_that_copies_is_found_out(problem):
     train = problem.split.train.images
-    copies = sampling.measure(Fake(lambda num: train[:num]), problem, seed=0).numbers
+    copies = sampling.measure(Fake(lambda num: train[:num]), problem, seed=0).metrics
     assert copies["prior_nearest"] == 0
     assert copies["prior_confidence"] == 1
     assert copies["prior_class_entropy"] == pytest.approx(np.log(4), abs=0.02)
     real = sampling.baselines(problem, seed=0)
-    assert real["test images"].numbers["fitted_nearest"] > 0.1
+    assert real["test images"].metrics["fitted_nearest"] > 0.1
     assert copies["prior_frechet"] < 0.01
 
 
 def test_a_constant_sampler_has_one_class_and_no_variety(problem):
     one = problem.split.train.images[:1]
-    found = sampling.measure(Fake(lambda num: one.repeat(num, axis=0)), problem, seed=0).numbers
+    found = sampling.measure(Fake(lambda num: one.repeat(num, axis=0)), problem, seed=0).metrics
     assert found["prior_class_entropy"] == 0
     spread = np.cov(quarters(problem.split.test.images), rowvar=False)
     apart = quarters(one)[0] - quarters(problem.split.test.images).mean(axis=0)
@@ -154,16 +162,16 @@ def test_a_constant_sampler_has_one_class_and_no_variety(problem):
 def test_grey_noise_is_far_from_real_images(problem):
     random = np.random.default_rng(0)
     noise = Fake(lambda num: random.random((num, *SHAPE)).astype("float32"))
-    found = sampling.measure(noise, problem, seed=0).numbers
+    found = sampling.measure(noise, problem, seed=0).metrics
     assert found["prior_frechet"] > 20 * found["fitted_frechet"]
     assert found["prior_nearest"] > 1.5 * found["fitted_nearest"]
 
 
 def test_confidence_and_entropy_against_numpy():
     table = np.random.default_rng(0).dirichlet(np.ones(4), 200)
-    judge = Judge(quarters, lambda pictures: table[: len(pictures)])
-    problem = Problem(problem_of().split, tuple("abcd"), make_judge=lambda: judge)
-    found = sampling.judged(problem.split.test.images, problem)
+    judge = ReferenceClassifier(quarters, lambda pictures: table[: len(pictures)])
+    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=judge)
+    found = sampling.classifier_metrics(problem.split.test.images, problem)
     assert found["confidence"] == pytest.approx(table.max(axis=1).mean())
     mean = table.mean(axis=0)
     assert found["class_entropy"] == pytest.approx(-(mean * np.log(mean)).sum())
@@ -174,33 +182,33 @@ def test_a_model_without_a_prior_is_sampled_all_the_same(problem):
     found = sampling.measure(Fake(), problem, seed=0)
     assert found.arrays.keys() == {"fitted_images"}
     assert found.arrays["fitted_images"].shape == (16, *SHAPE)
-    assert not any(key.startswith("prior") for key in found.numbers)
-    assert found.numbers["fitted_frechet"] < 0.05
-    assert found.numbers["num_samples"] == 200
+    assert not any(key.startswith("prior") for key in found.metrics)
+    assert found.metrics["fitted_frechet"] < 0.05
+    assert found.metrics["num_samples"] == 200
 
 
 def test_the_same_call_gives_the_same_numbers(problem):
     first, second, other = (sampling.measure(Fake(), problem, seed=seed) for seed in (0, 0, 1))
-    assert first.numbers == second.numbers
+    assert first.metrics == second.metrics
     np.testing.assert_array_equal(first.arrays["fitted_images"], second.arrays["fitted_images"])
-    assert first.numbers != other.numbers
+    assert first.metrics != other.metrics
     rows, again = sampling.baselines(problem, seed=0), sampling.baselines(problem, seed=0)
-    assert {k: v.numbers for k, v in rows.items()} == {k: v.numbers for k, v in again.items()}
+    assert {k: v.metrics for k, v in rows.items()} == {k: v.metrics for k, v in again.items()}
 
 
 def test_without_labels_only_distances_are_measured():
-    bare = problem_of(judge=False)
+    bare = problem_of(labels=False)
     found = sampling.measure(Fake(lambda num: bare.split.train.images[:num]), bare, seed=0)
-    assert found.numbers.keys() == {"num_samples", "fitted_nearest", "prior_nearest"}
+    assert found.metrics.keys() == {"num_samples", "fitted_nearest", "prior_nearest"}
     rows = sampling.baselines(bare, seed=0)
-    assert {name: row.numbers.keys() for name, row in rows.items()} == {
+    assert {name: row.metrics.keys() for name, row in rows.items()} == {
         "test images": {"fitted_nearest"}
     }
 
 
 def test_the_baselines_are_of_real_images(problem):
     rows = sampling.baselines(problem, seed=0)
-    train, test = rows["training images"].numbers, rows["test images"].numbers
+    train, test = rows["training images"].metrics, rows["test images"].metrics
     assert train.keys() == {"fitted_frechet", "fitted_confidence", "fitted_class_entropy"}
     assert 0 < train["fitted_frechet"] < 0.05
     assert "fitted_frechet" not in test and test["fitted_confidence"] == 1
@@ -210,15 +218,13 @@ def test_the_baselines_are_of_real_images(problem):
 
 
 def test_discrete_codes_report_their_likelihood(problem, monkeypatch):
-    monkeypatch.setattr(priors, "EPOCHS", 2)
+    monkeypatch.setattr(autoregressive, "EPOCHS", 2)
     fake = Fake()
-    fake.bottleneck = ScalarQuantizer(2)
-    fake.bottleneck.build((None, 16))
-    fake.bottleneck.embeddings.assign(np.tile([0.1, 0.8], (16, 1)))
+    fake.scalar_codebooks = np.tile(np.float32([0.1, 0.8]), (16, 1))
     fake.encode = lambda pictures: np.where(pictures > 0.45, 0.8, 0.1).reshape(len(pictures), -1)
     found = sampling.measure(fake, problem, seed=0)
-    assert found.numbers["uniform_nll"] == pytest.approx(16 * np.log(2))
-    assert np.log(4) < found.numbers["fitted_nll"] < found.numbers["uniform_nll"]
+    assert found.metrics["uniform_nll"] == pytest.approx(16 * np.log(2))
+    assert np.log(4) < found.metrics["fitted_nll"] < found.metrics["uniform_nll"]
     assert np.isin(found.arrays["fitted_images"], np.float32([0.1, 0.8])).all()
 
 
@@ -226,7 +232,7 @@ def test_binary_codes_report_their_likelihood(problem):
     fake = Fake()
     fake.encode = lambda pictures: np.float32(quarters(pictures) > 0.45)
     fake.decode = lambda codes: codes.repeat(4, axis=1).reshape(-1, *SHAPE)
-    found = sampling.measure(fake, problem, seed=0).numbers
+    found = sampling.measure(fake, problem, seed=0).metrics
     assert found["uniform_nll"] == pytest.approx(4 * np.log(2))
     assert found["fitted_nll"] == pytest.approx(np.log(4), abs=0.1)  # one of four bits is on
 
@@ -240,24 +246,26 @@ def test_what_a_linear_output_samples_is_brought_back_to_images(problem):
 
 def test_a_model_that_fits_a_prior_of_its_own_is_sampled_once(problem, monkeypatch):
     class WithPrior(Fake):
+        learns_prior = True
+
         def fit_prior(self, images):
             raise AssertionError("training has fitted it")
 
     calls = []
-    monkeypatch.setattr(sampling, "fit_prior", None)
+    monkeypatch.setattr(priors, "fit_prior", None)
     model = WithPrior(lambda num: calls.append(num) or problem.split.train.images[:num])
-    numbers = sampling.measure(model, problem, seed=0).numbers
+    numbers = sampling.measure(model, problem, seed=0).metrics
     assert calls == [200]
     for name in ("frechet", "confidence", "class_entropy", "nearest"):
         assert numbers[f"fitted_{name}"] == numbers[f"prior_{name}"]
-    assert "own prior of WithPrior was fitted" in numbers["note"]
+    assert "WithPrior fits its own prior" in numbers["note"]
 
 
 # ---- figures ----
 
 
 def entry(label, seed, **arrays):
-    return Entry(label, "vae", seed, 2, None, Measurement({}, arrays))
+    return Result(label, "vae", seed, 2, None, Measurement({}, arrays))
 
 
 def test_the_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, problem):
@@ -275,7 +283,7 @@ def test_the_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, pr
         entry("b", 1, fitted_images=bright, prior_images=bright),
     ]
     rows = [
-        Entry(name, name, 0, 0, None, row)
+        Result(name, name, 0, 0, None, row)
         for name, row in sampling.baselines(problem, seed=0).items()
     ]
     figures = sampling.draw(entries, rows, problem, tmp_path)
@@ -290,9 +298,9 @@ def test_without_priors_there_is_one_figure_and_colour_is_drawn(tmp_path):
     problem = problem_of(colour)
     measured = sampling.measure(Fake(shape=colour), problem, seed=0)
     rows = [
-        Entry(name, name, 0, 0, None, row)
+        Result(name, name, 0, 0, None, row)
         for name, row in sampling.baselines(problem, seed=0).items()
     ]
-    figures = sampling.draw([Entry("a", "deep", 0, 48, None, measured)], rows, problem, tmp_path)
+    figures = sampling.draw([Result("a", "deep", 0, 48, None, measured)], rows, problem, tmp_path)
     assert [figure.path.name for figure in figures] == ["samples_fitted.png"]
     assert figures[0].path.stat().st_size > 1000

@@ -240,7 +240,7 @@ def test_eager_mode_and_further_metrics():
         ({"x": pictures()[:0]}, "at least one image"),
         ({"x": pictures(), "batch_size": 201}, "batch_size=201 with 200 images"),
         ({"x": pictures(), "y": np.arange(200)}, "Labels are not targets"),
-        ({"x": pictures(), "y": pictures(100)}, "200 images but 100 targets"),
+        ({"x": pictures(), "y": pictures(100)}, "targets must .* 200 images and 100"),
         ({"x": pictures(), "sample_weight": np.ones(3)}, "sample_weight must have the shape"),
         ({"x": pictures(), "class_weight": {0: 1.0}}, "class_weight"),
         ({"x": pictures(), "validation_data": pictures() - 1}, "pixels from -0.99"),
@@ -287,7 +287,7 @@ def test_an_uncompiled_model_and_no_images_are_refused():
 
 
 def test_a_loss_given_to_compile_is_refused():
-    with pytest.raises(ValueError, match="brings its own loss; received loss='mse'"):
+    with pytest.raises(ValueError, match="loss='mse'"):
         Deep(SHAPE).compile(loss="mse")
 
 

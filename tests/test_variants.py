@@ -243,6 +243,7 @@ def test_config_round_trip_with_other_than_default_arguments(name):
     twin = type(model).from_config(config)
     assert twin.get_config() == config
     assert [tuple(w.shape) for w in twin.weights] == [tuple(w.shape) for w in model.weights]
+    assert keras.models.clone_model(model).get_config() == config
 
 
 @pytest.mark.parametrize("name", NAMES)

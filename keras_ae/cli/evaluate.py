@@ -6,7 +6,6 @@ import argparse
 import functools
 import json
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from keras_ae.cli.arguments import Parser, at_least, unwritable
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
 from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program
-from keras_ae.comparisons import COMPARISONS
+from keras_ae.evaluation.comparisons import COMPARISONS
 
 EXAMPLES = (
     "",
@@ -116,8 +115,8 @@ def parse(argv: Sequence[str], prog: str = "keras-ae evaluate") -> argparse.Name
 def _evaluate(
     options: argparse.Namespace, prog: str, command: str, interrupts: InterruptHandler
 ) -> int:
+    from keras_ae.evaluation import write_report
     from keras_ae.files import atomic_write
-    from keras_ae.report import write_report
     from keras_ae.runs.catalog import find_runs, other_versions, sorted_runs
 
     def log(line: str) -> None:
@@ -201,8 +200,8 @@ def _evaluate_data_set(
 ) -> dict[str, Any]:
     """Measure and draw what is not cached; returns everything that the report says."""
     from keras_ae.data import DataError
-    from keras_ae.evaluation import Evaluation, load_data
-    from keras_ae.results import configurations, summarised
+    from keras_ae.evaluation.evaluation import Evaluation, load_data
+    from keras_ae.evaluation.summary import configurations, summarize
     from keras_ae.runs.catalog import missing_runs
 
     try:
@@ -231,12 +230,12 @@ def _evaluate_data_set(
     evaluation.measure(force=options.force, enabled=not options.quiet)
     comparisons = {}
     for name in evaluation.names:
-        if not evaluation.entries(name):  # each of its runs is broken
+        if not evaluation.results(name):  # each of its runs is broken
             continue
-        comparisons[name] = summarised(
+        comparisons[name] = summarize(
             name,
             COMPARISONS[name],
-            evaluation.entries(name),
+            evaluation.results(name),
             evaluation.baselines(name),
             image_set.name,
         )
@@ -254,26 +253,9 @@ def _evaluate_data_set(
             "num_validation": data.num_validation,
             "num_test": data.num_test,
         },
-        "made_by": _made_by(options, command),
+        "made_by": {"command": command, "seed": options.seed, **evaluation.made_by()},
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
         "missing": missing,
         "broken": evaluation.broken,
-    }
-
-
-def _made_by(options: argparse.Namespace, command: str) -> dict[str, Any]:
-    import sklearn
-
-    from keras_ae.runs.environment import device_name, versions
-
-    return {
-        "command": command,
-        "seed": options.seed,
-        "versions": {
-            **versions(),
-            "scikit-learn": sklearn.__version__,
-            "python": platform.python_version(),
-        },
-        "device": device_name(),
     }

@@ -269,7 +269,7 @@ def shifted(maps, down: int = 0, right: int = 0) -> tf.Tensor:
 
 
 def gated(features) -> tf.Tensor:
-    """Gated activation (eq. 2): tanh of the first half of the channels, times sigmoid of the rest."""
+    """Gated activation (eq. 2): tanh of the first half of the channels, times sigmoid of rest."""
     values, gates = tf.split(features, 2, axis=-1)
     return tf.tanh(values) * tf.sigmoid(gates)
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_choice, check_size, check_sizes
+from keras_ae.layers import Bottleneck, IdentityBottleneck
 from keras_ae.losses import per_image_bce, per_image_mse
 from keras_ae.saving.export import export_saved_model
 from keras_ae.training.arguments import num_items
@@ -98,7 +99,12 @@ class Autoencoder(LatentTools, EpochTrainer):
     def _finalize(self) -> None:
         """Build all weights, so that saving does not depend on what was called before."""
         if not hasattr(self, "bottleneck"):
-            self.bottleneck = keras.layers.Identity(name="bottleneck")
+            self.bottleneck = IdentityBottleneck(name="bottleneck")
+        if not isinstance(self.bottleneck, Bottleneck):
+            raise TypeError(
+                "bottleneck must be a keras_ae.layers.Bottleneck; received a "
+                f"{type(self.bottleneck).__name__}."
+            )
         self(tf.zeros((1, *self.image_shape)))
 
     def get_config(self) -> dict[str, Any]:
@@ -438,19 +444,19 @@ def check_activation(activation: Any) -> Any:
     )
     if activation is None:
         return None
-    if isinstance(activation, keras.layers.Layer):
-        raise ValueError(f"{wanted}; received the layer {activation.name!r}.")
     try:
         function = keras.activations.get(activation)
-        config = keras.activations.serialize(function)
-    except (ValueError, TypeError):
+        name = function.__name__
+    except (ValueError, TypeError, AttributeError):  # a layer has no such attribute
         raise ValueError(f"{wanted}; received {activation!r}.") from None
-    if isinstance(config, str):
-        return config
+    if isinstance(activation, str):
+        return activation
+    if getattr(keras.activations, name, None) is function:
+        return name
     registered = keras.saving.get_registered_name(function)
     if keras.saving.get_registered_object(registered) is not function:
         raise ValueError(f"{wanted}; received {activation!r}.")
-    return config
+    return keras.activations.serialize(function)
 
 
 def check_layers(name: str, sizes: Any) -> tuple[int, ...]:

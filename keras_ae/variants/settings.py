@@ -1,9 +1,9 @@
 """Constructor arguments of a variant as attributes: which can be set later, and which cannot.
 
-Every argument is an attribute of the model. Arguments that a layer reads at each step are
-properties (`layer_setting`): setting one takes effect at once, also from a callback in a compiled
-epoch, and `get_config()` returns the new value. All others are fixed: setting one raises an
-AttributeError (`check_settable`).
+Every argument is an attribute of the model. Arguments that are read at each training step are
+properties (`layer_setting`) or `SettableNumber`s: setting one takes effect at once, also from a
+callback in a compiled epoch, and `get_config()` returns the new value. All others are fixed:
+setting one raises an AttributeError (`check_settable`).
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ from typing import Any
 
 import keras
 
+from keras_ae.attributes import SettableNumber
+
 # Parts of a model that would not be saved, or not be trained, if they were replaced.
 PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior", "prior_noise"})
 # Facts about a class.
-FACTS = frozenset({"can_sample", "needs_labels", "learns_prior", "fixed_epochs"})
+FACTS = frozenset(
+    {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
+    | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages"}
+)
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
 
 
-def layer_setting(path: str, doc: str, scale: str | None = None) -> Any:
+def layer_setting(path: str, doc: str) -> Any:
     """A property that reads and sets an attribute of one of the model's layers.
 
     Args:
         path: Where the value is, from the model: "bottleneck.beta", or "encoder.noise.stddev" for
             the layer "noise" of the encoder.
         doc: The docstring.
-        scale: Attribute of the model that the value is multiplied by in the layer.
     """
     head, _, name = path.rpartition(".")
 
@@ -40,11 +44,10 @@ def layer_setting(path: str, doc: str, scale: str | None = None) -> Any:
         return model
 
     def get(model: Any) -> Any:
-        value = getattr(owner(model), name)
-        return value if scale is None else value / getattr(model, scale)
+        return getattr(owner(model), name)
 
     def set_(model: Any, value: Any) -> None:
-        setattr(owner(model), name, value if scale is None else value * getattr(model, scale))
+        setattr(owner(model), name, value)
 
     return property(get, set_, doc=doc)
 
@@ -63,12 +66,14 @@ def fixed_names(cls: type) -> frozenset[str]:
         if "__init__" in vars(each):
             names |= set(inspect.signature(vars(each)["__init__"]).parameters)
     names -= KERAS_ARGUMENTS | {"self", "kwargs"}
-    settable = {
-        name
-        for name in names
-        if isinstance(kind := getattr(cls, name, None), property) and kind.fset is not None
-    }
-    return frozenset(names - settable)
+    return frozenset(name for name in names if not is_settable(getattr(cls, name, None)))
+
+
+def is_settable(attribute: Any) -> bool:
+    """Whether a class attribute lets instances set a value."""
+    if isinstance(attribute, property):
+        return attribute.fset is not None
+    return isinstance(attribute, SettableNumber)
 
 
 def check_settable(model: keras.Model, name: str, value: Any) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from keras_ae.checks import check_number
+from keras_ae.layers import IdentityBottleneck
 from keras_ae.regularizers import KLDivergenceRegularizer
 from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import variant
@@ -54,7 +53,7 @@ class Sparse(DenseAutoencoder):
     ):
         if not 0.0 < check_number("sparsity", sparsity, 0.0, 1.0) < 1.0:
             raise ValueError(f"sparsity must be between 0 and 1, exclusive; received {sparsity!r}.")
-        bottleneck = keras.layers.Activation(
+        bottleneck = IdentityBottleneck(
             "sigmoid",
             activity_regularizer=KLDivergenceRegularizer(check_number("beta", beta), sparsity),
             dtype="float32",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
-
 from keras_ae.checks import check_number, check_sizes
+from keras_ae.layers import IdentityBottleneck
+from keras_ae.regularizers import L1Regularizer
 from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import variant
-from keras_ae.variants.settings import layer_setting
 
 
 @variant
@@ -34,12 +33,6 @@ class SparseL1(DenseAutoencoder):
         TypeError: an unknown argument.
     """
 
-    l1 = layer_setting(
-        "bottleneck.activity_regularizer.l1",
-        "Weight of the activations, >= 0, in nats per unit and pixel.",
-        scale="_num_pixels",
-    )
-
     def __init__(
         self,
         image_shape=(28, 28),
@@ -56,10 +49,10 @@ class SparseL1(DenseAutoencoder):
         **kwargs: Any,
     ):
         num_pixels = math.prod(check_sizes("image_shape", image_shape, lengths=(2, 3)))
-        bottleneck = keras.layers.Activation(
+        bottleneck = IdentityBottleneck(
             "sigmoid",
             # Keras (3.14 on) divides what this returns by the batch size: a mean over the batch.
-            activity_regularizer=keras.regularizers.L1(check_number("l1", l1) * num_pixels),
+            activity_regularizer=L1Regularizer(check_number("l1", l1) * num_pixels),
             dtype="float32",
             name="bottleneck",
         )
@@ -75,11 +68,20 @@ class SparseL1(DenseAutoencoder):
             seed=seed,
             **kwargs,
         )
+        self._l1 = float(l1)
         self._build(bottleneck=bottleneck)
 
     @property
-    def _num_pixels(self) -> int:
-        return math.prod(self.image_shape)
+    def l1(self) -> float:
+        """Weight of the activations, >= 0, in nats per unit and pixel."""
+        # Multiplying and dividing by the number of pixels could change the last digit.
+        weight, num_pixels = self.bottleneck.activity_regularizer.l1, math.prod(self.image_shape)
+        return self._l1 if weight == self._l1 * num_pixels else weight / num_pixels
+
+    @l1.setter
+    def l1(self, value: float) -> None:
+        self._l1 = check_number("l1", value)
+        self.bottleneck.activity_regularizer.l1 = self._l1 * math.prod(self.image_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l1": self.l1}

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ae.attributes import SettableNumber
 from keras_ae.checks import check_number
 from keras_ae.layers import Sampling
 from keras_ae.networks import discriminator
@@ -27,6 +28,10 @@ LOGGED = (
     "discriminator_wins",
     "decoder_wins",
 )
+
+
+def check_variance(name: str, value: Any) -> float:
+    return check_number(name, value, 1e-6)
 
 
 @variant
@@ -67,10 +72,12 @@ class VAEGAN(VAE):
       the losses that are not finite.
 
     Args:
-        gamma: Weight of the feature loss in the decoder's loss, >= 0 (section 3.3).
+        gamma: Weight of the feature loss in the decoder's loss, >= 0 (section 3.3). Can be set
+            later.
         feature_variance: Variance of the features, >= 1e-6. The smaller, the more the encoder tells
-            about an image.
-        equilibrium_margin: In nats, >= 0; from log 2 on the discriminator always learns.
+            about an image. Can be set later.
+        equilibrium_margin: In nats, >= 0; from log 2 on the discriminator always learns. Can
+            be set later.
         discriminator_filters: Filters of the discriminator's convolutions, outermost first. A
             single number is one convolution.
 
@@ -81,6 +88,10 @@ class VAEGAN(VAE):
 
     _xla_on_cpu = False
     _steps_per_call = 16
+
+    gamma = SettableNumber()
+    feature_variance = SettableNumber(check_variance)
+    equilibrium_margin = SettableNumber()
 
     def __init__(
         self,
@@ -118,9 +129,9 @@ class VAEGAN(VAE):
             seed=seed,
             **kwargs,
         )
-        self.gamma = check_number("gamma", gamma)
-        self.feature_variance = check_number("feature_variance", feature_variance, 1e-6)
-        self.equilibrium_margin = check_number("equilibrium_margin", equilibrium_margin)
+        self.gamma = gamma
+        self.feature_variance = feature_variance
+        self.equilibrium_margin = equilibrium_margin
 
     def _finalize(self) -> None:
         # Here, since Keras takes no further state once a model is built.
@@ -230,12 +241,14 @@ class VAEGAN(VAE):
         sides = tf.reduce_mean(tf.nn.softplus(-real)), tf.reduce_mean(tf.nn.softplus(made))
         discriminator_loss = 0.5 * tf.add_n(sides)
         advantage = CHANCE - discriminator_loss
+        margin = VAEGAN.equilibrium_margin.tensor(self)
+        variance = VAEGAN.feature_variance.tensor(self, tf.float64)
         outputs |= {
-            "feature_loss": 0.5 / self.feature_variance * distance,
+            "feature_loss": tf.cast(0.5 / variance, tf.float32) * distance,
             "discriminator_loss": discriminator_loss,
             "adversarial_loss": tf.reduce_mean(tf.nn.softplus(-made)),
-            "discriminator_wins": tf.cast(advantage > self.equilibrium_margin, tf.float32),
-            "decoder_wins": tf.cast(-advantage > self.equilibrium_margin, tf.float32),
+            "discriminator_wins": tf.cast(advantage > margin, tf.float32),
+            "decoder_wins": tf.cast(-advantage > margin, tf.float32),
         }
         return per_image, latent_loss, outputs
 
@@ -252,7 +265,9 @@ class VAEGAN(VAE):
                 "discriminator_loss"
             ]
             encoder_loss = scale_loss(self.optimizer, latent_loss + feature_loss)
-            decoder_loss = self.gamma * feature_loss + adversarial_loss + saturation(outputs)
+            decoder_loss = (
+                VAEGAN.gamma.tensor(self) * feature_loss + adversarial_loss + saturation(outputs)
+            )
             decoder_loss = scale_loss(self.optimizer, decoder_loss)
             discriminator_loss = scale_loss(self.discriminator_optimizer, discriminator_loss)
         reconstruction_loss = weighted_mean(per_image, weight)

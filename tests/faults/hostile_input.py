@@ -285,9 +285,8 @@ def changed(config: dict, changes) -> dict:
 
 def examine_configs(times: int, folder: Path, say) -> Row:
     from keras_ae import data
-    from keras_ae.evaluation import load_data
-    from keras_ae.results import configurations
-    from keras_ae.runs.run_directory import RunDirectory
+    from keras_ae.evaluation.evaluation import load_data
+    from keras_ae.evaluation.summary import configurations
     from keras_ae.runs.catalog import (
         find_runs,
         labels,
@@ -295,6 +294,7 @@ def examine_configs(times: int, folder: Path, say) -> Row:
         other_versions,
         sorted_runs,
     )
+    from keras_ae.runs.run_directory import RunDirectory
 
     shutil.rmtree(folder, ignore_errors=True)
     source = small_images(folder / "images.npz", num=42)
@@ -467,7 +467,8 @@ def examine(times: int, folder: Path, say=print) -> list[Row]:
     """Tries `times` cases; a row for each kind of input."""
     import tensorflow  # noqa: F401  # not part of what is measured
 
-    from keras_ae import data, results  # noqa: F401
+    from keras_ae import data  # noqa: F401
+    from keras_ae.evaluation import summary  # noqa: F401
 
     reachable, data.network_problem = data.network_problem, lambda url, **_: "no network here"
     tracemalloc.start()

@@ -12,7 +12,7 @@ import pytest
 from hostile_input import SHARES, examine
 
 from keras_ae import data
-from keras_ae.report import write_report
+from keras_ae.evaluation import write_report
 
 SCRIPT = "<script>alert('&')</script>"
 

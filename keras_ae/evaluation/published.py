@@ -1,9 +1,9 @@
-"""The figures this package is held against: T. Krokotsch's autoencoder bake-off.
+"""Published figures of T. Krokotsch's autoencoder bake-off, to compare with.
 
-https://github.com/tilman151/ae_bakeoff, one seed, images padded to 32 x 32. Reconstruction in nats
-an image of the test set, from a sampled code in the VAE family; anomaly detection as the AUC of
-digit 1 on 2-d codes, made with the signed residual; classification as the test accuracy from 550
-labels. The encoder trained from scratch on those labels reached .4364.
+https://github.com/tilman151/ae_bakeoff: one seed, images padded to 32 x 32. Reconstruction: BCE of
+the test set in nats/image, from a sampled code for the VAE family. Anomaly detection: AUC with
+digit 1 held out, 2-D codes, signed residual. Classification: test accuracy from 550 labels; the
+encoder trained from scratch on those labels reached .4364.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _row(*figures: float) -> dict[str, float]:
     return dict(zip(_ORDER, figures, strict=True))
 
 
-# Data set, comparison, variant.
+# By data set, comparison and variant.
 PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
     "mnist": {
         "reconstruction": _row(123.2, 63.92, 87.87, 64.27, 75.15, 76.12, 86.12, 69.51, 64.49),
@@ -34,7 +34,7 @@ PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
         "reconstruction": _row(241.9, 168.1, 210.3, 169.0, 213.0, 176.9, 194.9, 171.2, 169.4),
     },
 }
-# The column of a comparison that was made as the published figures were.
+# The column of a comparison that is measured as the published figures were.
 COMPARABLE = {"anomaly": "auc_signed", "classification": "published"}
-# Anomaly detection was published for this class alone.
+# Anomaly detection was published for this class only.
 PUBLISHED_CLASS = "1"

@@ -5,9 +5,9 @@ import statistics
 import pytest
 from fake_runs import write_run
 
-from keras_ae.comparisons import Column, Comparison
-from keras_ae.comparisons.base import Entry, Measurement
-from keras_ae.results import configurations, summarised
+from keras_ae.evaluation.comparisons import Column, Comparison
+from keras_ae.evaluation.comparisons.base import Measurement, Result
+from keras_ae.evaluation.summary import configurations, summarize
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
@@ -17,7 +17,7 @@ WHOLE = Comparison("whole", "Whole", "All of it.", COLUMNS)
 
 def entry(label, auc, *, seed=1, held_out=None, variant=None, **numbers):
     measurement = Measurement({"auc": auc, **numbers})
-    return Entry(label, variant or label, seed, 2, held_out, measurement)
+    return Result(label, variant or label, seed, 2, held_out, measurement)
 
 
 def row(part, label):
@@ -26,7 +26,7 @@ def row(part, label):
 
 def test_seeds_become_a_mean_and_a_spread():
     entries = [entry("vae", value, seed=seed) for seed, value in enumerate((0.5, 0.6, 0.9))]
-    part = summarised("whole", WHOLE, [*entries, entry("deep", 0.7, odd=3)], [], "toy")
+    part = summarize("whole", WHOLE, [*entries, entry("deep", 0.7, odd=3)], [], "toy")
     assert row(part, "vae")["values"] == {
         "auc": {
             "mean": pytest.approx(2 / 3),
@@ -44,7 +44,7 @@ def test_held_out_classes_are_averaged_before_seeds():
     values = {(1, "0"): 0.2, (1, "1"): 0.4, (2, "0"): 0.6, (2, "1"): 0.9}
     entries = [entry("vae", auc, seed=s, held_out=h) for (s, h), auc in values.items()]
     chance = [entry("chance", 0.5, seed=0, held_out=name, variant="") for name in "01"]
-    part = summarised("novel", NOVEL, entries, chance, "toy")
+    part = summarize("novel", NOVEL, entries, chance, "toy")
     value = row(part, "vae")["values"]["auc"]
     assert value["mean"] == pytest.approx((0.3 + 0.75) / 2) and value["num"] == 2
     assert value["std"] == pytest.approx(statistics.stdev((0.3, 0.75)))
@@ -64,40 +64,40 @@ def test_means_are_over_the_classes_that_all_labels_have():
     entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
     chance = [entry("chance", 0.1, held_out="0"), entry("chance", 0.7, held_out="1")]
     entries.append(entry("deep", 0.3, held_out="1"))
-    part = summarised("novel", NOVEL, entries, chance, "toy")
+    part = summarize("novel", NOVEL, entries, chance, "toy")
     means = {line["label"]: line["values"]["auc"]["mean"] for line in part["rows"]}
     assert means == {"vae": 0.4, "deep": 0.3, "chance": 0.7}
     assert part["rankings"][0]["groups"] == [["vae"], ["deep"]]
-    assert part["notes"] == ["Held out was 1."]
+    assert part["notes"] == ["Held-out class: 1."]
     apart = [entry("vae", 0.2, held_out="0"), entry("deep", 0.3, held_out="1")]
-    part = summarised("novel", NOVEL, apart, [], "toy")
+    part = summarize("novel", NOVEL, apart, [], "toy")
     assert [line["values"]["auc"]["mean"] for line in part["rows"]] == [0.2, 0.3]
 
 
 def test_where_a_seed_lacks_a_class_each_class_is_the_mean_of_its_seeds():
     entries = [entry("vae", value, held_out=name) for name, value in (("0", 0.2), ("1", 0.4))]
     entries.append(entry("vae", 0.9, seed=2, held_out="1"))
-    part = summarised("novel", NOVEL, entries, [], "toy")
+    part = summarize("novel", NOVEL, entries, [], "toy")
     expected = (0.2 + (0.4 + 0.9) / 2) / 2
     value = row(part, "vae")["values"]["auc"]
     assert value == {"mean": pytest.approx(expected), "std": None, "num": 1}
     assert part["by_class"][0]["rows"][0]["values"] == [0.2, pytest.approx(0.65)]
     scattered = [entry("vae", 0.2, held_out="0"), entry("vae", 0.6, seed=2, held_out="1")]
-    part = summarised("novel", NOVEL, scattered, [], "toy")
+    part = summarize("novel", NOVEL, scattered, [], "toy")
     assert row(part, "vae")["values"]["auc"]["mean"] == pytest.approx(0.4)
 
 
 def test_a_published_figure_of_one_class_stands_beside_that_class_alone():
     ones = [entry("vae", 0.7, held_out="1")]
-    part = summarised("anomaly", NOVEL, ones, [], "mnist")
+    part = summarize("anomaly", NOVEL, ones, [], "mnist")
     assert row(part, "vae")["published"] == 0.7823
-    part = summarised("anomaly", NOVEL, [*ones, entry("vae", 0.2, held_out="2")], [], "mnist")
+    part = summarize("anomaly", NOVEL, [*ones, entry("vae", 0.2, held_out="2")], [], "mnist")
     assert row(part, "vae")["published"] is None
 
 
 def test_a_class_that_a_label_lacks_is_left_empty():
     entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
-    part = summarised("novel", NOVEL, [*entries, entry("deep", 0.3, held_out="1")], [], "toy")
+    part = summarize("novel", NOVEL, [*entries, entry("deep", 0.3, held_out="1")], [], "toy")
     assert part["by_class"][0]["rows"][1] == {
         "label": "deep",
         "kind": "variant",
@@ -106,42 +106,42 @@ def test_a_class_that_a_label_lacks_is_left_empty():
 
 
 def test_one_held_out_class_needs_no_table_of_its_own():
-    part = summarised("novel", NOVEL, [entry("vae", 0.2, held_out="0")], [], "toy")
+    part = summarize("novel", NOVEL, [entry("vae", 0.2, held_out="0")], [], "toy")
     assert part["by_class"] == []
 
 
 def test_only_columns_with_a_direction_are_ranked_and_baselines_are_not():
     entries = [entry("vae", 0.2, odd=1), entry("deep", 0.9, odd=2), entry("sparse", 0.5)]
-    part = summarised("whole", WHOLE, entries, [entry("chance", 1.0, variant="")], "toy")
+    part = summarize("whole", WHOLE, entries, [entry("chance", 1.0, variant="")], "toy")
     assert len(part["rankings"]) == 1
     assert part["rankings"][0]["groups"] == [["deep"], ["sparse"], ["vae"]]
     assert "One seed" in part["rankings"][0]["sentence"]
 
 
 def test_a_row_without_the_main_number_is_there_and_not_ranked():
-    told = Entry("told", "told", 1, 2, None, Measurement({"note": "It was told."}))
-    part = summarised("whole", WHOLE, [told, entry("vae", 0.5), entry("deep", 0.6)], [], "toy")
+    told = Result("told", "told", 1, 2, None, Measurement({"note": "It was told."}))
+    part = summarize("whole", WHOLE, [told, entry("vae", 0.5), entry("deep", 0.6)], [], "toy")
     assert row(part, "told")["values"] == {}
     assert part["rankings"][0]["groups"] == [["deep"], ["vae"]]
     assert part["notes"] == ["It was told."]
-    alone = summarised("whole", WHOLE, [told], [], "toy")
+    alone = summarize("whole", WHOLE, [told], [], "toy")
     assert [column["key"] for column in alone["columns"]] == ["auc"]
     assert alone["rankings"][0]["groups"] == []
 
 
 def test_published_figures_stand_beside_the_variants_they_belong_to():
     entries = [entry("vae", 0.7), entry("vae, beta 4", 0.6, variant="vae")]
-    part = summarised("anomaly", WHOLE, entries, [], "mnist")
+    part = summarize("anomaly", WHOLE, entries, [], "mnist")
     assert row(part, "vae")["published"] == 0.7823
     assert row(part, "vae, beta 4")["published"] is None
     assert part["published_column"] == "auc_signed"
-    assert row(summarised("anomaly", WHOLE, entries, [], "digits"), "vae")["published"] is None
+    assert row(summarize("anomaly", WHOLE, entries, [], "digits"), "vae")["published"] is None
 
 
 def test_a_note_is_said_once():
     entries = [entry("vae", 0.7, note="Say this."), entry("deep", 0.6)]
     chance = entry("chance", 0.5, variant="", note="Say this.")
-    assert summarised("whole", WHOLE, entries, [chance], "toy")["notes"] == ["Say this."]
+    assert summarize("whole", WHOLE, entries, [chance], "toy")["notes"] == ["Say this."]
 
 
 def test_a_configuration_is_a_row_with_its_seeds_and_times(tmp_path):

@@ -1,13 +1,14 @@
-"""The judge: on scikit-learn's 8x8 digits, where a nearest centroid is right in nine of ten."""
+"""The reference classifier, on scikit-learn's 8x8 digits (nearest centroid: 90% accuracy)."""
 
 import keras
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_ae.comparisons import judge as judging
-from keras_ae.comparisons.judge import shuffled_batches, train_judge
 from keras_ae.data import Split, Subset
+from keras_ae.evaluation.comparisons import reference_classifier as module
+from keras_ae.evaluation.comparisons.reference_classifier import train_reference_classifier
+from keras_ae.training.batches import shuffled_batches
 
 
 def split_of(images, labels):
@@ -24,32 +25,32 @@ def digits():
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return tmp_path_factory.mktemp("judge") / "below" / "judge.keras"
+    return tmp_path_factory.mktemp("classifier") / "below" / "classifier.keras"
 
 
 @pytest.fixture(scope="module")
-def judge(digits, path):
-    return train_judge(digits, 10, path)
+def classifier(digits, path):
+    return train_reference_classifier(digits, 10, path)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(judging, "LEAST_STEPS", 5)
-    monkeypatch.setattr(judging, "EPOCHS", 0)
+    monkeypatch.setattr(module, "MIN_STEPS", 5)
+    monkeypatch.setattr(module, "EPOCHS", 0)
 
 
-def test_it_knows_the_test_images(judge, digits):
-    probabilities = judge.probabilities(digits.test.images)
+def test_test_accuracy_is_high(classifier, digits):
+    probabilities = classifier.probabilities(digits.test.images)
     assert probabilities.shape == (len(digits.test), 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     accuracy = np.mean(probabilities.argmax(axis=1) == digits.test.labels)
     assert accuracy > 0.95
-    assert f"{accuracy:.2%}" in judge.description
+    assert f"{accuracy:.2%}" in classifier.description
 
 
-def test_the_features_are_the_layer_before_the_softmax(judge, digits):
+def test_the_features_are_the_layer_before_the_softmax(classifier, digits):
     images = digits.train.images
-    features, probabilities = judge.features(images), judge.probabilities(images)
+    features, probabilities = classifier.features(images), classifier.probabilities(images)
     assert features.shape == (len(images), 64) and features.min() >= 0
     # Softmax of an affine map: the ratios' logarithms are affine in the features, exactly.
     logs = np.log(probabilities.astype("float64"))
@@ -59,57 +60,57 @@ def test_the_features_are_the_layer_before_the_softmax(judge, digits):
     np.testing.assert_allclose(affine @ solution, ratios, atol=1e-3)
 
 
-def test_a_second_call_reads_the_file(judge, digits, path, monkeypatch):
+def test_second_call_reads_the_file(classifier, digits, path, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(judging, "trained_classifier", never)
-    again = train_judge(digits, 10, path)
-    assert again.description == judge.description
+    monkeypatch.setattr(module, "train_classifier", never)
+    again = train_reference_classifier(digits, 10, path)
+    assert again.description == classifier.description
     np.testing.assert_array_equal(
-        again.features(digits.test.images), judge.features(digits.test.images)
+        again.features(digits.test.images), classifier.features(digits.test.images)
     )
 
 
-def test_a_damaged_file_is_trained_anew_and_to_the_same_weights(digits, tmp_path, quick):
-    path = tmp_path / "judge.keras"
-    first = train_judge(digits, 10, path).features(digits.test.images)
+def test_damaged_file_is_replaced_with_the_same_weights(digits, tmp_path, quick):
+    path = tmp_path / "classifier.keras"
+    first = train_reference_classifier(digits, 10, path).features(digits.test.images)
     path.write_bytes(path.read_bytes()[:2000])
     keras.utils.set_random_seed(7)  # which is none of its business
-    second = train_judge(digits, 10, path).features(digits.test.images)
+    second = train_reference_classifier(digits, 10, path).features(digits.test.images)
     np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-6)
-    assert [file.name for file in tmp_path.iterdir()] == ["judge.keras"]
+    assert [file.name for file in tmp_path.iterdir()] == ["classifier.keras"]
 
 
-def test_another_seed_is_another_start():
+def test_initial_weights_depend_on_the_seed():
     first, same, other = (
-        judging.new_classifier((8, 8), 10, seed).get_weights() for seed in (0, 0, 100)
+        module.build_classifier((8, 8), 10, seed).get_weights() for seed in (0, 0, 100)
     )
     for weights, equal, different in zip(first, same, other, strict=True):
         np.testing.assert_array_equal(weights, equal)
         assert weights.ndim == 1 or np.abs(weights - different).max() > 0.01
 
 
-def test_a_file_made_for_other_images_is_trained_anew(digits, tmp_path, quick):
-    path = tmp_path / "judge.keras"
-    train_judge(digits, 10, path)
-    colour = split_of(np.random.default_rng(0).random((1310, 9, 11, 3), "float32"), np.arange(1310))
-    for part in (colour.train, colour.validation, colour.test):
+def test_file_for_other_image_shapes_is_replaced(digits, tmp_path, quick):
+    path = tmp_path / "classifier.keras"
+    train_reference_classifier(digits, 10, path)
+    color = split_of(np.random.default_rng(0).random((1310, 9, 11, 3), "float32"), np.arange(1310))
+    for part in (color.train, color.validation, color.test):
         part.labels[:] %= 3
-    judge = train_judge(colour, 3, path)
-    assert judge.probabilities(colour.test.images).shape == (10, 3)
-    assert judging.stored_classifier(path, (9, 11, 3), 3) is not None
-    assert judging.stored_classifier(path, (9, 11, 3), 4) is None
-    assert judging.stored_classifier(path, (9, 12, 3), 3) is None
+    classifier = train_reference_classifier(color, 3, path)
+    assert classifier.probabilities(color.test.images).shape == (10, 3)
+    assert module.load_classifier(path, (9, 11, 3), 3) is not None
+    assert module.load_classifier(path, (9, 11, 3), 4) is None
+    assert module.load_classifier(path, (9, 12, 3), 3) is None
 
 
-def test_without_labels_it_says_so(digits, tmp_path):
+def test_missing_labels_are_an_error(digits, tmp_path):
     bare = Split(*(Subset(part.images) for part in (digits.train, digits.validation, digits.test)))
     with pytest.raises(ValueError, match="needs labels"):
-        train_judge(bare, 10, tmp_path / "judge.keras")
+        train_reference_classifier(bare, 10, tmp_path / "classifier.keras")
 
 
-def test_batches_pass_over_all_images_in_ever_new_orders():
+def test_batches_cover_all_images_in_a_new_order_each_pass():
     inputs = np.arange(12)
 
     def passes(seed):

@@ -1,11 +1,14 @@
-"""The table of contents: every comparison by name.
+"""Registry of all comparisons.
 
-A comparison is one file beside this one and one line in `COMPARISONS`. Reading the table imports
-nothing; a file is imported when its comparison is made. It offers three functions:
+To add a comparison, add one file to this folder and one entry to `COMPARISONS`. Reading the
+registry imports no comparison. A comparison is a module with:
 
-    measure(model, problem, *, seed, **options) -> Measurement    of one trained model
-    baselines(problem, *, seed, **options) -> {name: Measurement}   what needs no model
-    draw(entries, baselines, problem, folder) -> [Figure, ...]      all models in one picture
+    VERSION: int                        bump it when the numbers change; the cache depends on it
+    measure(model, data, *, seed, **options) -> Measurement
+    baselines(data, *, seed, **options) -> {name: Measurement}
+    draw(results, baselines, data, folder) -> [Figure, ...]
+
+It knows a model only through the methods and attributes that every `Autoencoder` has.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Column:
-    """A number of the report: where it stands in `Measurement.numbers`, and how to show it.
+    """A column of a result table: its key in `Measurement.metrics`, and how to format it.
 
     Attributes:
-        key: Key in the numbers; a model that lacks it has no such number.
-        heading: What stands above it, with its unit.
-        digits: After the point.
+        key: Key in the metrics. A model without it has an empty cell.
+        heading: Column heading, with the unit.
+        digits: Digits after the decimal point.
         better: "lower" or "higher" where models are ranked by it, else None.
     """
 
@@ -34,15 +37,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Where a comparison stands, what it needs and what it reports.
+    """An entry of the registry: the module of a comparison, what it needs, what it reports.
 
     Attributes:
+        module: Name of the module in this folder.
         title: Heading in the report.
-        summary: One sentence: what the numbers mean.
-        columns: Of its table, the main number first.
-        held_out: Whether it is made of runs trained without a class, or of those with all.
+        summary: Meaning of the numbers, for the report.
+        columns: Columns of the table, the main number first.
+        held_out: True to compare runs trained without one class, False for runs with all classes.
         labels: Whether it needs class labels.
-        options: Arguments of `evaluate.py` that it takes.
+        reference_classifier: Whether it uses the reference classifier, where there are labels.
+        options: Names of the keyword arguments that it takes.
     """
 
     module: str
@@ -51,20 +56,22 @@ class Comparison:
     columns: tuple[Column, ...]
     held_out: bool = False
     labels: bool = False
+    reference_classifier: bool = False
     options: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
-        return importlib.import_module(f"keras_ae.comparisons.{self.module}")
+        """Import the module."""
+        return importlib.import_module(f"keras_ae.evaluation.comparisons.{self.module}")
 
 
 COMPARISONS: dict[str, Comparison] = {
     "reconstruction": Comparison(
         "reconstruction",
         "Reconstruction",
-        "Binary cross-entropy of the test images, in nats an image: from the mean code and, where "
-        "the code is random, from a sampled one (as the published figures were made). The squared "
-        "error is summed over the pixels of an image, from the mean code; a model with a linear "
-        "output has no other.",
+        "Binary cross-entropy of the test images, in nats/image: from the mean code and, where the "
+        "code is random, from a sampled one (as in the published figures). The squared error is "
+        "summed over the pixels of an image, from the mean code; it is the only error of a model "
+        "with a linear output.",
         (
             Column("bce", "BCE, mean code", better="lower"),
             Column("sampled_bce", "BCE, sampled code", better="lower"),
@@ -76,12 +83,12 @@ COMPARISONS: dict[str, Comparison] = {
         "sampling",
         "Sampling",
         "Images decoded from the model's own prior, and from a prior fitted to the codes of the "
-        "training images. The distance is a Frechet distance in the features of a small "
+        "training images. The distance is a Fréchet distance in the features of a small "
         "classifier trained on the same data set; it is not an FID. Entropies are in nats. The "
-        "numbers of real images stand under the fitted prior.",
+        "numbers of real images are in the columns of the fitted prior.",
         (
-            Column("fitted_frechet", "Frechet distance, fitted prior", 1, "lower"),
-            Column("prior_frechet", "Frechet distance, own prior", 1, "lower"),
+            Column("fitted_frechet", "Fréchet distance, fitted prior", 1, "lower"),
+            Column("prior_frechet", "Fréchet distance, own prior", 1, "lower"),
             Column("fitted_confidence", "confidence, fitted", 3),
             Column("prior_confidence", "confidence, own", 3),
             Column("fitted_class_entropy", "class entropy, fitted"),
@@ -89,30 +96,31 @@ COMPARISONS: dict[str, Comparison] = {
             Column("fitted_nearest", "nearest training image, fitted"),
             Column("prior_nearest", "nearest training image, own"),
         ),
+        reference_classifier=True,
     ),
     "interpolation": Comparison(
         "interpolation",
         "Interpolation",
-        "From one test image to another, along the line between what the encoder gives before the "
+        "From one test image to another, along the line between the encoder outputs before the "
         "bottleneck operation; means over 21 pairs. Confidence is that of a small classifier along "
-        "the path; a step is the L2 distance between neighbouring frames over that between the "
-        "ends (1/11 = 0.091 at least).",
+        "the path; a step is the L2 distance between neighboring frames divided by that between "
+        "the ends (at least 1/11 = 0.091).",
         (
             Column("confidence", "mean confidence", 3),
             Column("lowest_confidence", "lowest confidence", 3),
             Column("largest_step", "largest step", 3),
             Column("path_nearest", "nearest training image, L2"),
         ),
+        reference_classifier=True,
         options=("interpolate",),
     ),
     "latent_structure": Comparison(
         "latent_structure",
         "Latent structure",
-        "Numbers on the codes of the test images themselves, and the trustworthiness of their "
-        "map in two dimensions. Neighbours of binary codes are those at the smallest Hamming "
-        "distance.",
+        "Structure of the codes of the test images, and the trustworthiness of their map in two "
+        "dimensions. The neighbors of a binary code are those at the smallest Hamming distance.",
         (
-            Column("neighbour_accuracy", "10-nearest-neighbour accuracy", 3, "higher"),
+            Column("neighbour_accuracy", "10-nearest-neighbor accuracy", 3, "higher"),
             Column("retrieval_precision", "precision of the 10 nearest", 3),
             Column("silhouette", "silhouette", 3, "higher"),
             Column("trustworthiness", "trustworthiness of the map", 3),
@@ -126,9 +134,9 @@ COMPARISONS: dict[str, Comparison] = {
     "anomaly": Comparison(
         "anomaly",
         "Anomaly detection",
-        "Area under the ROC curve when the images of a class that training never saw are the "
-        "anomalies: by the reconstruction loss (the BCE; the squared error where the model was "
-        "trained with it), as the text of the published comparison describes, and by the signed "
+        "Area under the ROC curve when the anomalies are the images of a class that training did "
+        "not see. Scores: the reconstruction loss (the BCE; the squared error where the model was "
+        "trained with it), as the text of the published comparison describes, and the signed "
         "residual, with which its figures were made.",
         (
             Column("auc", "AUC, reconstruction loss", 4, "higher"),
@@ -140,9 +148,9 @@ COMPARISONS: dict[str, Comparison] = {
     "classification": Comparison(
         "classification",
         "Classification from few labels",
-        "Test accuracy with few labels: a converged logistic regression on standardised codes "
+        "Test accuracy with few labels: a converged logistic regression on standardized codes "
         "(mean and spread over draws of the labels), the published protocol (which also stops "
-        "early on the labelled validation images), and the encoder fine-tuned or trained from "
+        "early on the labeled validation images), and the encoder fine-tuned or trained from "
         "scratch on the same labels.",
         (
             Column("converged", "converged", 4, "higher"),

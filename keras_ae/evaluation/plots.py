@@ -1,74 +1,103 @@
-"""Arrays to figures. Nothing is computed here.
+"""Figures: images, maps, densities, curves and dots, drawn from arrays with matplotlib.
 
-One colour a class and one a variant everywhere, told apart by colour-blind readers too; matplotlib
-is imported when something is drawn.
+Every class and every variant has one color in all figures, distinct for color-blind readers too.
+matplotlib is imported when something is drawn.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_ae.files import atomic_write
+
+VERSION = 1  # bump it when figures change: they are drawn again
+PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
 INK = "#333333"
 # Paul Tol's "muted" scheme, and black.
-CLASS_COLOURS = (
+CLASS_COLORS = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
     "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
 )  # fmt: skip
-# Okabe and Ito's colours, then darker relatives; a marker and a dash tell neighbours apart.
-VARIANT_COLOURS = (
+# Okabe and Ito's colors, then darker relatives; markers and dashes distinguish neighbors.
+VARIANT_COLORS = (
     "#E69F00", "#0072B2", "#009E73", "#56B4E9", "#000000",
     "#D55E00", "#882255", "#CC79A7", "#999933", "#44AA99", "#AA4499", "#661100",
 )  # fmt: skip
-SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*Xdh<>"
+# Each name keeps its place, and so its style, for good. Add a new variant at the end, or leave it
+# out: its style then follows from its name.
+VARIANTS = (
+    "shallow", "deep", "stacked", "sparse", "denoising", "vae", "beta_vae_strict",
+    "beta_vae_loose", "vq_vae",
+    "tied", "linear", "convolutional", "recurrent", "sparse_l1", "denoising_dropout",
+    "conv_vae", "conv_vq_vae", "conditional_vae", "iwae", "binary", "vae_gan",
+)  # fmt: skip
+OTHER_MARKERS = "p8H1234"  # of variants that are not in that list
 
 
-def class_colour(index: int) -> str:
-    return CLASS_COLOURS[index % len(CLASS_COLOURS)]
+def class_color(index: int) -> str:
+    """The color of a class."""
+    return CLASS_COLORS[index % len(CLASS_COLORS)]
 
 
-def variant_style(variant: str) -> dict:
-    """`color`, `linestyle` and `marker` of a variant; grey for what is no variant."""
-    from keras_ae.variants import VARIANTS
+def variant_style(variant: str) -> dict[str, Any]:
+    """`color`, `linestyle` and `marker` of a variant; gray for the empty name of a baseline.
 
-    if variant not in VARIANTS:
+    A style depends on the name alone: another variant in the registry changes no style.
+    """
+    if not variant:
         return {"color": "0.5", "linestyle": ":", "marker": "."}
-    place = list(VARIANTS).index(variant)
-    again, colour = divmod(place, len(VARIANT_COLOURS))
-    # A colour that comes again does so with another dash and another marker.
+    if variant not in VARIANTS:
+        number = int.from_bytes(hashlib.sha256(variant.encode()).digest()[:8])
+        number, color = divmod(number, len(VARIANT_COLORS))
+        number, dash = divmod(number, len(DASHES))
+        return {
+            "color": VARIANT_COLORS[color],
+            "linestyle": DASHES[dash],
+            "marker": OTHER_MARKERS[number % len(OTHER_MARKERS)],
+        }
+    index = VARIANTS.index(variant)
+    # A repeated color has another dash and another marker.
+    repetition, color = divmod(index, len(VARIANT_COLORS))
     return {
-        "color": VARIANT_COLOURS[colour],
-        "linestyle": DASHES[(place + again) % len(DASHES)],
-        "marker": MARKERS[(place + 5 * again) % len(MARKERS)],
+        "color": VARIANT_COLORS[color],
+        "linestyle": DASHES[(index + repetition) % len(DASHES)],
+        "marker": MARKERS[(index + 5 * repetition) % len(MARKERS)],
     }
 
 
-def label_styles(variants: dict[str, str]) -> dict[str, dict]:
-    """The style of each label's variant; a variant's second label has another dash and marker."""
-    styles, used = {}, Counter()
+def label_styles(variants: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The style of each label's variant; further labels of a variant differ in dash and marker."""
+    styles: dict[str, dict[str, Any]] = {}
+    used: Counter[str] = Counter()
     for label, variant in variants.items():
         style, shift = variant_style(variant), used[variant]
         if shift:
-            for key, choice in (("linestyle", DASHES), ("marker", MARKERS)):
-                place = choice.index(style[key]) if style[key] in choice else 0
-                style[key] = choice[(place + shift) % len(choice)]
+            markers = OTHER_MARKERS if style["marker"] in OTHER_MARKERS else MARKERS
+            for key, choices in (("linestyle", DASHES), ("marker", markers)):
+                place = choices.index(style[key]) if style[key] in choices else 0
+                style[key] = choices[(place + shift) % len(choices)]
         styles[label] = style
         used[variant] += 1
     return styles
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
-    """A matplotlib figure without a window, and its axes as a flat list."""
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Any, list[Any]]:
+    """A matplotlib figure without a window, and its axes as a flat list. Sizes are in inches."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -93,10 +122,10 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return figure, list(axes.flat)
 
 
-def save(figure, path: Path, colours: int | None = None) -> Path:
-    """Writes a PNG; with `colours`, of a palette: smaller, for what has few colours of its own.
+def save(figure: Any, path: Path, num_colors: int | None = None) -> Path:
+    """Write a PNG, with a palette of `num_colors` where that is given, to make the file smaller.
 
-    Lines that tell things apart by their colour go without: a palette would shift them.
+    Do not reduce the palette of line plots: it would change their colors.
     """
     import io
 
@@ -107,14 +136,19 @@ def save(figure, path: Path, colours: int | None = None) -> Path:
     figure.savefig(buffer, dpi=DPI, format="png")
     plt.close(figure)
     image = Image.open(buffer).convert("RGB")
-    if colours is not None:
-        image = image.quantize(colours, dither=Image.Dither.NONE)
-    image.save(path, optimize=True)
-    return path
+    if num_colors is not None:
+        image = image.quantize(num_colors, dither=Image.Dither.NONE)
+    return atomic_write(path, lambda temporary: image.save(temporary, optimize=True))
 
 
 def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[str] = ()) -> Path:
-    """A strip of images for each label, `{label: (num, *image_shape)}`, all of one length."""
+    """Draw a row of images for each label.
+
+    Args:
+        rows: `{label: (num, *image_shape)}`, the same `num` for all.
+        path: The PNG to write.
+        column_titles: Titles above the columns.
+    """
     num = max(len(images) for images in rows.values())
     shape = next(iter(rows.values())).shape[1:]
     margin = 1.6
@@ -138,17 +172,17 @@ def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[
     for place, title in enumerate(column_titles):
         x = (margin + (place + 0.5) * size) / full_width
         figure.text(x, 1 - 0.2 / full_height, title, ha="center", va="center")
-    return save(figure, path, colours=128)
+    return save(figure, path, num_colors=128)
 
 
 def tiled(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
-    """Images side by side in one, `columns` in a row, with white between them."""
+    """One image of many, `columns` in a row, with white gaps of `gap` pixels."""
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     if images.shape[3:] == (1,):
         images = images[..., 0]
     height, width, *channels = images.shape[1:]
-    white = 1.0 if channels else 0.0  # grey images are drawn dark on light
+    white = 1.0 if channels else 0.0  # gray images are drawn dark on light
     page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *channels), white)
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
@@ -160,7 +194,7 @@ def tiled(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.nd
 def image_blocks(
     blocks: dict[str, np.ndarray], path: Path, columns: int = 4, per_row: int = 5
 ) -> Path:
-    """A block of images for each label, `columns` images wide, `per_row` blocks in a row."""
+    """Draw a block of images for each label, `columns` images wide, `per_row` blocks in a row."""
     rows = -(-len(blocks) // per_row)
     width = min(len(blocks), per_row) * WIDTH / per_row
     figure, axes = new_figure(
@@ -173,11 +207,13 @@ def image_blocks(
         page = tiled(images, columns)
         axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(panel_title(label, per_row), fontsize=9)
-    return save(figure, path, colours=128)
+    return save(figure, path, num_colors=128)
 
 
-def equation(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray], result, path: Path) -> Path:
-    """`a + b - c = d` in images: a sum and what it comes to.
+def equation(
+    plus: Sequence[np.ndarray], minus: Sequence[np.ndarray], result: np.ndarray, path: Path
+) -> Path:
+    """Draw `a + b - c = d` in images, as for arithmetic in latent space.
 
     Each term is an image, `image_shape`, or several, `(N, *image_shape)`, which are tiled.
     """
@@ -193,13 +229,13 @@ def equation(plus: Sequence[np.ndarray], minus: Sequence[np.ndarray], result, pa
         axis.axis("off")
         if place:
             axis.text(-0.16, 0.5, sign, transform=axis.transAxes, ha="center", va="center")
-    return save(figure, path, colours=128)
+    return save(figure, path, num_colors=128)
 
 
-def walks(
+def traversals(
     images: dict[int, np.ndarray], values: Sequence[float], path: Path, num_titles: int = 5
 ) -> Path:
-    """A row for each latent dimension, `(num, *image_shape)`; `values` are those of the columns."""
+    """Draw a row for each latent dimension, `(num, *image_shape)`; `values` title the columns."""
     every = max(1, (len(values) - 1) // (num_titles - 1))
     titles = [f"{value:z.2g}" if place % every == 0 else "" for place, value in enumerate(values)]
     rows = {f"dimension {dimension}": row for dimension, row in images.items()}
@@ -207,18 +243,18 @@ def walks(
 
 
 def manifold_grid(images: np.ndarray, path: Path) -> Path:
-    """A grid of images, `(rows, columns, *image_shape)`, without gaps."""
+    """Draw a grid of images, `(rows, columns, *image_shape)`, without gaps."""
     rows, columns, height, width = images.shape[:4]
     page = tiled(images.reshape(rows * columns, *images.shape[2:]), columns, gap=0)
     size = 0.75 * WIDTH
     figure, axes = new_figure(size, size * rows * height / (columns * width))
     axes[0].imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axes[0].axis("off")
-    return save(figure, path, colours=128)
+    return save(figure, path, num_colors=128)
 
 
 def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds: int = 90) -> Path:
-    """The images forth and back again, dark on light where they are grey."""
+    """Write a GIF that runs forward and back, dark on light for gray images."""
     from PIL import Image
 
     frames = []
@@ -229,16 +265,21 @@ def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds
         page = page.repeat(scale, axis=0).repeat(scale, axis=1)
         frames.append(Image.fromarray(page))
     first, *rest = frames
-    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0)
-    return path
+    return atomic_write(
+        path,
+        lambda temporary: first.save(
+            temporary, save_all=True, append_images=rest, duration=milliseconds, loop=0
+        ),
+    )
 
 
 def panels_per_row(num_panels: int) -> int:
-    """Three large panels in a row or, of many, five small ones."""
+    """Three large panels in a row; above 15 panels, five small ones."""
     return 3 if num_panels <= 15 else 5
 
 
 def panel_title(title: str, per_row: int) -> str:
+    """A title broken into lines that fit above a panel."""
     return textwrap.fill(title, 120 // per_row)
 
 
@@ -248,7 +289,7 @@ def scatter_grid(
     class_names: Sequence[str],
     path: Path,
 ) -> Path:
-    """Points `(N, 2)` for each title, coloured by class, with one legend for all."""
+    """Draw points `(N, 2)` for each title, colored by class, with one legend for all panels."""
     from matplotlib.lines import Line2D
 
     per_row = panels_per_row(len(maps))
@@ -256,19 +297,19 @@ def scatter_grid(
     rows = -(-len(maps) // columns)
     side = WIDTH / per_row
     figure, axes = new_figure(columns * side, rows * side + 0.5, rows, columns)
-    colours = "0.3" if labels is None else [class_colour(label) for label in labels]
+    colors = "0.3" if labels is None else [class_color(label) for label in labels]
     for axis in axes:
         axis.axis("off")
     for axis, (title, points) in zip(axes, maps.items(), strict=False):
-        axis.scatter(*points.T, c=colours, s=2.0, alpha=0.6, linewidths=0, rasterized=True)
+        axis.scatter(*points.T, c=colors, s=2.0, alpha=0.6, linewidths=0, rasterized=True)
         axis.set_title(panel_title(title, per_row), fontsize=9)
     if labels is not None:
         handles = [
-            Line2D([], [], marker="o", linestyle="", color=class_colour(index), label=name)
+            Line2D([], [], marker="o", linestyle="", color=class_color(index), label=name)
             for index, name in enumerate(class_names)
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10))
-    return save(figure, path, colours=256)
+    return save(figure, path, num_colors=256)
 
 
 def density_grid(
@@ -278,7 +319,7 @@ def density_grid(
     path: Path,
     reference: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
-    """A filled curve (edges, density) for each title, a note inside, `reference` as a line."""
+    """Draw a histogram (edges, density) for each title, a note inside, `reference` as a line."""
     per_row = panels_per_row(len(densities))
     columns = min(per_row, len(densities))
     rows = -(-len(densities) // columns)
@@ -302,14 +343,14 @@ def density_grid(
 
 def curves(
     series: dict[str, tuple[np.ndarray, np.ndarray]],
-    styles: dict[str, dict],
+    styles: dict[str, dict[str, Any]],
     labels: tuple[str, str],
     path: Path,
     *,
     bands: dict[str, np.ndarray] | None = None,
     log_x: bool = False,
 ) -> Path:
-    """Lines (x, y) by name in one plot, the legend beside it; `bands` are half-widths around y."""
+    """Draw lines (x, y) by name, the legend beside them; `bands` are half-widths around y."""
     figure, axes = new_figure(WIDTH * 0.85, legend_height(len(series)))
     axis = axes[0]
     for name, (x, y) in series.items():
@@ -328,12 +369,12 @@ def curves(
 
 
 def legend_height(num_lines: int) -> float:
-    """Of a figure with a legend of so many lines beside its axes, in inches."""
+    """Height in inches of a figure with a legend of `num_lines` beside its axes."""
     return max(4.6, 0.19 * num_lines + 0.5)
 
 
 class Curve(NamedTuple):
-    """A line, a note for the legend, and the half-width of a band around it."""
+    """A line, a note for the legend, and the half-width of the band around the line."""
 
     x: np.ndarray
     y: np.ndarray
@@ -343,16 +384,16 @@ class Curve(NamedTuple):
 
 def curve_panels(
     panels: dict[str, dict[str, Curve]],
-    styles: dict[str, dict],
+    styles: dict[str, dict[str, Any]],
     labels: tuple[str, str],
     path: Path,
     *,
     legend_title: str = "",
     diagonal: bool = False,
 ) -> Path:
-    """Curves by name in a panel for each title.
+    """Draw curves by name, in a panel for each title.
 
-    A legend for each, with the notes: below its panel, or beside the only one.
+    Each panel has a legend with the notes: below the panel, or beside a single one.
     """
     if len(panels) == 1:
         figure, axes = new_figure(WIDTH * 0.75, legend_height(*map(len, panels.values())))
@@ -388,7 +429,7 @@ def dots(
     *,
     spreads: dict[str, dict[str, float]] | None = None,
 ) -> Path:
-    """A row for each label, a mark for each series `{label: number}`, its spread as a line."""
+    """Draw a row for each label, a mark for each series `{label: number}`, spreads as lines."""
     rows = list(dict.fromkeys(label for made in series.values() for label in made))
     figure, axes = new_figure(WIDTH * 0.85, 0.34 * len(rows) + 1.2)
     axis = axes[0]
@@ -397,7 +438,7 @@ def dots(
         widths = [(spreads or {}).get(name, {}).get(label, 0.0) for label in made]
         axis.errorbar(
             list(made.values()), heights, xerr=widths, label=name, linestyle="", alpha=0.9,
-            marker=MARKERS[place % len(MARKERS)], color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
+            marker=MARKERS[place % len(MARKERS)], color=SERIES_COLORS[place % len(SERIES_COLORS)],
             markersize=6, elinewidth=1.4,
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), rows)

@@ -1,0 +1,91 @@
+"""Types that comparisons receive and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_ae.data import Split
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one comparison measured of one model.
+
+    Attributes:
+        metrics: Plain numbers by name, valid JSON; nested dicts and lists are allowed. The key
+            `note`, if present, is a sentence for the report.
+        arrays: The content of the figures.
+        made_by: `versions` of the packages and the `device` that made the numbers. The evaluation
+            fills it in.
+    """
+
+    metrics: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    made_by: dict[str, Any] = field(default_factory=dict)
+
+
+class Result(NamedTuple):
+    """The measurement of one run, or of one baseline, with what figures and tables call it.
+
+    Attributes:
+        label: Name of its configuration; runs that differ only in the seed share it.
+        variant: Name in VARIANTS, which decides its color; empty for a baseline.
+        seed: Seed of the run; 0 for a baseline.
+        latent_dim: Size of the code; 0 for a baseline.
+        held_out: Name of the class that training did not see, or None.
+        measurement: The numbers and arrays.
+    """
+
+    label: str
+    variant: str
+    seed: int
+    latent_dim: int
+    held_out: str | None
+    measurement: Measurement
+
+
+class Figure(NamedTuple):
+    """A picture on disk, with a caption of a sentence or two."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceClassifier:
+    """A classifier of real images that shows how realistic generated images are.
+
+    Attributes:
+        features: Maps images `(N, ...)` to features `(N, num_features)`.
+        probabilities: Maps images to class probabilities `(N, num_classes)`.
+        description: Its architecture and accuracy, in a sentence.
+    """
+
+    features: Callable[[np.ndarray], np.ndarray]
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    description: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationData:
+    """The images that a comparison measures on.
+
+    Attributes:
+        split: Training, validation and test images, float32 in [0, 1], with labels if there are
+            any.
+        class_names: One name for each class; empty without labels.
+        held_out: Index of the class that training did not see, or None. The test images hold it.
+        reference_classifier: Given to the comparisons that name it in the registry, where the
+            images have labels; else None.
+    """
+
+    split: Split
+    class_names: tuple[str, ...] = ()
+    held_out: int | None = None
+    reference_classifier: ReferenceClassifier | None = None

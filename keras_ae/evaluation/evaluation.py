@@ -1,0 +1,386 @@
+"""Evaluation of trained runs: measure them, draw figures, recompute only stale results.
+
+A measurement is cached under a digest of everything that decides its numbers: the data, the
+request of the run, its model file, the `VERSION` of the comparison, options, seed and the versions
+of the packages. Nothing here imports Keras or TensorFlow before something is measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_ae import data
+from keras_ae.checks import one_line
+from keras_ae.evaluation import plots
+from keras_ae.evaluation.cache import (
+    MeasurementCache,
+    combine_made_by,
+    distribution_version,
+    join,
+    package_versions,
+    separate,
+)
+from keras_ae.evaluation.comparisons import COMPARISONS, reference_classifier
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Figure,
+    Measurement,
+    ReferenceClassifier,
+    Result,
+)
+from keras_ae.files import atomic_write, file_digest, json_digest
+from keras_ae.runs.catalog import TrainedRun, labels
+from keras_ae.runs.errors import RunError
+
+
+def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
+    """Load the images that a run was trained on.
+
+    Args:
+        run: A finished run.
+        data_dir: Folder of prepared data sets; None for the one that the run used.
+
+    Raises:
+        ValueError: the images cannot be loaded, or have changed since.
+    """
+    image_set = data.load(
+        run.data.source,
+        classes=run.data.classes,
+        data_dir=data_dir or run.data.data_dir,
+    )
+    if run.data.binarize:
+        image_set = data.binarized(image_set, run.data.binarize)
+    if image_set.fingerprint != run.request.fingerprint:
+        raise ValueError(
+            f"the images have changed since {run.directory} was trained on them (fingerprint "
+            f"{image_set.fingerprint}, then {run.request.fingerprint!r}); retrain the run"
+        )
+    return image_set
+
+
+class Evaluation:
+    """Comparisons of runs on one data set, with a cache.
+
+    Args:
+        image_set: The data set that all runs were trained on.
+        runs: The runs, in the order of the report.
+        names: Names of comparisons; those that no run can be used for are skipped.
+        folder: Folder of the figures; the cache is in its subfolder `.parts`.
+        options: Values of the options that comparisons name in the registry.
+        seed: Random seed of the comparisons.
+
+    Attributes:
+        labels: The label of each run, by its directory.
+        names: Names of the comparisons that are made.
+        broken: One line for each run, or run and comparison, that could not be measured.
+    """
+
+    def __init__(
+        self,
+        image_set: data.ImageSet,
+        runs: list[TrainedRun],
+        names: list[str],
+        folder: Path,
+        *,
+        options: dict[str, Any],
+        seed: int,
+    ):
+        self.image_set = image_set
+        self.runs = runs
+        self.folder = folder
+        self.options = options
+        self.seed = seed
+        self.labels = labels(runs)
+        self.names = [name for name in names if self.runs_of(name)]
+        self.broken: list[str] = []
+        self._versions = package_versions()
+        self._cache = MeasurementCache(folder / ".parts")
+        self._measured: dict[str, list[tuple[TrainedRun, Measurement]]] = {}
+        self._baselines: dict[str, list[Result]] = {}
+        # One split at a time: a split of MNIST takes 200 MB.
+        self._data: tuple[tuple[int, str | None], EvaluationData] | None = None
+        self._classifier: ReferenceClassifier | None = None
+
+    def runs_of(self, name: str) -> list[TrainedRun]:
+        """The runs that a comparison can use."""
+        comparison = COMPARISONS[name]
+        if comparison.labels and not self._has_labels:
+            return []
+        return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
+
+    @property
+    def _has_labels(self) -> bool:
+        return len(self.image_set.class_names) > 1  # a single class separates nothing
+
+    # ---- results ----
+
+    def results(self, name: str) -> list[Result]:
+        """The measured runs of a comparison, in the order of `runs`."""
+        return [
+            Result(
+                self.labels[run.directory],
+                run.request.variant,
+                run.request.seed,
+                run.request.latent_dim,
+                run.held_out,
+                measurement,
+            )
+            for run, measurement in self._measured[name]
+        ]
+
+    def baselines(self, name: str) -> list[Result]:
+        """The baselines of a comparison."""
+        return self._baselines[name]
+
+    def made_by(self) -> dict[str, Any]:
+        """The versions and devices that made the numbers, cached or new; see `combine_made_by`."""
+        return combine_made_by(
+            [
+                result.measurement
+                for name in self.names
+                for result in [*self.results(name), *self.baselines(name)]
+            ]
+        )
+
+    # ---- measuring ----
+
+    def measure(self, force: bool = False, enabled: bool = True) -> None:
+        """Compute every measurement that is not cached.
+
+        Args:
+            force: Ignore the cache.
+            enabled: Print progress.
+
+        Raises:
+            ValueError: a baseline cannot be computed with these options.
+        """
+        plan = {run.directory: self._plan(run, force) for run in self.runs}
+        baseline_plan = self._plan_baselines(force)
+        steps = [name for _, missing in plan.values() for name in missing]
+        steps += [name for name, _, _ in baseline_plan]
+        measured = {directory: dict(cached) for directory, (cached, _) in plan.items()}
+        if steps:
+            from keras_ae.progress import StepProgress  # imports Keras
+
+            progress = StepProgress(steps, enabled)
+            # Baselines first: they find bad options at once.
+            self._measure_baselines(baseline_plan, progress)
+            for run in sorted(self.runs, key=_split_key):  # one split after the other
+                missing = plan[run.directory][1]
+                if missing:
+                    measured[run.directory].update(self._measure_run(run, missing, progress))
+        for name in self.names:
+            self._measured[name] = [
+                (run, measured[run.directory][name])
+                for run in self.runs_of(name)
+                if name in measured[run.directory]
+            ]
+
+    def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:
+        """The cached measurements of a run, and the files of the missing ones."""
+        names = [name for name in self.names if run in self.runs_of(name)]
+        try:
+            model = file_digest(run.directory / "model.keras")
+        except OSError as error:
+            self.broken.append(one_line(error))
+            return {}, {}
+        cached, missing = {}, {}
+        for name in names:
+            key = {**self._key(name), "request": run.request.to_dict(), "model": model}
+            path = self._cache.path(name, run.directory.name, key)
+            measurement = None if force else self._cache.get(path)
+            self._cache.used.add(path)
+            if measurement is None:
+                missing[name] = path
+            else:
+                cached[name] = measurement
+        return cached, missing
+
+    def _measure_run(
+        self,
+        run: TrainedRun,
+        missing: dict[str, Path],
+        progress: Any,
+    ) -> dict[str, Measurement]:
+        """Load a model and make the missing measurements. Failures go to `broken`."""
+        import keras
+
+        made = {}
+        try:
+            model = run.run.load_model()
+        except RunError as error:
+            self.broken.append(str(error))
+            for name in missing:
+                progress.begin(name, run.directory.name)
+                progress.end(name)
+            return made
+        for name, path in missing.items():
+            progress.begin(name, run.directory.name)
+            try:
+                measurement = (
+                    COMPARISONS[name]
+                    .load()
+                    .measure(
+                        model,
+                        self._evaluation_data(name, run.request.seed, run.held_out),
+                        seed=self.seed,
+                        **self._options_of(name),
+                    )
+                )
+                made[name] = self._store(path, measurement)
+            except ValueError as error:
+                self.broken.append(f"{run.directory}, {name}: {one_line(error)}")
+            progress.end(name)
+        keras.backend.clear_session()
+        return made
+
+    def _plan_baselines(self, force: bool) -> list[tuple[str, str | None, Path]]:
+        """The missing baselines: comparison, held-out class, file. Cached ones are read."""
+        plan = []
+        for name in self.names:
+            self._baselines[name] = []
+            for held_out in dict.fromkeys(run.held_out for run in self.runs_of(name)):
+                title = "baselines" if held_out is None else f"baselines-without-{held_out}"
+                path = self._cache.path(name, title, {**self._key(name), "held_out": held_out})
+                cached = None if force else self._cache.get(path)
+                self._cache.used.add(path)
+                if cached is None:
+                    plan.append((name, held_out, path))
+                else:
+                    self._baselines[name] += baseline_results(cached, held_out)
+        return plan
+
+    def _measure_baselines(self, plan: list[tuple[str, str | None, Path]], progress: Any) -> None:
+        for name, held_out, path in sorted(plan, key=lambda planned: planned[1] or ""):
+            progress.begin(name, "baselines")
+            baselines = (
+                COMPARISONS[name]
+                .load()
+                .baselines(
+                    self._evaluation_data(name, self.seed, held_out),
+                    seed=self.seed,
+                    **self._options_of(name),
+                )
+            )
+            self._baselines[name] += baseline_results(self._store(path, join(baselines)), held_out)
+            progress.end(name)
+
+    def _store(self, path: Path, measurement: Measurement) -> Measurement:
+        """Cache a new measurement, with the versions and the device that made it."""
+        from keras_ae.runs.environment import device_name
+
+        made_by = {"versions": self._versions, "device": device_name()}
+        measurement = dataclasses.replace(measurement, made_by=made_by)
+        self._cache.put(path, measurement)
+        return measurement
+
+    def _options_of(self, name: str) -> dict[str, Any]:
+        return {option: self.options[option] for option in COMPARISONS[name].options}
+
+    def _key(self, name: str) -> dict[str, Any]:
+        """What decides the numbers of a comparison, whatever the run."""
+        comparison = COMPARISONS[name]
+        return {
+            "fingerprint": self.image_set.fingerprint,
+            "seed": self.seed,
+            "options": self._options_of(name),
+            "version": comparison.load().VERSION,
+            "reference_classifier": reference_classifier.VERSION
+            if comparison.reference_classifier
+            else None,
+            "packages": self._versions,
+        }
+
+    # ---- data ----
+
+    def _evaluation_data(self, name: str, split_seed: int, held_out: str | None) -> EvaluationData:
+        """The data of a comparison, with the reference classifier where it uses one."""
+        prepared = self._split(split_seed, held_out)
+        if COMPARISONS[name].reference_classifier and self._has_labels:
+            if self._classifier is None:
+                self._classifier = self._train_classifier()
+            if prepared.reference_classifier is None:
+                prepared = dataclasses.replace(prepared, reference_classifier=self._classifier)
+                self._data = (split_seed, held_out), prepared
+        return prepared
+
+    def _split(self, split_seed: int, held_out: str | None) -> EvaluationData:
+        if self._data is None or self._data[0] != (split_seed, held_out):
+            self._data = None  # free the old one first
+            self._data = (split_seed, held_out), self._make_split(split_seed, held_out)
+        return self._data[1]
+
+    def _make_split(self, split_seed: int, held_out: str | None) -> EvaluationData:
+        image_set = self.image_set
+        split = data.split(image_set, seed=split_seed, held_out_class=held_out)
+        if not self._has_labels:
+            parts = (split.train, split.validation, split.test)
+            return EvaluationData(data.Split(*(data.Subset(part.images) for part in parts)))
+        index = None if held_out is None else data.held_out_index(image_set, held_out)
+        return EvaluationData(split, tuple(image_set.class_names), index)
+
+    def _train_classifier(self) -> ReferenceClassifier:
+        """The reference classifier: one for all runs, whatever their seeds."""
+        key = {"fingerprint": self.image_set.fingerprint, "version": reference_classifier.VERSION}
+        key["packages"] = self._versions
+        path = self._cache.folder / f"reference-classifier-{json_digest(key)}.keras"
+        return reference_classifier.train_reference_classifier(
+            data.split(self.image_set), len(self.image_set.class_names), path
+        )
+
+    # ---- drawing ----
+
+    def draw(self, name: str, force: bool = False) -> list[dict[str, str]]:
+        """The figures of a comparison, as `file` and `caption`; drawn again where stale.
+
+        Args:
+            name: Name of a comparison that was measured.
+            force: Draw all figures again.
+        """
+        record = self._cache.folder / name / "figures.json"
+        used = sorted(path.name for path in self._cache.used if path.parent.name == name)
+        key = json_digest(
+            {
+                "measurements": used,
+                "labels": [self.labels[run.directory] for run in self.runs_of(name)],
+                "plots": plots.VERSION,
+                "packages": {package: distribution_version(package) for package in plots.PACKAGES},
+            }
+        )
+        try:
+            cached = json.loads(record.read_text())
+            complete = all((self.folder / one["file"]).is_file() for one in cached["figures"])
+            if cached["key"] == key and complete and not force:
+                return cached["figures"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        held_out = next((run.held_out for run in self.runs_of(name)), None)
+        figures: list[Figure] = (
+            COMPARISONS[name]
+            .load()
+            .draw(
+                self.results(name),
+                self.baselines(name),
+                self._split(self.seed, held_out),
+                self.folder,
+            )
+        )
+        described = [{"file": figure.path.name, "caption": figure.caption} for figure in figures]
+        text = json.dumps({"key": key, "figures": described})
+        atomic_write(record, lambda path: path.write_text(text))
+        return described
+
+
+def _split_key(run: TrainedRun) -> tuple[int, str]:
+    return run.request.seed, run.held_out or ""
+
+
+def baseline_results(joined: Measurement, held_out: str | None) -> list[Result]:
+    """The baselines in one file of the cache, as results without a variant."""
+    return [
+        Result(name, "", 0, 0, held_out, measurement)
+        for name, measurement in separate(joined).items()
+    ]

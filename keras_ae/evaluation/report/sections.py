@@ -1,0 +1,409 @@
+"""The sections of a report, from the content of `metrics.json`.
+
+Text from outside (labels, class names, captions, paths, notes) stays plain here; the renderers
+escape it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from keras_ae.evaluation.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Paragraph,
+    Picture,
+    Row,
+    Section,
+    Strip,
+    Table,
+)
+
+DASH = "–"
+MISSING = "Missing runs"
+ARROWS = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑"}
+MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
+
+
+def make_title(metrics: dict[str, Any]) -> str:
+    """The title of the report."""
+    return f"Autoencoders compared on {text_of(get(metrics, 'data').get('name')) or 'images'}"
+
+
+def make_sections(metrics: dict[str, Any], folder: Path) -> list[Section]:
+    """The sections of the report, see `keras_ae.evaluation.report.render_report`."""
+    comparisons = get(metrics, "comparisons")
+    return [
+        overview(metrics),
+        *(comparison_section(key, one, folder) for key, one in comparisons.items()),
+        *training_section(metrics),
+        *missing_section(metrics),
+        reproduction(metrics),
+    ]
+
+
+def overview(metrics: dict[str, Any]) -> Section:
+    """What was compared, and the main number of each comparison."""
+    section = Section("Overview", [Paragraph(what_was_compared(metrics))])
+    configurations = metrics.get("configurations") or []
+    first = {}
+    for one in configurations:
+        first.setdefault(text_of(one.get("label")), one)
+    columns, headings = [], []
+    for key, one in get(metrics, "comparisons").items():
+        if has_table(one):
+            rows = [row for row in result_rows(one) if not row.baseline]
+            columns.append({row.label: row.cells[0] for row in rows})
+            headings.append(f"{title_of(key, one)}: {heading_of(one['columns'][0])}")
+    rows = [
+        Row(label, [*(cells.get(label, Cell(DASH)) for cells in columns), *costs(one)])
+        for label, one in first.items()
+    ]
+    if rows:
+        section.blocks += [
+            Paragraph(
+                "↓ lower is better, ↑ higher is better, the best in bold; ± is one standard "
+                "deviation over seeds. Each column is the main one of its comparison below."
+            ),
+            Table("The main number of each comparison", ["variant", *headings, *COSTS], rows),
+        ]
+    if missing_section(metrics):
+        section.blocks.append(Paragraph(f"Some runs could not be compared: see {MISSING} below."))
+    if len(first) < len(configurations):
+        section.blocks.append(
+            Paragraph(
+                "Several configurations share a name; parameters and times here are those of the "
+                "first. The table of training lists all of them."
+            )
+        )
+    return section
+
+
+COSTS = ("parameters", "s/epoch", "training,\N{NO-BREAK SPACE}s")
+
+
+def costs(configuration: dict[str, Any]) -> list[Cell]:
+    """The cells of the columns `COSTS`."""
+    return [
+        Cell(format_int(configuration.get("num_parameters"))),
+        Cell(format_value(configuration.get("seconds_per_epoch"), 2)),
+        Cell(format_value(configuration.get("training_seconds"), 1)),
+    ]
+
+
+def num_runs(configuration: dict[str, Any]) -> int:
+    """The number of runs of a configuration."""
+    if isinstance(configuration.get("num_runs"), int):
+        return configuration["num_runs"]
+    timed = configuration.get("training_seconds")
+    num = timed.get("num") if isinstance(timed, dict) else None
+    return int(num or len(configuration.get("seeds") or ()) or 1)
+
+
+def what_was_compared(metrics: dict[str, Any]) -> str:
+    """The first paragraph: numbers of runs and images, versions, device."""
+    data, made_by = get(metrics, "data"), get(metrics, "made_by")
+    configurations = metrics.get("configurations") or []
+    seeds = dict.fromkeys(seed for one in configurations for seed in one.get("seeds") or ())
+    variants = {text_of(one.get("variant")) for one in configurations}
+    runs = sum(map(num_runs, configurations))
+    compared = (
+        f"{pluralize(runs, 'trained run')} of {pluralize(len(variants), 'variant')} in "
+        f"{pluralize(len(configurations), 'configuration')}"
+    )
+    sentences = [f"{compared}, {'seeds' if len(seeds) > 1 else 'seed'} {join(seeds) or DASH}"]
+    shape = " × ".join(map(text_of, data.get("image_shape") or ()))
+    num_classes = len(data.get("class_names") or ())
+    num_train, num_validation, num_test = (
+        format_int(data.get(f"num_{name}")) for name in ("train", "validation", "test")
+    )
+    sentences.append(
+        f"Images: {num_train} for training, {num_validation} for validation, {num_test} for testing"
+        + (f", of {shape} values in [0, 1]" if shape else "")
+        + (f", in {pluralize(num_classes, 'class', 'classes')}" if num_classes else ", no labels")
+    )
+    made = [versions(made_by), text_of(made_by.get("device"))]
+    if any(made):
+        sentences.append(f"Made with {', on '.join(filter(None, made))}")
+    return ". ".join(sentences) + "."
+
+
+def pluralize(number: int, one: str, several: str = "") -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def versions(made_by: dict[str, Any]) -> str:
+    """The versions that made the numbers, as text."""
+    return ", ".join(
+        f"{text_of(name)} {text_of(version)}" for name, version in get(made_by, "versions").items()
+    )
+
+
+def title_of(key: str, comparison: dict[str, Any]) -> str:
+    """The title of a comparison."""
+    return text_of(comparison.get("title")) or text_of(key)
+
+
+def heading_of(column: dict[str, Any]) -> str:
+    """The heading of a column, with an arrow where it has a direction."""
+    name = text_of(column.get("heading")) or text_of(column.get("key"))
+    return name + ARROWS.get(column.get("better") or "", "")
+
+
+def digits_of(column: dict[str, Any]) -> int:
+    """Digits after the decimal point; 2 by default."""
+    digits = column.get("digits")
+    return 2 if digits is None else int(digits)
+
+
+def comparison_section(key: str, comparison: dict[str, Any], folder: Path) -> Section:
+    """The figures, tables, rankings and notes of a comparison."""
+    section = Section(title_of(key, comparison))
+    if comparison.get("summary"):
+        section.blocks.append(Paragraph(text_of(comparison["summary"])))
+    section.blocks += figure_blocks(comparison.get("figures") or [], folder)
+    section.blocks += [result_table(comparison)] if has_table(comparison) else []
+    section.blocks += [class_table(one) for one in comparison.get("by_class") or []]
+    section.blocks += [
+        ranking_paragraph(one)
+        for one in comparison.get("rankings") or []
+        if sum(map(len, one.get("groups") or [])) > 1
+    ]
+    if comparison.get("notes"):
+        section.blocks.append(Bullets([text_of(note) for note in comparison["notes"]]))
+    return section
+
+
+def has_table(comparison: dict[str, Any]) -> bool:
+    """Whether there are both rows and columns."""
+    return bool(comparison.get("rows") and comparison.get("columns"))
+
+
+def result_rows(comparison: dict[str, Any]) -> list[Row]:
+    """The rows of variants, then of baselines, with a cell for each column."""
+    rows = comparison.get("rows") or []
+    columns = comparison.get("columns") or []
+    best = [best_shown(column, rows) for column in columns]
+    made = []
+    for row in sorted(rows, key=is_baseline):
+        values = get(row, "values")
+        cells = []
+        for column, target in zip(columns, best, strict=True):
+            value = values.get(column.get("key"))
+            is_best = target is not None and rounded(value, column) == target
+            text = format_value(value, digits_of(column))
+            cells.append(Cell(text, is_best and not is_baseline(row)))
+        made.append(Row(text_of(row.get("label")), cells, is_baseline(row)))
+    return made
+
+
+def is_baseline(row: dict[str, Any]) -> bool:
+    """Whether a row of `metrics.json` is a baseline."""
+    return row.get("kind") == "baseline"
+
+
+def rounded(value: Any, column: dict[str, Any]) -> str | None:
+    """The mean as it is printed, to compare with others."""
+    mean = mean_of(value)
+    return None if mean is None else f"{mean:z.{digits_of(column)}f}"
+
+
+def best_shown(column: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
+    """The best mean of the variants as it is printed; None with fewer than two means."""
+    values = [get(row, "values").get(column.get("key")) for row in rows if not is_baseline(row)]
+    means = [mean for mean in map(mean_of, values) if mean is not None]
+    if column.get("better") not in ARROWS or len(means) < 2:
+        return None
+    return rounded(min(means) if column["better"] == "lower" else max(means), column)
+
+
+def result_table(comparison: dict[str, Any]) -> Table:
+    """The table of a comparison, with published figures where there are some."""
+    headings = [heading_of(column) for column in comparison.get("columns") or []]
+    rows = result_rows(comparison)
+    figures = [row.get("published") for row in sorted(comparison["rows"], key=is_baseline)]
+    if any(finite(figure) is not None for figure in figures):
+        keys = [column.get("key") for column in comparison.get("columns") or []]
+        compared = comparison.get("published_column")
+        place = keys.index(compared) + 1 if compared in keys else len(keys)
+        headings.insert(place, "published")
+        for row, figure in zip(rows, figures, strict=True):
+            row.cells.insert(place, Cell(as_published(figure)))
+    return Table("", ["variant", *headings], rows)
+
+
+def as_published(figure: Any) -> str:
+    """A published figure with its own digits, not more."""
+    return DASH if finite(figure) is None else f"{figure:.10g}"
+
+
+def class_table(table: dict[str, Any]) -> Table:
+    """A table with a column for each held-out class."""
+    classes = [text_of(name) for name in table.get("classes") or []]
+    digits = digits_of(table)
+    rows = []
+    for row in table.get("rows") or []:
+        values = [*(row.get("values") or []), *[None] * len(classes)][: len(classes)]
+        cells = [Cell(format_value(value, digits)) for value in values]
+        rows.append(Row(text_of(row.get("label")), cells, is_baseline(row)))
+    return Table(text_of(table.get("heading")), ["variant", *classes], rows)
+
+
+def ranking_paragraph(one: dict[str, Any]) -> Paragraph:
+    """`(1) deep = vq_vae; (3) sparse.`: labels in one group do not differ significantly."""
+    place, groups = 1, []
+    for group in one.get("groups") or []:
+        groups.append(f"({place}) {' = '.join(map(text_of, group))}")
+        place += len(group)
+    sentence = text_of(one.get("sentence"))
+    lead = f"Ranking by {text_of(one.get('heading'))}:"
+    return Paragraph(f"{'; '.join(groups)}. {sentence}".strip(), lead)
+
+
+def training_section(metrics: dict[str, Any]) -> list[Section]:
+    """The table of configurations; no section without any."""
+    headings = ["variant", "code dimensions", "held out", "seeds", "epochs", *COSTS]
+    rows = [
+        Row(
+            text_of(one.get("label")),
+            [
+                Cell(format_int(one.get("latent_dim"))),
+                Cell(join(one.get("held_out")) or DASH),
+                Cell(join(one.get("seeds")) or DASH),
+                Cell(format_int(one.get("epochs"))),
+                *costs(one),
+            ],
+        )
+        for one in metrics.get("configurations") or []
+    ]
+    return [Section("Training", [Table("What was trained", headings, rows)])] if rows else []
+
+
+def missing_section(metrics: dict[str, Any]) -> list[Section]:
+    """Missing, unfinished and broken runs; no section without any."""
+    section = Section(MISSING)
+    for one in metrics.get("missing") or []:
+        section.blocks += [Paragraph(text_of(one.get("what"))), Code(text_of(one.get("command")))]
+    for key, lead in (("unfinished", "Unfinished, skipped:"), ("broken", "Cannot be used:")):
+        items = [text_of(one) for one in metrics.get(key) or []]
+        section.blocks += [Paragraph("", lead), Bullets(items)] if items else []
+    return [section] if section.blocks else []
+
+
+def reproduction(metrics: dict[str, Any]) -> Section:
+    """The command, seed, versions, device and data that made the numbers."""
+    made_by, data = get(metrics, "made_by"), get(metrics, "data")
+    section = Section("How to reproduce")
+    if made_by.get("command"):
+        section.blocks += [
+            Paragraph("This command makes the page and its figures from the trained runs:"),
+            Code(text_of(made_by["command"])),
+        ]
+    facts = {
+        "Seed of the evaluation": made_by.get("seed"),
+        "Versions": versions(made_by),
+        "Numbers were made with more than one version of": join(made_by.get("mixed")),
+        "Trained with other versions": join(metrics.get("other_versions")),
+        "Device": made_by.get("device"),
+        "Data": data.get("name"),
+        "Fingerprint of the data": data.get("fingerprint"),
+    }
+    items = [f"{name}: {text_of(fact)}" for name, fact in facts.items() if text_of(fact)]
+    section.blocks += [Bullets(items)] if items else []
+    section.blocks.append(
+        Paragraph("Every number here is also in metrics.json, in the same folder.")
+    )
+    return section
+
+
+# ---- figures ----
+
+
+def figure_blocks(figures: list[dict[str, Any]], folder: Path) -> list[Block]:
+    """A block for each PNG, one strip for consecutive GIFs, a sentence for an unreadable file."""
+    blocks: list[Block] = []
+    for figure in figures:
+        block = read_picture(figure, folder)
+        if not isinstance(block, Picture) or block.media_type != "image/gif":
+            blocks.append(block)
+        elif blocks and isinstance(blocks[-1], Strip):
+            blocks[-1].pictures.append(block)
+        else:
+            blocks.append(Strip([block]))
+    return blocks
+
+
+def read_picture(figure: dict[str, Any], folder: Path) -> Picture | Paragraph:
+    name = str(figure.get("file") or "")
+    media_type = MEDIA_TYPES.get(Path(name).suffix.lower())
+    try:
+        path = (folder / name).resolve()
+        if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+            return not_shown(name, "it is outside the folder of the report")
+        if media_type is None:
+            return not_shown(name, "it is neither a PNG nor a GIF file")
+        content = path.read_bytes() if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, Python < 3.13
+        content = None
+    if content is None:
+        return not_shown(name, "the file is missing or cannot be read")
+    return Picture(name, text_of(figure.get("caption")) or text_of(name), media_type, content)
+
+
+def not_shown(name: str, reason: str) -> Paragraph:
+    """The sentence in place of a figure."""
+    return Paragraph(f"{text_of(name) or '(no name)'}: {reason}.", "Figure not shown:")
+
+
+# ---- numbers as text ----
+
+
+def text_of(thing: Any) -> str:
+    """Text as one line of printable characters; empty for None."""
+    text = "" if thing is None else str(thing)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def get(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """The dict under a key; empty where it is missing."""
+    return content.get(key) or {}
+
+
+def finite(number: Any) -> float | None:
+    """A finite number as a float; None for anything else."""
+    usable = isinstance(number, int | float) and not isinstance(number, bool)
+    return float(number) if usable and math.isfinite(number) else None
+
+
+def mean_of(value: Any) -> float | None:
+    """The mean of a value, which may be a plain number."""
+    return finite(value.get("mean") if isinstance(value, dict) else value)
+
+
+def format_value(value: Any, digits: int) -> str:
+    """`64.52`, `64.52 ± 0.11`, or a dash where there is no finite mean."""
+    mean = mean_of(value)
+    if mean is None:
+        return DASH
+    text = f"{mean:z.{digits}f}"
+    spread = finite(value.get("std")) if isinstance(value, dict) else None
+    if spread is None or not (value.get("num") or 0) > 1:
+        return text
+    return f"{text} ± {spread:.{digits}f}"
+
+
+def format_int(number: Any) -> str:
+    """A whole number with thousands separators."""
+    number = mean_of(number)
+    return DASH if number is None else f"{number:,.0f}"
+
+
+def join(things: Iterable[Any] | None) -> str:
+    """Items separated by commas."""
+    return ", ".join(text_of(thing) for thing in things or ())

@@ -1,0 +1,274 @@
+"""Summary of an evaluation: table rows with spreads over seeds, rankings, configurations.
+
+Nothing here imports Keras or TensorFlow.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_ae.evaluation.comparisons import Column, Comparison
+from keras_ae.evaluation.comparisons.base import Result
+from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
+
+if TYPE_CHECKING:
+    from keras_ae.runs.catalog import TrainedRun
+
+LEVEL = 0.05  # significance level of a ranking
+
+
+def summarize(
+    name: str,
+    comparison: Comparison,
+    results: list[Result],
+    baselines: list[Result],
+    dataset: str,
+) -> dict[str, Any]:
+    """The part of a comparison in `metrics.json`, except for its figures.
+
+    Args:
+        name: Name of the comparison.
+        comparison: Its entry in the registry.
+        results: At least one measured run.
+        baselines: The baselines, for each held-out class.
+        dataset: Name of the data set, to find published figures.
+    """
+    main, *others = comparison.columns
+    columns = [main] + [
+        column
+        for column in others
+        if any(column.key in result.measurement.metrics for result in [*results, *baselines])
+    ]
+    held_out = sorted({result.held_out for result in results if result.held_out is not None})
+    common = common_classes(results)
+    used = [result for result in results if result.held_out in common]
+    published = PUBLISHED.get(dataset, {}).get(name, {})
+    if comparison.held_out and common != {PUBLISHED_CLASS}:
+        published = {}
+    return {
+        "title": comparison.title,
+        "summary": comparison.summary,
+        "columns": [vars(column) for column in columns],
+        "rows": [
+            *make_rows(used, columns, "variant", published),
+            *make_rows([one for one in baselines if one.held_out in common], columns, "baseline"),
+        ],
+        "published_column": COMPARABLE.get(name),
+        "by_class": [by_class(column, results, baselines, held_out) for column in columns]
+        if len(held_out) > 1
+        else [],
+        "rankings": [make_ranking(column, used) for column in columns if column.better],
+        "notes": make_notes([*results, *baselines], sorted(filter(None, common))),
+    }
+
+
+def common_classes(results: list[Result]) -> set[str | None]:
+    """The classes held out of every label: means over different classes cannot be compared.
+
+    If there is no common class, all of them; {None} for runs with all classes.
+    """
+    classes: dict[str, set[str | None]] = defaultdict(set)
+    for result in results:
+        classes[result.label].add(result.held_out)
+    return set.intersection(*classes.values()) or set.union(*classes.values())
+
+
+def make_notes(results: list[Result], classes: list[str]) -> list[str]:
+    """The notes of the measurements, each once, and the held-out classes."""
+    found = [result.measurement.metrics.get("note") for result in results]
+    if classes:
+        which = "Held-out class:" if len(classes) == 1 else "Means over the held-out classes"
+        found.append(f"{which} {', '.join(classes)}.")
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def seed_values(results: list[Result], key: str) -> dict[str, list[float]]:
+    """One value for each seed of each label.
+
+    With held-out classes it is the mean over them. If a seed lacks some of them, there is one
+    value for all seeds together: each class is the mean of the seeds that have it.
+    """
+    values: dict[str, dict[int, dict[str | None, float]]] = defaultdict(lambda: defaultdict(dict))
+    for result in results:
+        value = result.measurement.metrics.get(key)
+        if value is not None:
+            values[result.label][result.seed][result.held_out] = value
+    found = {}
+    for label, by_seed in values.items():
+        classes = {name for of_seed in by_seed.values() for name in of_seed}
+        seeds = list(by_seed.values())
+        if any(set(of_seed) != classes for of_seed in seeds):
+            seeds = [
+                {
+                    name: statistics.fmean(seed[name] for seed in seeds if name in seed)
+                    for name in classes
+                }
+            ]
+        found[label] = [statistics.fmean(of_seed.values()) for of_seed in seeds]
+    return found
+
+
+def make_rows(
+    results: list[Result],
+    columns: list[Column],
+    kind: str,
+    published: dict[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each label, in the order of the results.
+
+    Args:
+        results: Measured runs, or baselines.
+        columns: Columns of the table.
+        kind: "variant" or "baseline".
+        published: The published figure of each label.
+    """
+    values = {column.key: seed_values(results, column.key) for column in columns}
+    return [
+        {
+            "label": label,
+            "kind": kind,
+            "values": {
+                key: mean_and_std(by_label[label])
+                for key, by_label in values.items()
+                if label in by_label
+            },
+            "published": (published or {}).get(label),
+        }
+        for label in dict.fromkeys(result.label for result in results)
+    ]
+
+
+def by_class(
+    column: Column, results: list[Result], baselines: list[Result], held_out: list[str]
+) -> dict[str, Any]:
+    """A table with a column for each held-out class; cells are means over the seeds."""
+    variants = {result.label for result in results}
+    values: dict[str, dict[str | None, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in [*results, *baselines]:
+        value = result.measurement.metrics.get(column.key)
+        if value is not None:
+            values[result.label][result.held_out].append(value)
+    return {
+        "heading": f"{column.heading}, by held-out class",
+        "digits": min(column.digits, 3),
+        "classes": held_out,
+        "rows": [
+            {
+                "label": label,
+                "kind": "variant" if label in variants else "baseline",
+                "values": [
+                    statistics.fmean(of_class[name]) if of_class.get(name) else None
+                    for name in held_out
+                ],
+            }
+            for label, of_class in values.items()
+        ],
+    }
+
+
+def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict[str, Any]]:
+    """What was trained and how long it took: a row for each label, with and without a held-out
+    class.
+
+    Times are those of the fastest seed: other work on the machine only adds to them.
+    """
+    grouped: dict[tuple[str, bool], list[TrainedRun]] = defaultdict(list)
+    for run in runs:
+        grouped[labels[run.directory], run.held_out is not None].append(run)
+    return [
+        {
+            "label": label,
+            "variant": group[0].request.variant,
+            "arguments": group[0].request.arguments,
+            "latent_dim": group[0].request.latent_dim,
+            "held_out": sorted({run.held_out or "" for run in group}) if held_out else None,
+            "seeds": sorted({run.request.seed for run in group}),
+            "num_runs": len(group),
+            "epochs": group[0].request.epochs,
+            "num_parameters": next(
+                filter(None, (run.results.get("num_parameters") for run in group)), None
+            ),
+            "seconds_per_epoch": mean_and_std(
+                [min(run.results["seconds_per_epoch"] for run in group)]
+            ),
+            "training_seconds": mean_and_std([min(run.seconds for run in group)]),
+        }
+        for (label, held_out), group in grouped.items()
+    ]
+
+
+# ---- statistics ----
+
+
+def mean_and_std(values: Sequence[float | None]) -> dict[str, Any]:
+    """`{"mean", "std", "num"}` of the finite values; `std` (n - 1) is None for one value."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        return {"mean": None, "std": None, "num": 0}
+    std = statistics.stdev(finite) if len(finite) > 1 else None
+    return {"mean": statistics.fmean(finite), "std": std, "num": len(finite)}
+
+
+def make_ranking(column: Column, results: list[Result]) -> dict[str, Any]:
+    """The ranking by a column, as groups of labels, with a sentence on its significance."""
+    values = seed_values(results, column.key)
+    if not values:
+        return {"heading": column.heading, "groups": [], "sentence": ""}
+    return {
+        "heading": column.heading,
+        "groups": rank(values, column.better or "higher"),
+        "sentence": significance(values),
+    }
+
+
+def rank(values: dict[str, list[float]], better: str, level: float = LEVEL) -> list[list[str]]:
+    """Groups of labels, the best first; a group holds what does not differ from its first label.
+
+    Two labels differ if Welch's t-test on their seeds gives p < `level`. A label with one seed is
+    a group of its own: it cannot be tested.
+
+    Args:
+        values: One value for each seed, by label.
+        better: "lower" or "higher".
+        level: Significance level, in (0, 1).
+    """
+    sign = 1 if better == "lower" else -1
+    order = sorted(values, key=lambda label: sign * statistics.fmean(values[label]))
+    groups: list[list[str]] = []
+    for label in order:
+        if groups and indistinguishable(values[groups[-1][0]], values[label], level):
+            groups[-1].append(label)
+        else:
+            groups.append([label])
+    return groups
+
+
+def indistinguishable(first: list[float], second: list[float], level: float) -> bool:
+    """Whether the means of two samples do not differ significantly by Welch's t-test."""
+    if len(first) < 2 or len(second) < 2:
+        return False
+    if statistics.pvariance(first) == statistics.pvariance(second) == 0.0:
+        return statistics.fmean(first) == statistics.fmean(second)
+    from scipy.stats import ttest_ind
+
+    return bool(ttest_ind(first, second, equal_var=False).pvalue >= level)
+
+
+def significance(values: dict[str, list[float]], level: float = LEVEL) -> str:
+    """What a ranking of these values can and cannot show, in a sentence or two."""
+    numbers = sorted({len(seeds) for seeds in values.values()})
+    if numbers[-1] < 2:
+        return "One seed each: other seeds may give another order."
+    seeds = " to ".join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))
+    words = (
+        f"{seeds} seeds each. Variants in one group do not differ significantly from its first "
+        f"(Welch's t-test, p >= {level}, not corrected for the number of pairs)."
+    )
+    if numbers[0] < 2:
+        words += " Variants with one seed are not tested and form groups of their own."
+    return words
