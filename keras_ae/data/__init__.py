@@ -32,7 +32,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from keras_ae.checks import one_line
-from keras_ae.image_files import (
+from keras_ae.data.image_folders import (
     Contents,
     DataError,
     class_files,
