@@ -469,7 +469,8 @@ def examine(times: int, folder: Path, say=print) -> list[Row]:
 
     from keras_ae import data, results  # noqa: F401
 
-    reachable, data.network_problem = data.network_problem, lambda url, **_: "no network here"
+    reachable = data.network.network_problem
+    data.network.network_problem = lambda url, **_: "no network here"
     tracemalloc.start()
     try:
         rows = []
@@ -484,4 +485,4 @@ def examine(times: int, folder: Path, say=print) -> list[Row]:
         return rows
     finally:
         tracemalloc.stop()
-        data.network_problem = reachable
+        data.network.network_problem = reachable
