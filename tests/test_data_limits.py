@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import struct
 import tracemalloc
 import zlib
@@ -140,3 +142,20 @@ def test_npz_of_n_bytes_takes_less_than_3_n(save, keys, tmp_path):
     print(f"peak: {peak / num_bytes:.2f} N")
     assert loaded.image_shape == (32, 32)
     assert peak < 3 * num_bytes
+
+
+@pytest.mark.parametrize("chunk", [b"IHDR", b"IDAT", b"IEND"])
+def test_png_chunk_that_claims_gigabytes_takes_no_memory(chunk, tmp_path):
+    """Python's own files set aside what `read` is asked for, even beyond their end."""
+    for number in range(2):
+        content = io.BytesIO()
+        Image.fromarray(random_images(1, 8, 6)[0]).save(content, "png")
+        png = content.getvalue()
+        place = png.index(chunk) - 4
+        png = png[:place] + struct.pack(">I", 2**32 - 16) + png[place + 4 :]
+        (tmp_path / f"{number}.png").write_bytes(png)
+    tracemalloc.start()
+    with contextlib.suppress(data.DataError):
+        data.load(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()

@@ -6,6 +6,7 @@ The header of every file is checked against the memory limit before any pixel is
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -131,7 +132,8 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as metadata that Pillow cannot parse
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
+            # From memory: a file object sets aside what a damaged header makes Pillow ask for.
+            with Image.open(io.BytesIO(file.read_bytes()), formats=_FORMATS) as image:
                 yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
