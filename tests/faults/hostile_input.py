@@ -543,7 +543,8 @@ def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
     from keras_ae import data
     from keras_ae.evaluation import evaluation, summary  # noqa: F401
 
-    network_problem, data.network_problem = data.network_problem, lambda url, **_: "no network"
+    reachable = data.network.network_problem
+    data.network.network_problem = lambda url, **_: "no network"
     # Hypothesis prepares tables for its first example, which is slow while memory is traced.
     for_each_example(VALUES, 1, lambda value: None)
     tracemalloc.start()
@@ -560,4 +561,4 @@ def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
         return rows
     finally:
         tracemalloc.stop()
-        data.network_problem = network_problem
+        data.network.network_problem = reachable
