@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keras_ae._registration import register
 
 if TYPE_CHECKING:
-    from keras_ae.hashing import hamming_neighbours
+    from keras_ae.hashing import hamming_neighbors
     from keras_ae.layers import (
         BinaryBottleneck,
         ConditionalBottleneck,
@@ -89,7 +89,7 @@ _MODULES = {
     "bernoulli_kl": "losses",
     "entropy_floor": "losses",
     "gaussian_kl": "losses",
-    "hamming_neighbours": "hashing",
+    "hamming_neighbors": "hashing",
     "load_model": "saving.load",
     "per_image_bce": "losses",
     "pretrained_classifier": "transfer",
@@ -130,7 +130,7 @@ __all__ = [
     "bernoulli_kl",
     "entropy_floor",
     "gaussian_kl",
-    "hamming_neighbours",
+    "hamming_neighbors",
     "load_model",
     "per_image_bce",
     "pretrained_classifier",

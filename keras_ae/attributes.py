@@ -8,7 +8,7 @@ has no effect. `SettableNumber` keeps the number in a variable that the compiled
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,10 +18,10 @@ from keras_ae.checks import check_number
 class SettableNumber:
     """Descriptor: a number that takes effect whenever it is set, also in a compiled epoch.
 
-    Reading the attribute gives a Python float. The layer computes with `tensor(layer)`, the value
-    of a float64 variable: arithmetic on it, cast to the layer's precision at the end, gives the
-    same digits as a Python float would. The variable is no Keras weight, so files of weights do
-    not contain it; `get_config` saves the float.
+    Reading the attribute gives a Python float. The layer computes with `current_value`, which reads
+    a float64 variable: arithmetic on it, cast to the layer's precision at the end, gives the same
+    digits as a Python float would. The variable is no Keras weight, so files of weights do not
+    contain it; `get_config` saves the float.
 
     ```python
     class Scale(keras.layers.Layer):
@@ -32,7 +32,7 @@ class SettableNumber:
             self.factor = factor
 
         def call(self, inputs):
-            return Scale.factor.tensor(self, inputs.dtype) * inputs
+            return current_value(self, "factor", inputs.dtype) * inputs
     ```
 
     Args:
@@ -53,18 +53,10 @@ class SettableNumber:
         self._name = name
         self._variable_name = f"_{name}_variable"
 
-    @overload
-    def __get__(self, instance: None, owner: Any = None) -> SettableNumber: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else _stored(instance, self._name)
 
-    @overload
-    def __get__(self, instance: Any, owner: Any = None) -> float: ...
-
-    def __get__(self, instance: Any, owner: Any = None) -> SettableNumber | float:
-        if instance is None:
-            return self
-        return _stored(instance, self._name)
-
-    def __set__(self, instance: Any, value: float) -> None:
+    def __set__(self, instance: Any, value: Any) -> None:
         state = vars(instance)
         is_new = self._name not in state
         if self._optional and not is_new and (value is None) != (state[self._name] is None):
@@ -84,9 +76,10 @@ class SettableNumber:
             state[self._variable_name].assign(number)
         state[self._name] = number
 
-    def tensor(self, instance: Any, dtype: Any = tf.float32) -> tf.Tensor:
-        """The current value as a scalar tensor, to be called where the layer computes."""
-        return tf.cast(vars(instance)[self._variable_name], dtype)
+
+def current_value(instance: Any, name: str, dtype: Any = tf.float32) -> tf.Tensor:
+    """The value of a `SettableNumber` as a scalar tensor, for the computation of a layer."""
+    return tf.cast(vars(instance)[f"_{name}_variable"], dtype)
 
 
 class FixedArgument:

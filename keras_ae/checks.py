@@ -1,34 +1,38 @@
-"""What may enter a model: one clear line for each kind of unusable argument or image array."""
+"""Validation of arguments and images: a ValueError says what was received and what to do."""
 
 from __future__ import annotations
 
 import math
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 
 def check_images(
-    images: np.ndarray,
+    images: Any,
     image_shape: Sequence[int] | None = None,
     *,
     name: str = "images",
     pixel_range: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Returns `images` as float32 in `pixel_range`, or says what is wrong with them.
+    """Validate images: returns them as float32, or raises a ValueError.
 
     Args:
-        images: Array of shape `(N, *image_shape)`: numbers in `pixel_range`, N >= 1.
-        image_shape: The shape one image must have, `(height, width)` or
-            `(height, width, channels)`. Without it any such shape is accepted.
-        name: What to call the array in an error.
-        pixel_range: The lowest and the highest pixel there may be.
+        images: Array of shape `(N, *image_shape)` of numbers in `pixel_range`, N >= 1.
+        image_shape: Required shape of one image, `(height, width)` or `(height, width, channels)`.
+            None, the default, accepts every such shape.
+        name: Name of the array in the error message.
+        pixel_range: Lowest and highest pixel value allowed.
+
+    Returns:
+        Contiguous float32 array of the same shape.
 
     Raises:
-        ValueError: not numeric, empty, of the wrong rank or shape, with NaN or infinite pixels,
-            or with pixels outside `pixel_range`.
+        ValueError: the images are not numeric, empty, of another shape, or have pixels that are
+            NaN, infinite or outside `pixel_range`.
     """
     try:
         images = np.asarray(images)
@@ -37,7 +41,7 @@ def check_images(
     if images.dtype == object or images.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must be numbers; received dtype {images.dtype}. "
-            "Images of different sizes have to be brought to one size first."
+            "Resize images of different sizes to one size first."
         )
     if image_shape is None:
         if images.ndim not in (3, 4):
@@ -49,7 +53,7 @@ def check_images(
         expected = ", ".join(["N", *map(str, image_shape)])
         raise ValueError(
             f"{name} must have the shape ({expected}); received {images.shape}. "
-            "Reshape them, or build the model with the image_shape they have."
+            "Reshape the images, or create the model with their image_shape."
         )
     if images.size == 0:
         raise ValueError(f"{name} must hold at least one image; received the shape {images.shape}.")
@@ -68,21 +72,25 @@ def check_images(
     return np.ascontiguousarray(images, dtype=np.float32)
 
 
-def check_labels(labels, num_images: int, num_classes: int) -> np.ndarray:
-    """Returns `labels` as int32, or says what is wrong with them.
+def check_labels(labels: Any, num_images: int, num_classes: int) -> np.ndarray:
+    """Validate class labels: returns them as int32, or raises a ValueError.
 
     Args:
         labels: Whole numbers in `range(num_classes)`, of any numeric type, `(num_images,)`.
+        num_images: Number of images.
+        num_classes: Number of classes.
 
     Raises:
-        ValueError: none given, not numeric, of another shape, or not among the classes.
+        ValueError: the labels are None, not numeric, of another shape, or no class numbers.
     """
     if labels is None:
-        raise ValueError("labels must be given, one an image: fit(images, labels); received None.")
+        raise ValueError(
+            "labels must be given, one per image; received None. Call fit(images, labels)."
+        )
     labels = np.asarray(labels)
     if labels.shape != (num_images,):
         raise ValueError(
-            f"labels must have the shape ({num_images},), one an image; received {labels.shape}."
+            f"labels must have the shape ({num_images},), one per image; received {labels.shape}."
         )
     if labels.dtype.kind not in "iuf":
         raise ValueError(f"labels must be numbers; received dtype {labels.dtype}.")
@@ -95,8 +103,8 @@ def check_labels(labels, num_images: int, num_classes: int) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def check_size(name: str, value) -> int:
-    """`value` as an int, or a ValueError unless it is a whole number >= 1."""
+def check_size(name: str, value: Any) -> int:
+    """Validate a size: returns `value` as an int, or raises a ValueError unless it is >= 1."""
     try:
         whole = not isinstance(value, bool) and int(value) == value and value >= 1
     except (TypeError, ValueError, OverflowError):
@@ -106,11 +114,24 @@ def check_size(name: str, value) -> int:
     return int(value)
 
 
-def check_sizes(name: str, values, lengths: Sequence[int] | None = None) -> tuple[int, ...]:
-    """`values` as a tuple of sizes, or a ValueError; `lengths` are the lengths it may have."""
+def check_sizes(
+    name: str, values: int | Iterable[int], lengths: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Validate several sizes: returns them as a tuple, or raises a ValueError.
+
+    A single whole number is a tuple of one: `hidden_units=16` means one hidden layer.
+
+    Args:
+        name: Name of the argument in the error message.
+        values: Whole numbers >= 1.
+        lengths: The numbers of values that are allowed. None, the default, allows any.
+    """
     form = "whole numbers >= 1 in a tuple or list"
+    if lengths is None:
+        form = "a whole number >= 1 or " + form
     try:
-        sizes = tuple(check_size(name, value) for value in values)
+        listed = values if isinstance(values, Iterable) else [values]
+        sizes = tuple(check_size(name, value) for value in listed)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {form}; received {values!r}.") from None
     if lengths is not None and len(sizes) not in lengths:
@@ -119,16 +140,16 @@ def check_sizes(name: str, values, lengths: Sequence[int] | None = None) -> tupl
     return sizes
 
 
-def check_filters(filters, name: str = "filters") -> tuple[int, ...]:
-    """`filters` as a tuple of sizes, one at least, or a ValueError."""
+def check_filters(filters: int | Iterable[int], name: str = "filters") -> tuple[int, ...]:
+    """Validate numbers of filters, at least one: returns a tuple, or raises a ValueError."""
     sizes = check_sizes(name, filters)
     if not sizes:
-        raise ValueError(f"{name} must hold one number at least; received {filters!r}.")
+        raise ValueError(f"{name} must hold at least one number; received {filters!r}.")
     return sizes
 
 
-def check_number(name: str, value, minimum: float = 0.0, maximum: float = math.inf) -> float:
-    """`value` as a finite float in [minimum, maximum], or a ValueError."""
+def check_number(name: str, value: Any, minimum: float = 0.0, maximum: float = math.inf) -> float:
+    """Validate a number: returns a finite float in [minimum, maximum], or raises a ValueError."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -139,29 +160,29 @@ def check_number(name: str, value, minimum: float = 0.0, maximum: float = math.i
     return number
 
 
-def check_flag(name: str, value) -> bool:
-    """`value` itself, or a ValueError unless it is True or False: "no" would count as true."""
+def check_flag(name: str, value: Any) -> bool:
+    """Validate a flag: returns a bool, or raises a ValueError unless it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {value!r}.")
     return bool(value)
 
 
-def check_choice(name: str, value, choices: Sequence[str]) -> str:
-    """`value` itself, or a ValueError unless it is one of `choices`."""
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Validate a choice: returns `value`, or raises a ValueError unless it is in `choices`."""
     if value not in list(choices):
         raise ValueError(f"{name} must be one of {', '.join(choices)}; received {value!r}.")
     return value
 
 
-def check_unfolded(path, limit: int) -> None:
-    """Raises a ValueError where a zip archive unfolds to more than `limit` bytes."""
+def check_expansion(path: Any, limit: int) -> None:
+    """Validate the decompressed size of a zip archive: a ValueError above `limit` bytes."""
     with zipfile.ZipFile(path) as archive:
-        unfolded = sum(info.file_size for info in archive.infolist())
-    if unfolded > limit:
-        raise ValueError(f"it unfolds to {unfolded:,} bytes; at most {limit:,} make sense")
+        size = sum(info.file_size for info in archive.infolist())
+    if size > limit:
+        raise ValueError(f"it decompresses to {size:,} bytes; at most {limit:,} are expected")
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message, without what TensorFlow and urllib wrap around it."""
+    """The first line of an error message, without the prefixes of TensorFlow and urllib."""
     text = re.sub(r"^\{\{.*?\}\}\s*|^<urlopen error |>$", "", str(error).strip())
     return text.splitlines()[0][:200] if text else type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.checks import check_number
 from keras_ae.losses import bernoulli_kl
 
@@ -60,8 +60,8 @@ class KLDivergenceRegularizer(_SettableRegularizer):
 
     def penalty(self, activations: Any) -> tf.Tensor:
         """The weighted divergence, a scalar in nats, of sigmoid codes `(batch, ...units)`."""
-        target = KLDivergenceRegularizer.target.tensor(self, tf.float64)
-        weight = KLDivergenceRegularizer.weight.tensor(self)
+        target = current_value(self, "target", tf.float64)
+        weight = current_value(self, "weight")
         return weight * bernoulli_kl(target, activations)
 
     def __call__(self, activations: Any) -> tf.Tensor:
@@ -98,7 +98,7 @@ class L1Regularizer(_SettableRegularizer):
 
     def __call__(self, activations: Any) -> tf.Tensor:
         activations = tf.convert_to_tensor(activations)
-        l1 = L1Regularizer.l1.tensor(self, activations.dtype)
+        l1 = current_value(self, "l1", activations.dtype)
         return l1 * tf.reduce_sum(tf.abs(activations))
 
     def get_config(self) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def layer_contract(
 
     _check_config(layer, inputs)
     _check_shapes(layer, inputs, shapes)
+    _check_loading(layer, inputs, modes[-1], tmp_path)
     for mode in modes:
-        _check_loading(layer, inputs, mode, tmp_path)
         _check_compilation(layer, inputs, mode)
         _check_half_precision(layer, inputs, mode, half_tolerance)
     for name in layer.get_config().keys() - BASE_ARGUMENTS:

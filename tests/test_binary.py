@@ -8,7 +8,7 @@ import pytest
 from scipy import special, stats
 
 import keras_ae
-from keras_ae import hamming_neighbours, hashing
+from keras_ae import hamming_neighbors, hashing
 from keras_ae.layers import BinaryBottleneck
 
 
@@ -100,7 +100,7 @@ def test_hash_codes_are_the_packed_bits_of_the_code():
     assert 0.1 < unpacked.mean() < 0.9
 
 
-def test_neighbours_are_of_the_same_kind():
+def test_neighbors_are_of_the_same_kind():
     model = trained()
     (images, kinds), (others, other_kinds) = prototypes(seed=0), prototypes(40, seed=1)
     indices, distances = model.neighbors(others, images, num_neighbors=5)
@@ -113,40 +113,40 @@ def test_neighbours_are_of_the_same_kind():
 # ---- the search ----
 
 
-def slow_neighbours(codes, references, num_neighbours):
+def slow_neighbors(codes, references, num_neighbors):
     indices, distances = [], []
     for code in codes:
         found = [
             (sum(bin(a ^ b).count("1") for a, b in zip(code, other, strict=True)), place)
             for place, other in enumerate(references.tolist())
         ]
-        nearest = sorted(found)[:num_neighbours]
+        nearest = sorted(found)[:num_neighbors]
         distances.append([distance for distance, _ in nearest])
         indices.append([place for _, place in nearest])
     return indices, distances
 
 
-@pytest.mark.parametrize(("num_bits", "num_neighbours"), [(4, 7), (12, 1), (64, 50), (150, 50)])
-def test_neighbours_are_those_of_a_double_loop(num_bits, num_neighbours, monkeypatch):
+@pytest.mark.parametrize(("num_bits", "num_neighbors"), [(4, 7), (12, 1), (64, 50), (150, 50)])
+def test_neighbors_are_those_of_a_double_loop(num_bits, num_neighbors, monkeypatch):
     monkeypatch.setattr(hashing, "DISTANCES_PER_STEP", 300)  # six codes at a time
     codes, references = packed(20, num_bits), packed(50, num_bits, seed=1)
-    expected = slow_neighbours(codes.tolist(), references, num_neighbours)
-    answer = hamming_neighbours(codes, references, num_neighbours)
+    expected = slow_neighbors(codes.tolist(), references, num_neighbors)
+    answer = hamming_neighbors(codes, references, num_neighbors)
     np.testing.assert_array_equal(answer[0], expected[0])
     np.testing.assert_array_equal(answer[1], expected[1])
 
 
 @pytest.mark.parametrize(
-    ("codes", "references", "num_neighbours", "words"),
+    ("codes", "references", "num_neighbors", "words"),
     [
         (packed(3, 8), packed(4, 16), 1, "as many bytes; received 1 and 2"),
         (packed(3, 8), packed(4, 8), 5, "at most the 4 references; received 5"),
-        (packed(3, 8), packed(4, 8), 0, "num_neighbours must be .* received 0"),
+        (packed(3, 8), packed(4, 8), 0, "num_neighbors must be .* received 0"),
         (packed(3, 8).astype(float), packed(4, 8), 1, "codes must be .* received float64"),
         (packed(3, 8), packed(4, 8)[0], 1, "references must be .* shape .1,."),
     ],
 )
-def test_unusable_codes_are_refused(codes, references, num_neighbours, words):
+def test_unusable_codes_are_refused(codes, references, num_neighbors, words):
     with pytest.raises(ValueError, match=words) as error:
-        hamming_neighbours(codes, references, num_neighbours)
+        hamming_neighbors(codes, references, num_neighbors)
     assert "\n" not in str(error.value)

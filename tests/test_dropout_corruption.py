@@ -1,4 +1,4 @@
-"""Dropout on the input: its statistics, the state of its noise, and the variant that has it."""
+"""Dropout corruption: statistics, the state of the noise, and the variant that uses it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_images_pass_through_outside_training(arguments):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_a_pixel_is_dropped_or_divided_by_the_share_that_is_kept(rate):
+def test_pixels_are_dropped_or_divided_by_the_kept_share(rate):
     images = np.random.default_rng(0).uniform(0.1, 1.0, (200, 28, 28)).astype("float32")
     answer = DropoutCorruption(rate, seed=1)(images, training=True).numpy()
     kept = answer != 0
@@ -40,7 +40,7 @@ def test_pixels_are_dropped_independently(distance):
     assert abs(correlation) < 4.5 / np.sqrt(kept.size - distance)
 
 
-def test_noise_differs_between_calls_images_and_seeds_but_not_between_runs():
+def test_noise_depends_on_call_image_and_seed_only():
     white = np.ones((2, 20, 20), "float32")
     layer = DropoutCorruption(0.5, seed=1)
     draws = np.stack([layer(white, training=True) for _ in range(2)])
@@ -55,7 +55,7 @@ def test_noise_differs_between_calls_images_and_seeds_but_not_between_runs():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_compiled_function_of_any_batch_size_draws_what_eager_mode_draws(jit_compile):
+def test_compiled_noise_matches_eager_mode_at_any_batch_size(jit_compile):
     layer, eager = DropoutCorruption(0.3, seed=1), DropoutCorruption(0.3, seed=1)
     function = tf.function(
         lambda images: layer(images, training=True),
@@ -67,7 +67,7 @@ def test_a_compiled_function_of_any_batch_size_draws_what_eager_mode_draws(jit_c
         np.testing.assert_allclose(function(images), eager(images, training=True), rtol=1e-6)
 
 
-def test_a_loaded_layer_continues_its_noise(tmp_path):
+def test_loaded_layer_continues_its_noise(tmp_path):
     inputs = keras.Input((9, 9))
     model = keras.Model(inputs, DropoutCorruption(0.5, seed=1)(inputs))
     white = np.ones((2, 9, 9), "float32")
@@ -109,22 +109,22 @@ def test_config_and_output_shape():
 # ---- the variant ----
 
 
-def test_the_variant_drops_pixels_of_its_input_in_training_and_keeps_its_targets_whole():
+def test_variant_drops_input_pixels_but_not_target_pixels():
     images = np.random.default_rng(0).uniform(0.1, 1.0, (32, 6, 5)).astype("float32")
     model = DenoisingDropout((6, 5), 4, hidden_units=(8,), dropout_rate=0.25, seed=1)
     corruption = model.encoder.get_layer("corruption")
     assert corruption.rate == 0.25
     np.testing.assert_array_equal(model.encode(images), model.encode(images))
-    spoiled, outputs = [], []
+    corrupted, outputs = [], []
     corruption.call = lambda inputs, training: (
-        spoiled.append(DropoutCorruption.call(corruption, inputs, training)) or spoiled[-1]
+        corrupted.append(DropoutCorruption.call(corruption, inputs, training)) or corrupted[-1]
     )
-    per_image = model.per_image_loss
-    model.per_image_loss = lambda targets, logits: (
+    per_image = model._per_image_loss
+    model._per_image_loss = lambda targets, logits: (
         outputs.append((targets, logits)) or per_image(targets, logits)
     )
     model.compile(run_eagerly=True)
     model.fit(images, batch_size=32, epochs=1, shuffle=False, verbose=0)
-    dropped = spoiled[0].numpy() == 0
+    dropped = corrupted[0].numpy() == 0
     assert 0.15 < dropped.mean() < 0.35
     np.testing.assert_array_equal(outputs[0][0], images)

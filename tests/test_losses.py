@@ -1,4 +1,4 @@
-"""The losses against float64 NumPy, closed forms and a Monte-Carlo estimate."""
+"""Losses against float64 NumPy, closed forms and a Monte Carlo estimate."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def slow_bernoulli_kl(target, activations):
 
 
 @pytest.mark.parametrize("shape", [(5, 28, 28), (5, 7, 6, 3), (5, 9), (1, 1, 1)])
-def test_bce_is_the_float64_sum_over_everything_but_the_batch(shape):
+def test_bce_matches_the_float64_sum_over_pixels(shape):
     images, logits = images_and_logits(*shape)
     result = losses.per_image_bce(images, logits)
     assert result.shape == shape[:1]
@@ -70,7 +70,7 @@ def test_no_reconstruction_is_below_the_entropy_floor():
     assert (losses.per_image_bce(images, logits).numpy() > losses.entropy_floor(images)).all()
 
 
-def test_bce_of_half_precision_inputs_is_computed_in_single_precision():
+def test_bce_of_half_precision_inputs_is_computed_in_float32():
     images, logits = images_and_logits(3, 64, 64)
     images, logits = images.astype("float16"), 20.0 * logits.astype("float16")
     result = losses.per_image_bce(tf.constant(images), tf.constant(logits))
@@ -91,7 +91,7 @@ def test_bce_names_the_wrong_shape_of_targets(targets):
     assert "\n" not in str(error.value)
 
 
-def test_bce_names_the_wrong_shape_of_targets_while_a_function_is_traced():
+def test_bce_names_the_wrong_shape_of_targets_during_tracing():
     traced = tf.function(losses.per_image_bce, autograph=False)
     with pytest.raises(ValueError, match="received targets of the shape"):
         traced.get_concrete_function(
@@ -111,7 +111,7 @@ def test_bce_accepts_an_unknown_batch_size():
 
 
 @pytest.mark.parametrize("shape", [(4, 28, 28), (4, 5, 6, 3)])
-def test_entropy_floor_is_the_summed_entropy_of_the_pixels(shape):
+def test_entropy_floor_matches_the_summed_pixel_entropy(shape):
     images, _ = images_and_logits(*shape)
     expected = [
         sum(stats.entropy([pixel, 1.0 - pixel]) for pixel in np.float64(image).ravel())
@@ -120,7 +120,7 @@ def test_entropy_floor_is_the_summed_entropy_of_the_pixels(shape):
     np.testing.assert_allclose(losses.entropy_floor(images), expected, rtol=1e-12)
 
 
-def test_entropy_floor_of_a_grey_image_is_one_bit_a_pixel():
+def test_entropy_floor_of_a_gray_image_is_one_bit_per_pixel():
     floor = losses.entropy_floor(np.full((2, 3, 4), 0.5, "float32"))
     np.testing.assert_allclose(floor, 12 * np.log(2.0), rtol=1e-12)
 
@@ -134,7 +134,7 @@ def test_entropy_floor_of_binary_images_is_exactly_zero(dtype):
 # ---- gaussian_kl ----
 
 
-def test_gaussian_kl_is_the_closed_form():
+def test_gaussian_kl_matches_the_closed_form():
     generator = np.random.default_rng(1)
     z_mean = generator.normal(0.0, 2.0, (40, 5)).astype("float32")
     z_log_var = generator.normal(0.0, 3.0, (40, 5)).astype("float32")
@@ -143,7 +143,7 @@ def test_gaussian_kl_is_the_closed_form():
     np.testing.assert_allclose(result, slow_gaussian_kl(z_mean, z_log_var), rtol=1e-5)
 
 
-def test_gaussian_kl_is_the_mean_log_ratio_of_the_densities():
+def test_gaussian_kl_matches_a_monte_carlo_estimate():
     z_mean, z_log_var = np.array([0.7, -1.2]), np.array([-1.0, 0.4])
     scale = np.exp(0.5 * z_log_var)
     z = np.random.default_rng(2).normal(z_mean, scale, (400_000, 2))
@@ -169,7 +169,7 @@ def test_gaussian_kl_is_never_negative(jit_compile):
 
 
 @pytest.mark.parametrize("z_log_var", [1e-4, -1e-4, 1e-3, -1e-3])
-def test_gaussian_kl_keeps_its_digits_near_the_prior(z_log_var):
+def test_gaussian_kl_is_precise_near_the_prior(z_log_var):
     z_log_var = np.full((1, 20), z_log_var, "float32")
     result = losses.gaussian_kl(np.zeros((1, 20)), z_log_var)
     np.testing.assert_allclose(result, slow_gaussian_kl(0.0, z_log_var), rtol=2e-3)
@@ -182,7 +182,7 @@ def test_gaussian_kl_of_half_precision_parameters_does_not_overflow():
     np.testing.assert_allclose(result, [0.5 * (np.exp(12.0) - 13.0)], rtol=1e-6)
 
 
-def test_gaussian_kl_has_the_gradients_of_the_closed_form():
+def test_gaussian_kl_gradients_match_the_closed_form():
     generator = np.random.default_rng(3)
     z_mean, z_log_var = tf.constant(generator.normal(size=(2, 6, 3)), tf.float32)
     with tf.GradientTape() as tape:
@@ -198,14 +198,14 @@ def test_gaussian_kl_has_the_gradients_of_the_closed_form():
 
 @pytest.mark.parametrize("target", [0.05, 0.25, 0.9])
 @pytest.mark.parametrize("shape", [(16, 5), (16, 3, 2, 2), (1, 4)])
-def test_bernoulli_kl_is_the_sum_over_units_of_the_divergence_of_the_batch_mean(target, shape):
+def test_bernoulli_kl_matches_the_formula(target, shape):
     activations = np.random.default_rng(4).uniform(size=shape).astype("float32")
     result = losses.bernoulli_kl(target, activations)
     assert result.shape == ()
     np.testing.assert_allclose(result, slow_bernoulli_kl(target, activations), rtol=1e-5)
 
 
-def test_bernoulli_kl_is_zero_where_every_unit_has_the_target_mean():
+def test_bernoulli_kl_is_zero_at_the_target_mean():
     activations = np.tile([[0.0, 0.5], [0.0, 0.0], [0.0, 0.25], [1.0, 0.25]], (4, 1))
     result = losses.bernoulli_kl(0.25, activations.astype("float32")).numpy()
     assert 0.0 <= result < 1e-6
@@ -213,7 +213,7 @@ def test_bernoulli_kl_is_zero_where_every_unit_has_the_target_mean():
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_bernoulli_kl_of_saturated_units_is_large_and_finite_with_its_gradient(value, dtype):
+def test_bernoulli_kl_of_saturated_units_is_finite(value, dtype):
     activations = tf.fill((8, 3), tf.constant(value, dtype))
     with tf.GradientTape() as tape:
         tape.watch(activations)
@@ -222,7 +222,7 @@ def test_bernoulli_kl_of_saturated_units_is_large_and_finite_with_its_gradient(v
     assert np.isfinite(tape.gradient(result, activations).numpy()).all()
 
 
-def test_bernoulli_kl_pulls_each_unit_towards_the_target():
+def test_bernoulli_kl_gradient_points_to_the_target():
     activations = tf.constant(np.tile([0.1, 0.6], (10, 1)), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(activations)

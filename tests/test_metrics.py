@@ -40,7 +40,7 @@ def test_dimensions_are_averaged_not_pooled():
     assert result_of(metric) == pytest.approx(((4.0 + 1.0) / 2, (1.0 + 0.25) / 2))
 
 
-def test_several_batches_count_together():
+def test_batches_accumulate():
     indices = np.random.default_rng(0).binomial(8, 0.2, (300, 5)).astype("int32")
     metric = CodebookUsage(num_dims=5, num_embeddings=9)
     for batch in np.split(indices, [100, 107]):
@@ -49,7 +49,7 @@ def test_several_batches_count_together():
     np.testing.assert_array_equal(metric.counts[2], np.bincount(indices[:, 2], minlength=9))
 
 
-def test_reset_forgets_what_was_counted():
+def test_reset_clears_the_counts():
     metric = CodebookUsage(num_dims=2, num_embeddings=4)
     metric.update_state(np.array([[0, 1], [1, 2], [2, 3]], "int32"))
     metric.reset_state()
@@ -57,7 +57,7 @@ def test_reset_forgets_what_was_counted():
     assert result_of(metric) == pytest.approx((2.0, 0.5), rel=1e-5)
 
 
-def test_nothing_counted_is_finite():
+def test_result_without_data_is_finite():
     assert result_of(CodebookUsage(num_dims=2, num_embeddings=4)) == pytest.approx((1.0, 0.0))
 
 

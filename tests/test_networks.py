@@ -1,4 +1,4 @@
-"""Encoders and decoders: shapes of any image, and layers against slow versions."""
+"""Encoders and decoders: any image shape, and layers against slow versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_ae import networks
-from keras_ae.networks.convolutional import enlargement, feature_map_sizes
+from keras_ae.networks.convolutional import _upsampling, feature_map_sizes
 
 FILTERS = (16, 32, 64)
 SHAPES = [(28, 28), (6, 5), (4, 4, 3), (9, 17, 3), (1, 8), (32, 31, 1), (1, 1)]
@@ -38,8 +38,8 @@ def test_convolutions_work_for_any_image_shape(shape, latent_dim):
     assert decoder(codes).shape == (2, *shape)
 
 
-def test_mnist_gives_the_net_of_the_book():
-    """Geron's, layer by layer, with "same" padding where he has it."""
+def test_mnist_network_matches_the_book():
+    """The network of Geron, layer by layer, with "same" padding where he uses it."""
     keras.utils.set_random_seed(0)
     book_encoder = keras.Sequential(
         [
@@ -73,7 +73,7 @@ def test_mnist_gives_the_net_of_the_book():
     np.testing.assert_allclose(decoder(codes), book_decoder(codes), atol=1e-5)
 
 
-def slow_enlargement(maps, kernel, bias, large):
+def slow_upsampling(maps, kernel, bias, large):
     """Every pixel paints the kernel, scaled, around its place in the larger map."""
     num, height, width, _ = maps.shape
     strides = [1 if now == then else 2 for now, then in zip((height, width), large, strict=True)]
@@ -92,16 +92,16 @@ def slow_enlargement(maps, kernel, bias, large):
     ("small", "large"),
     [((3, 3), (7, 7)), ((3, 2), (6, 5)), ((2, 3), (4, 6)), ((1, 4), (1, 9)), ((1, 1), (1, 1))],
 )
-def test_enlargement_is_the_slow_transposed_convolution(small, large):
+def test_upsampling_matches_a_slow_transposed_convolution(small, large):
     maps = np.random.default_rng(1).normal(size=(2, *small, 4)).astype("float32")
-    layers = enlargement(5, small, large, "up", {"bias_initializer": "normal"})
+    layers = _upsampling(5, small, large, "up", {"bias_initializer": "normal"})
     answer = keras.Sequential([keras.layers.Input(maps.shape[1:]), *layers])(maps)
     kernel, bias = (np.float64(weight) for weight in layers[0].get_weights())
-    expected = slow_enlargement(np.float64(maps), kernel, bias, large)
+    expected = slow_upsampling(np.float64(maps), kernel, bias, large)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
-def test_selu_convolutions_are_initialised_for_selu():
+def test_selu_convolutions_use_lecun_initialization():
     for network in (
         networks.convolutional_encoder((8, 8), (3, 4), activation="selu"),
         networks.convolutional_decoder(5, (3, 4), (8, 8), activation="selu"),
@@ -123,7 +123,7 @@ def test_lstms_work_for_any_image_shape(shape):
     assert decoder(codes).shape == (2, *shape)
 
 
-def test_lstms_have_the_size_of_the_book():
+def test_lstm_sizes_match_the_book():
     """Four gates of (inputs + units + 1) x units each, and the dense rows."""
     encoder = networks.recurrent_encoder((28, 28), 100, 30)
     decoder = networks.recurrent_decoder(30, 100, (28, 28))
@@ -149,7 +149,7 @@ def slow_lstm(rows, kernel, recurrent_kernel, bias):
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (3, 2, 3)])
-def test_images_are_read_and_written_row_by_row(shape):
+def test_images_are_processed_row_by_row(shape):
     images = images_of(shape)
     keras.utils.set_random_seed(1)
     encoder = networks.recurrent_encoder(shape, 6, 3)

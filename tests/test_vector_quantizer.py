@@ -1,4 +1,4 @@
-"""One shared codebook: nearest neighbours, moving averages and revivals against slow versions."""
+"""VectorQuantizer: nearest neighbors, moving averages and revivals against slow versions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def state_of(quantizer):
 
 @pytest.mark.parametrize("shape", [(200, 3), (9, 5, 3), (9, 4, 2, 3)])
 @pytest.mark.parametrize("num_embeddings", [2, 7, 300])
-def test_indices_are_those_of_a_slow_nearest_search(shape, num_embeddings):
+def test_indices_match_a_slow_nearest_search(shape, num_embeddings):
     codebook, inputs = codes(num_embeddings, 3), codes(*shape, seed=1)
     quantizer = quantizer_with(codebook)
     indices = quantizer.indices(inputs)
@@ -53,7 +53,7 @@ def test_indices_are_those_of_a_slow_nearest_search(shape, num_embeddings):
     np.testing.assert_array_equal(quantizer.lookup(indices), codebook[expected])
 
 
-def test_consecutive_channels_are_one_vector_where_embedding_dim_is_given():
+def test_embedding_dim_groups_consecutive_channels():
     codebook, inputs = codes(20, 3), codes(50, 12, seed=1)
     quantizer = quantizer_with(codebook, channels=12, embedding_dim=3)
     indices = quantizer.indices(inputs)
@@ -68,20 +68,20 @@ def test_consecutive_channels_are_one_vector_where_embedding_dim_is_given():
     np.testing.assert_array_equal(quantizer.lookup(indices), quantizer(inputs))
 
 
-def test_the_first_of_equals_is_chosen():
+def test_ties_go_to_the_first_index():
     quantizer = quantizer_with([[5.0, 5.0], [1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     np.testing.assert_array_equal(
         quantizer.indices(np.float32([[2, 0], [0, 0], [-3, 1]])), [1, 1, 3]
     )
 
 
-def test_codes_far_from_the_origin_keep_their_digits():
+def test_search_is_precise_far_from_the_origin():
     codebook, inputs = 1000 + codes(50, 4, scale=0.1), 1000 + codes(200, 4, seed=1, scale=0.1)
     expected = nearest_by_hand(codebook, np.float64(inputs))
     np.testing.assert_array_equal(quantizer_with(codebook).indices(inputs), expected)
 
 
-def test_a_nan_is_in_the_codebook_too():
+def test_nan_gets_a_valid_index():
     indices = quantizer_with(codes(5, 2)).indices(np.full((3, 2), np.nan, "float32")).numpy()
     assert ((indices >= 0) & (indices < 5)).all()
 
@@ -105,7 +105,7 @@ def test_loss_is_summed_over_the_code_and_averaged_over_the_batch(training, ema_
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_gradients_pass_straight_through_and_those_of_the_loss_are_of_its_two_terms(jit_compile):
+def test_straight_through_and_loss_gradients_match_the_formulas(jit_compile):
     codebook, inputs = codes(7, 3), codes(10, 4, 3, seed=1)
     downstream = codes(10, 4, 3, seed=2)
     quantizer = quantizer_with(codebook, commitment_cost=0.25)
@@ -154,7 +154,7 @@ def averages_by_hand(codebook, batches, decay):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.8])
-def test_moving_averages_are_those_of_the_recurrence(decay, jit_compile):
+def test_moving_averages_match_the_recurrence(decay, jit_compile):
     codebook = codes(6, 3)
     batches = [codes(40, 3, seed=step, scale=1.5) for step in range(1, 7)]
     quantizer = quantizer_with(codebook, ema_decay=decay)
@@ -170,19 +170,19 @@ def test_moving_averages_are_those_of_the_recurrence(decay, jit_compile):
 
 
 def test_moving_averages_of_the_same_batch_have_a_closed_form():
-    centres = np.float32([[-10, 0], [10, 0], [0, 50]])
+    centers = np.float32([[-10, 0], [10, 0], [0, 50]])
     batch = np.float32([[-11, 1], [-12, 1], [-13, 1], [12, -4]])
-    quantizer = quantizer_with(centres, ema_decay=0.9)
+    quantizer = quantizer_with(centers, ema_decay=0.9)
     for _ in range(20):
         quantizer(batch, training=True)
     left = 0.9**20
     counts = left + (1 - left) * np.array([3, 1, 0])
-    sums = left * centres + (1 - left) * np.array([[-36, 3], [12, -4], [0, 0]])
+    sums = left * centers + (1 - left) * np.array([[-36, 3], [12, -4], [0, 0]])
     np.testing.assert_allclose(quantizer.ema_counts, counts, rtol=1e-4)
     np.testing.assert_allclose(quantizer.embeddings, sums / counts[:, None], rtol=1e-3)
 
 
-def test_a_vector_that_nothing_chooses_stays_where_it_is():
+def test_unused_vector_stays_in_place():
     quantizer = quantizer_with([[0.0, 0.0], [40.0, -30.0]], ema_decay=0.9)
     step = tf.function(lambda batch: quantizer(batch, training=True))
     for number in range(200):
@@ -190,7 +190,7 @@ def test_a_vector_that_nothing_chooses_stays_where_it_is():
     np.testing.assert_allclose(quantizer.embeddings[1], [40.0, -30.0], rtol=1e-3)
 
 
-def test_outputs_and_losses_are_those_of_the_codebook_before_it_moves():
+def test_outputs_and_losses_use_the_codebook_before_its_update():
     codebook, batch = codes(6, 3), codes(40, 3, seed=1)
     moving, still = quantizer_with(codebook, ema_decay=0.1), quantizer_with(codebook, ema_decay=0.1)
     outputs = moving(batch, training=True)
@@ -200,7 +200,7 @@ def test_outputs_and_losses_are_those_of_the_codebook_before_it_moves():
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-def test_only_the_training_of_a_trainable_layer_changes_anything(trainable):
+def test_state_changes_only_in_training_of_a_trainable_layer(trainable):
     quantizer = quantizer_with(codes(6, 3), ema_decay=0.5, revive_after=1)
     quantizer.trainable = trainable
     before = state_of(quantizer)
@@ -214,7 +214,7 @@ def test_only_the_training_of_a_trainable_layer_changes_anything(trainable):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
-def test_a_dead_vector_is_revived_from_the_batch_after_so_many_steps(ema_decay, jit_compile):
+def test_unused_vector_is_revived_from_the_batch_after_the_given_steps(ema_decay, jit_compile):
     codebook = np.vstack([codes(3, 2), [[500.0, 500.0]], [[-500.0, 500.0]]])
     quantizer = quantizer_with(codebook, ema_decay=ema_decay, revive_after=4, seed=2)
     step = tf.function(lambda batch: quantizer(batch, training=True), jit_compile=jit_compile)
@@ -238,14 +238,14 @@ def test_a_dead_vector_is_revived_from_the_batch_after_so_many_steps(ema_decay, 
     assert np.abs(after[3:]).max() < 10
 
 
-def test_a_vector_in_use_is_never_replaced():
+def test_used_vector_is_never_replaced():
     quantizer = quantizer_with([[-1.0], [0.0], [1.0]], revive_after=2)
     for step in range(9):  # the third is chosen every second step
         quantizer(np.float32([[-1.1], [0.1]] + [[1.1]] * (step % 2)), training=True)
     np.testing.assert_array_equal(quantizer.embeddings, [[-1.0], [0.0], [1.0]])
 
 
-def test_revivals_are_random_repeatable_and_drawn_from_the_whole_batch():
+def test_revivals_are_random_seeded_and_from_the_whole_batch():
     def revived(seed):
         quantizer = quantizer_with(np.full((400, 1), 1e6), revive_after=1, seed=seed)
         quantizer(np.arange(20, dtype="float32")[:, None], training=True)
@@ -274,10 +274,10 @@ def test_revived_codebooks_are_used():
     assert used >= 7 and error < 3
 
 
-# ---- saved, resumed, compiled, spread over devices ----
+# ---- saving, compilation, devices ----
 
 
-def test_a_loaded_layer_goes_on_bit_for_bit(tmp_path):
+def test_loaded_layer_continues_bit_for_bit(tmp_path):
     inputs = keras.Input((4, 3))
     quantizer = VectorQuantizer(30, ema_decay=0.9, revive_after=3, seed=1)
     model = keras.Model(inputs, quantizer(inputs))
@@ -294,7 +294,7 @@ def test_a_loaded_layer_goes_on_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(after[name], value)
 
 
-def test_compiled_by_xla_the_state_is_the_same():
+def test_state_compiled_by_xla_matches_eager_mode():
     eager, compiled = (VectorQuantizer(40, ema_decay=0.9, revive_after=2, seed=1) for _ in range(2))
     for quantizer in (eager, compiled):
         quantizer.build((None, 5, 3))
@@ -307,7 +307,7 @@ def test_compiled_by_xla_the_state_is_the_same():
         np.testing.assert_allclose(state_of(compiled)[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_in_half_precision_it_computes_in_single_precision():
+def test_mixed_precision_computes_in_float32():
     quantizer = quantizer_with(
         codes(40, 4), ema_decay=0.9, revive_after=5, dtype="mixed_float16", commitment_cost=1.0
     )
@@ -322,14 +322,14 @@ def test_in_half_precision_it_computes_in_single_precision():
     assert {weight.dtype for weight in quantizer.weights} == {"float32"}
 
 
-def test_the_state_is_aggregated_over_replicas():
+def test_state_is_aggregated_over_replicas():
     quantizer = quantizer_with(codes(4, 2), ema_decay=0.9, revive_after=5)
     assert {weight.aggregation for weight in quantizer.weights} == {"mean"}
     trained = quantizer_with(codes(4, 2), revive_after=5)
     assert {weight.aggregation for weight in trained.weights} == {"mean"}
 
 
-def test_two_replicas_end_where_one_does_with_the_whole_batch():
+def test_two_replicas_match_one_with_the_whole_batch():
     program = """
 import numpy as np
 import tensorflow as tf
@@ -370,10 +370,10 @@ for arguments in ({"ema_decay": 0.8}, {"revive_after": 4}, {"ema_decay": 0.8, "r
         np.testing.assert_allclose(two[name][same], one[name][same], rtol=1e-5, err_msg=name)
     if "revive_after" in arguments:  # from the first replica's half of the last batch
         assert np.any(np.all(two["embeddings"][5] == batch(3)[:30], axis=1))
-print("alike")
+print("same")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip().endswith("alike"), result.stderr[-3000:]
+    assert result.stdout.strip().endswith("same"), result.stderr[-3000:]
 
 
 # ---- arguments ----
@@ -401,7 +401,7 @@ def test_bad_arguments_are_named_with_what_was_received(name, value):
     assert name in message and f"received {value!r}" in message and "\n" not in message
 
 
-def test_inputs_that_cannot_be_cut_into_vectors_are_refused():
+def test_bad_input_shapes_are_refused():
     with pytest.raises(ValueError, match="embedding_dim must divide the 7 channels.*received 3"):
         VectorQuantizer(4, embedding_dim=3).build((None, 7))
     with pytest.raises(ValueError, match=r"received \(None, None, 3\)"):

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
@@ -45,9 +45,9 @@ class BinaryBottleneck(NoisyLayer, Bottleneck):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         if not training:
             return tf.cast(inputs > 0.0, inputs.dtype)
-        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=23)
-        stddev = BinaryBottleneck.stddev.tensor(self, inputs.dtype)
-        return tf.sigmoid(inputs + stddev * tf.cast(noise, inputs.dtype))
+        stddev = current_value(self, "stddev")
+        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=23, stddev=stddev)
+        return tf.sigmoid(inputs + tf.cast(noise, inputs.dtype))
 
     def snap(self, latents: Any) -> tf.Tensor:
         """The nearest bits of latents in [0, 1]: 1 above 0.5, else 0."""

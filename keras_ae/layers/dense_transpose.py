@@ -97,8 +97,8 @@ class DenseTranspose(keras.layers.Layer):
         super().__init__(**kwargs)
         if type(dense) not in (keras.layers.Dense, Dense):
             raise ValueError(
-                "dense must be a keras.layers.Dense, not a subclass of it, which could not stay tied "
-                f"in a copy of the model; received {dense!r}."
+                "dense must be a keras.layers.Dense (a subclass could not stay tied in copies); "
+                f"received {dense!r}."
             )
         _share(dense)
         self.dense = dense

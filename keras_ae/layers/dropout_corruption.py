@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.checks import check_number
 from keras_ae.layers.noisy import NoisyLayer, random_words
 
@@ -51,7 +51,7 @@ class DropoutCorruption(NoisyLayer):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         if not training:
             return inputs
-        rate = DropoutCorruption.rate.tensor(self, tf.float64)
+        rate = current_value(self, "rate", tf.float64)
         # By way of int64, since a conversion from float to uint32 is not defined everywhere.
         threshold = tf.cast(tf.minimum(tf.round(rate * 2.0**32), 2.0**32 - 1.0), tf.int64)
         kept = random_words(tf.shape(inputs), self.next_seed()) >= tf.cast(threshold, tf.uint32)

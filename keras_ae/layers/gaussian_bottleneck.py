@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import FixedArgument, SettableNumber
+from keras_ae.attributes import FixedArgument, SettableNumber, current_value
 from keras_ae.checks import check_number
 from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.sampling import Sampling
@@ -71,7 +71,7 @@ class GaussianBottleneck(Bottleneck):
 
     def divergence_factor(self, training: bool) -> tf.Tensor:
         """The weight of the divergence, a scalar: beta, in training times the KL warm-up."""
-        beta = GaussianBottleneck.beta.tensor(self)
+        beta = current_value(self, "beta")
         if training and self.warmup_epochs:
             return beta * tf.convert_to_tensor(self.kl_weight)
         return beta

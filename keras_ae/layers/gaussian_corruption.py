@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.layers.noisy import NoisyLayer, standard_normal
 
 
@@ -43,9 +43,9 @@ class GaussianCorruption(NoisyLayer):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         if not training:
             return inputs
-        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=16)
-        stddev = GaussianCorruption.stddev.tensor(self, inputs.dtype)
-        corrupted = tf.clip_by_value(inputs + stddev * tf.cast(noise, inputs.dtype), 0.0, 1.0)
+        stddev = current_value(self, "stddev")
+        noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=16, stddev=stddev)
+        corrupted = tf.clip_by_value(inputs + tf.cast(noise, inputs.dtype), 0.0, 1.0)
         return tf.where(stddev > 0, corrupted, inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_ae.attributes import FixedArgument
 
 
-def standard_normal(shape: Any, seed: Any, bits: int) -> tf.Tensor:
+def standard_normal(shape: Any, seed: Any, bits: int, stddev: Any = None) -> tf.Tensor:
     """Standard normal numbers: the normal quantiles of random integers of `bits` bits.
 
     Each number is one of 2**bits equally likely quantiles. With 16 bits, one random word gives two
@@ -24,6 +24,7 @@ def standard_normal(shape: Any, seed: Any, bits: int) -> tf.Tensor:
         shape: Integer tensor, the shape of the result.
         seed: Int32 tensor of shape `(2,)`.
         bits: 16 or 23.
+        stddev: Scalar tensor that the numbers are multiplied by; None, the default, for 1.
 
     Returns:
         Float32, of the given shape.
@@ -36,14 +37,24 @@ def standard_normal(shape: Any, seed: Any, bits: int) -> tf.Tensor:
         low = tf.bitwise.bitwise_and(words, tf.constant(0xFFFF, tf.uint32))
         high = tf.concat([low, high], axis=0)[:size]
     levels = tf.cast(tf.cast(high, tf.int32), tf.float32)
-    quantiles = tf.sqrt(2.0) * tf.math.erfinv((levels + 0.5) / 2.0 ** (bits - 1) - 1.0)
-    return tf.reshape(quantiles, shape)
+    quantiles = tf.math.erfinv((levels + 0.5) / 2.0 ** (bits - 1) - 1.0)
+    if stddev is None:
+        return tf.reshape(tf.sqrt(2.0) * quantiles, shape)
+    # As with a constant standard deviation, bit for bit: the scalars are multiplied first, and the
+    # condition keeps XLA from fusing this product with the sum that follows.
+    quantiles = (tf.sqrt(2.0) * stddev) * quantiles
+    return tf.reshape(tf.where(stddev > 0, quantiles, 0.0), shape)
 
 
 def random_words(shape: Any, seed: Any) -> tf.Tensor:
     """Random uint32 numbers: faster than floats, and the same with and without XLA."""
     return tf.random.stateless_uniform(
-        shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        shape,
+        seed,
+        minval=None,  # type: ignore[arg-type]  # all 32 bits
+        maxval=None,
+        dtype=tf.uint32,
+        alg="philox",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import FixedArgument, SettableNumber
+from keras_ae.attributes import FixedArgument, SettableNumber, current_value
 from keras_ae.checks import check_size
 from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.quantization import codebook_statistics, first_smallest
@@ -106,7 +106,7 @@ class ScalarQuantizer(Bottleneck):
         quantized = self.lookup(self.indices(inputs))
         codebook_loss = tf.reduce_sum(tf.square(tf.stop_gradient(inputs) - quantized), axis=-1)
         commitment = tf.reduce_sum(tf.square(inputs - tf.stop_gradient(quantized)), axis=-1)
-        commitment_cost = ScalarQuantizer.commitment_cost.tensor(self)
+        commitment_cost = current_value(self, "commitment_cost")
         self.add_loss(tf.reduce_mean(codebook_loss + commitment_cost * commitment))
         if not training:
             return tf.cast(quantized, dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import FixedArgument, SettableNumber
+from keras_ae.attributes import FixedArgument, SettableNumber, current_value
 from keras_ae.checks import check_number, check_size
 from keras_ae.layers.bottleneck import Bottleneck
 from keras_ae.layers.noisy import NoisyLayer
@@ -102,8 +102,8 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
     def build(self, input_shape: Any) -> None:
         if len(input_shape) < 2 or None in input_shape[1:]:
             raise ValueError(
-                "The input must have the shape (batch, ..., channels), and only the batch size may be "
-                f"unknown; received {tuple(input_shape)}."
+                "The input must have the shape (batch, ..., channels), with known sizes except the "
+                f"batch size; received {tuple(input_shape)}."
             )
         channels = input_shape[-1]
         width = self.embedding_dim or channels
@@ -195,7 +195,7 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
         nearest = self._nearest(vectors)
         quantized = tf.gather(tf.convert_to_tensor(self.embeddings), nearest)
         quantized = tf.reshape(quantized, (-1, *inputs.shape[1:]))
-        commitment_cost = VectorQuantizer.commitment_cost.tensor(self)
+        commitment_cost = current_value(self, "commitment_cost")
         loss = commitment_cost * squared_error(inputs, tf.stop_gradient(quantized))
         if self.ema_decay is None:
             loss += squared_error(tf.stop_gradient(inputs), quantized)
@@ -217,11 +217,11 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
             sums = tf.math.unsorted_segment_sum(vectors, nearest, self.num_embeddings)
             self._follow(counts, _sum_over_replicas(sums))
         if self.revive_after is not None:
-            self._revive(counts, vectors)
+            self._revive(counts, vectors, self.revive_after)
 
     def _follow(self, counts, sums) -> None:
         """Move the codebook to the moving averages."""
-        decay = VectorQuantizer.ema_decay.tensor(self, tf.float64)
+        decay = current_value(self, "ema_decay", tf.float64)
         decay, rest = tf.cast(decay, tf.float32), tf.cast(1.0 - decay, tf.float32)
         ema_counts = decay * self.ema_counts + rest * counts
         ema_sums = decay * self.ema_sums + rest * sums
@@ -232,10 +232,10 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
         used = ema_counts[:, None] > FLOOR
         self.embeddings.assign(tf.where(used, ema_sums / smoothed[:, None], self.embeddings))
 
-    def _revive(self, counts, vectors) -> None:
+    def _revive(self, counts: Any, vectors: Any, revive_after: float) -> None:
         """Replace vectors that were not chosen for too long by random inputs of the batch."""
         idle_steps = tf.where(counts > 0.0, 0.0, self.idle_steps + 1.0)
-        dead = idle_steps >= self.revive_after
+        dead = idle_steps >= revive_after
         chosen = tf.random.stateless_uniform(
             [self.num_embeddings],
             self.next_seed(),

@@ -1,4 +1,4 @@
-"""Builders of encoders and decoders. A decoder ends in logits, never in a sigmoid."""
+"""Functions that build encoders and decoders. A decoder returns logits, without a sigmoid."""
 
 from keras_ae.networks.conditional import conditional_encoder
 from keras_ae.networks.convolutional import (
@@ -24,8 +24,8 @@ __all__ = [
     "convolutional_decoder",
     "convolutional_encoder",
     "dense_decoder",
-    "discriminator",
     "dense_encoder",
+    "discriminator",
     "feature_map_shape",
     "halved_sizes",
     "hidden_block",

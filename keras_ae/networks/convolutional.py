@@ -1,9 +1,10 @@
-"""Encoders and decoders of convolutions."""
+"""Convolutional encoders and decoders with max pooling."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -11,10 +12,10 @@ from keras_ae.networks.dense import kernel_initializer
 
 
 def feature_map_sizes(image_shape: Sequence[int], num_stages: int) -> list[tuple[int, int]]:
-    """Height and width of an image and after each pooling: `num_stages + 1` pairs.
+    """Height and width of an image and of each feature map after pooling: `num_stages + 1` pairs.
 
-    Pooling halves and rounds down: 28, 14, 7, 3. A side that has come down to one pixel stays, so
-    every image takes every number of stages.
+    Pooling halves and rounds down: 28, 14, 7, 3. A side of one pixel stays, so images of any size
+    allow any number of stages.
     """
     sizes = [(image_shape[0], image_shape[1])]
     for _ in range(num_stages):
@@ -24,7 +25,7 @@ def feature_map_sizes(image_shape: Sequence[int], num_stages: int) -> list[tuple
 
 
 def feature_map_shape(image_shape: Sequence[int], filters: Sequence[int]) -> tuple[int, int, int]:
-    """The shape of the last feature map: `(3, 3, 64)` of 28x28 images and filters (16, 32, 64)."""
+    """Shape of the last feature map: `(3, 3, 64)` for 28x28 images and filters (16, 32, 64)."""
     return (*feature_map_sizes(image_shape, len(filters))[-1], filters[-1])
 
 
@@ -33,18 +34,20 @@ def convolutional_encoder(
     filters: Sequence[int],
     code_units: int | None = None,
     *,
-    activation="relu",
+    activation: Any = "relu",
 ) -> keras.Sequential:
-    """Images `(batch, *image_shape)` to codes: 3x3 convolutions, each followed by max pooling.
+    """Build a convolutional encoder: 3x3 convolutions, each followed by max pooling.
 
     After A. Geron, "Hands-On Machine Learning", chapter 17, "Convolutional Autoencoders".
 
     Args:
         image_shape: `(height, width)` or `(height, width, channels)`.
-        filters: Filters of each convolution, outermost first; there is one at least.
-        code_units: Width of a linear dense code, shape `(batch, code_units)`. None for the last
-            feature map itself.
-        activation: Of the convolutions.
+        filters: Filters of each convolution, outermost first; at least one.
+        code_units: Width of a linear dense code. None, the default, for the last feature map.
+        activation: Activation of the convolutions.
+
+    Returns:
+        A model from `(batch, *image_shape)` to `(batch, code_units)`, or to the feature map.
     """
     sizes = feature_map_sizes(image_shape, len(filters))
     height, width = sizes[0]
@@ -61,7 +64,7 @@ def convolutional_encoder(
             kernel_initializer=kernel_initializer(activation),
             name=f"convolution_{number}",
         )
-        strides = strides_of(sizes[number - 1], sizes[number])
+        strides = _strides(sizes[number - 1], sizes[number])
         pooling = keras.layers.MaxPooling2D(strides, name=f"pooling_{number}")
         layers += [convolution, pooling]
     if code_units is not None:
@@ -77,16 +80,19 @@ def convolutional_decoder(
     filters: Sequence[int],
     image_shape: Sequence[int],
     *,
-    activation="relu",
+    activation: Any = "relu",
 ) -> keras.Sequential:
-    """Codes to logits `(batch, *image_shape)`: 3x3 transposed convolutions back up.
+    """Build a convolutional decoder: 3x3 transposed convolutions.
 
     Args:
-        latent_dim: Width of a dense code, which a dense layer first turns into the encoder's last
-            feature map. None where the code is that map.
+        latent_dim: Width of a dense code, which a dense layer first maps to the last feature map of
+            the encoder. None if the code is that feature map.
         filters: Filters of the *encoder*, outermost first.
         image_shape: `(height, width)` or `(height, width, channels)`.
-        activation: Of every layer but the last.
+        activation: Activation of all layers but the last.
+
+    Returns:
+        A model from codes to logits, `(batch, *image_shape)` float32.
     """
     sizes = feature_map_sizes(image_shape, len(filters))
     channels = [math.prod(image_shape[2:]), *filters]
@@ -102,40 +108,43 @@ def convolutional_decoder(
         ]
     for stage in range(len(filters), 0, -1):
         name = f"convolution_{stage}" if stage > 1 else "logits"
-        layers += enlargement(
+        layers += _upsampling(
             channels[stage - 1], sizes[stage], sizes[stage - 1], name, style if stage > 1 else {}
         )
-    # Logits feed the loss: float32 whatever the precision of the hidden layers.
+    # The loss needs float32 logits, also in mixed precision.
     layers.append(keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images"))
     return keras.Sequential(layers, name="decoder")
 
 
-def strides_of(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
-    """By how much each side was pooled: 2, or 1 where it stayed."""
-    return tuple(1 if after == before else 2 for before, after in zip(large, small, strict=True))
+def _strides(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
+    """The pooling factor of each side: 2, or 1 for a side of one pixel."""
+    height, width = (
+        1 if after == before else 2 for before, after in zip(large, small, strict=True)
+    )
+    return height, width
 
 
-def enlargement(
+def _upsampling(
     num_filters: int, small: tuple[int, int], large: tuple[int, int], name: str, style: dict
 ) -> list[keras.layers.Layer]:
-    """A transposed convolution from a map of size `small` to one of size `large`.
+    """A transposed convolution from a feature map of size `small` to one of size `large`.
 
-    Without padding it makes 2n + 1 pixels of n, as an odd side needs. Of an even side the last
-    pixel is cut off, which is what "same" padding does.
+    Without padding, n pixels become 2n + 1, the size of an odd side. On an even side the last pixel
+    is cropped, which is what "same" padding does.
     """
-    strides = strides_of(large, small)
-    layers = [
+    strides = _strides(large, small)
+    layers: list[keras.layers.Layer] = [
         keras.layers.Conv2DTranspose(num_filters, 3, strides, padding="valid", name=name, **style)
     ]
-    cuts = tuple(
-        cut(stride, before, after)
+    crops = tuple(
+        _crop(stride, before, after)
         for stride, before, after in zip(strides, small, large, strict=True)
     )
-    if cuts != ((0, 0), (0, 0)):
-        layers.append(keras.layers.Cropping2D(cuts, name=f"{name}_cut"))
+    if crops != ((0, 0), (0, 0)):
+        layers.append(keras.layers.Cropping2D(crops, name=f"{name}_cut"))
     return layers
 
 
-def cut(stride: int, small: int, large: int) -> tuple[int, int]:
-    """How many pixels of a side to cut off before and behind."""
+def _crop(stride: int, small: int, large: int) -> tuple[int, int]:
+    """Pixels to crop at the start and at the end of a side."""
     return (1, 1) if stride == 1 else (0, 2 * small + 1 - large)

@@ -1,9 +1,10 @@
-"""Encoders and decoders of dense layers."""
+"""Dense encoders and decoders."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -11,10 +12,10 @@ from keras_ae.layers import DenseTranspose
 
 
 def bake_off_hidden_units(latent_dim: int) -> tuple[int, int]:
-    """The bake-off's two hidden widths: (341, 113) for 20 dimensions, (146, 20) for 2.
+    """Hidden layer widths of the bake-off: (341, 113) for 20 latent dimensions, (146, 20) for 2.
 
-    Each layer divides by the same whole number, the largest whose cube times `latent_dim` stays
-    below 1024, the pixels of the padded images that the published nets were sized for.
+    Each layer divides the width by the same whole number, the largest one whose cube times
+    `latent_dim` is below 1024, the pixels of the padded images of the published networks.
     """
     shrinkage = 1
     while (shrinkage + 1) ** 3 * latent_dim < 1024:
@@ -22,17 +23,22 @@ def bake_off_hidden_units(latent_dim: int) -> tuple[int, int]:
     return 1024 // shrinkage, 1024 // shrinkage**2
 
 
-def kernel_initializer(activation) -> str:
-    """LeCun normal for SELU, as self-normalisation needs; Keras's default otherwise."""
+def kernel_initializer(activation: Any) -> str:
+    """LeCun normal for SELU, which self-normalizing networks need; else the default of Keras."""
     return "lecun_normal" if activation == "selu" else "glorot_uniform"
 
 
 def hidden_block(
-    units: int, activation, batch_normalization: bool, name: str, dense=None
+    units: int,
+    activation: Any,
+    batch_normalization: bool,
+    name: str,
+    dense: keras.layers.Layer | None = None,
 ) -> keras.Sequential:
-    """Dense -> batch normalisation -> activation; the dense layer has a bias only without norm.
+    """Hidden block: dense layer, batch normalization, activation.
 
-    `dense` replaces the dense layer, for tied decoders.
+    The dense layer has a bias only without batch normalization. `dense` replaces the dense layer,
+    in tied decoders.
     """
     if dense is None:
         dense = keras.layers.Dense(
@@ -53,21 +59,24 @@ def dense_encoder(
     hidden_units: Sequence[int],
     code_units: int,
     *,
-    activation="relu",
-    code_activation=None,
+    activation: Any = "relu",
+    code_activation: Any = None,
     batch_normalization: bool = True,
     corruption: keras.layers.Layer | None = None,
 ) -> keras.Sequential:
-    """Images `(batch, *image_shape)` to codes `(batch, code_units)`.
+    """Build a dense encoder.
 
     Args:
         image_shape: Shape of one image.
-        hidden_units: Width of each hidden block, outermost first; may be empty.
+        hidden_units: Widths of the hidden layers, outermost first; may be empty.
         code_units: Width of the output.
-        activation: Of the hidden blocks.
-        code_activation: Of the output; linear by default.
-        batch_normalization: Whether the hidden blocks normalise.
+        activation: Activation of the hidden layers.
+        code_activation: Activation of the output; linear by default.
+        batch_normalization: Whether the hidden layers use batch normalization.
         corruption: A layer applied to the images first, such as `GaussianCorruption`.
+
+    Returns:
+        A model from `(batch, *image_shape)` to `(batch, code_units)`.
     """
     layers = [keras.layers.Input(tuple(image_shape), name="images")]
     if corruption is not None:
@@ -91,22 +100,25 @@ def dense_decoder(
     hidden_units: Sequence[int],
     image_shape: Sequence[int],
     *,
-    activation="relu",
+    activation: Any = "relu",
     batch_normalization: bool = True,
     tied_to: keras.Sequential | None = None,
 ) -> keras.Sequential:
-    """Latents `(batch, latent_dim)` to logits `(batch, *image_shape)`.
+    """Build a dense decoder.
 
     Args:
         latent_dim: Width of the input.
-        hidden_units: Width of each hidden block of the *encoder*, outermost first.
+        hidden_units: Widths of the hidden layers of the *encoder*, outermost first.
         image_shape: Shape of one image.
-        activation: Of the hidden blocks.
-        batch_normalization: Whether the hidden blocks normalise.
-        tied_to: A `dense_encoder` whose kernels to use, transposed.
+        activation: Activation of the hidden layers.
+        batch_normalization: Whether the hidden layers use batch normalization.
+        tied_to: A `dense_encoder` whose transposed kernels the decoder uses.
+
+    Returns:
+        A model from `(batch, latent_dim)` to logits, `(batch, *image_shape)` float32.
     """
     widths = [math.prod(image_shape), *hidden_units]
-    tied = [None] * len(widths)
+    tied: list[DenseTranspose | None] = [None] * len(widths)
     if tied_to is not None:
         denses = [block.get_layer("dense") for block in hidden_blocks(tied_to)]
         denses.append(tied_to.get_layer("code"))
@@ -121,11 +133,11 @@ def dense_decoder(
             hidden_block(widths[number], activation, batch_normalization, name, tied[number])
         )
     output = tied[0] or keras.layers.Dense(widths[0], name="logits")
-    # Logits feed the loss: float32 whatever the precision of the hidden layers.
+    # The loss needs float32 logits, also in mixed precision.
     layers += [output, keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images")]
     return keras.Sequential(layers, name="decoder")
 
 
 def hidden_blocks(network: keras.Sequential) -> list[keras.Sequential]:
-    """The hidden blocks of a dense encoder or decoder, in the order they are applied."""
+    """The hidden blocks of a dense encoder or decoder, in the order of the forward pass."""
     return [layer for layer in network.layers if layer.name.startswith("hidden_")]

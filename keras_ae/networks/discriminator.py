@@ -1,4 +1,4 @@
-"""The network that tells real images from made ones."""
+"""The discriminator of the VAE-GAN."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 import keras
 
-NUM_UNITS = 64  # of the dense layer before the verdict
+NUM_UNITS = 64  # width of the dense layer before the logit
 
 
 def discriminator(image_shape: Sequence[int], filters: Sequence[int]) -> keras.Model:
-    """Images `(batch, *image_shape)` to features and a logit, high for a real image.
+    """Build a discriminator: a logit that is high for real images, and its features.
 
-    3x3 convolutions of stride 2, a dense layer, the logit; leaky ReLUs of slope 0.2 between them
-    (Radford et al., arXiv 1511.06434, section 3). There is no normalisation, so no image of a batch
-    has a say in what another one gets.
+    3x3 convolutions of stride 2, a dense layer and the logit, with leaky ReLUs of slope 0.2 between
+    them (Radford et al., arXiv 1511.06434, section 3). Without batch normalization, the output for
+    an image does not depend on the other images of the batch.
 
     Args:
         image_shape: `(height, width)` or `(height, width, channels)`.
-        filters: Filters of each convolution, outermost first; there is one at least.
+        filters: Filters of each convolution, outermost first; at least one.
 
     Returns:
-        A model with two outputs, both float32: what the last convolution gives, flattened, and
-        the logit, `(batch, 1)`.
+        A model from `(batch, *image_shape)` to two float32 outputs: the flattened output of the
+        last convolution, and the logit, `(batch, 1)`.
     """
     images = keras.layers.Input(tuple(image_shape), name="images")
     pixels = (*image_shape[:2], math.prod(image_shape[2:]))

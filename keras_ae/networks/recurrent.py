@@ -1,4 +1,4 @@
-"""Encoders and decoders that read and write an image row by row."""
+"""Recurrent encoders and decoders (LSTM), which process an image row by row."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import keras
 
 
 def recurrent_encoder(image_shape: Sequence[int], units: int, latent_dim: int) -> keras.Sequential:
-    """Images `(batch, *image_shape)` to codes `(batch, latent_dim)`: two LSTMs over the rows.
+    """Build a recurrent encoder: two LSTMs over the rows of an image.
 
-    The code is what the second LSTM gives at the last row, so it lies in (-1, 1). After A. Geron,
+    The code is the output of the second LSTM at the last row, so it is in (-1, 1). After A. Geron,
     "Hands-On Machine Learning", chapter 17, "Recurrent Autoencoders".
 
     Args:
-        image_shape: `(height, width)` or `(height, width, channels)`; a row holds its channels.
-        units: Of the first LSTM.
-        latent_dim: Of the second.
+        image_shape: `(height, width)` or `(height, width, channels)`; the
+            channels belong to the rows.
+        units: Units of the first LSTM.
+        latent_dim: Units of the second LSTM.
+
+    Returns:
+        A model from `(batch, *image_shape)` to `(batch, latent_dim)`.
     """
     layers = [
         keras.layers.Input(tuple(image_shape), name="images"),
@@ -29,22 +33,24 @@ def recurrent_encoder(image_shape: Sequence[int], units: int, latent_dim: int) -
 
 
 def recurrent_decoder(latent_dim: int, units: int, image_shape: Sequence[int]) -> keras.Sequential:
-    """Latents `(batch, latent_dim)` to logits `(batch, *image_shape)`.
+    """Build a recurrent decoder: an LSTM that gets the code at every row, and a dense layer.
 
-    An LSTM sees the code at every row; one dense layer, the same for all, makes rows of its
-    states.
+    The dense layer, the same at every row, maps the output of the LSTM to the pixels of the row.
 
     Args:
         latent_dim: Width of the input.
-        units: Of the LSTM.
+        units: Units of the LSTM.
         image_shape: `(height, width)` or `(height, width, channels)`.
+
+    Returns:
+        A model from `(batch, latent_dim)` to logits, `(batch, *image_shape)` float32.
     """
     layers = [
         keras.layers.Input((latent_dim,), name="latents"),
         keras.layers.RepeatVector(image_shape[0], name="repeated"),
         keras.layers.LSTM(units, return_sequences=True, name="hidden"),
         keras.layers.Dense(math.prod(image_shape[1:]), name="logits"),
-        # Logits feed the loss: float32 whatever the precision of the hidden layers.
+        # The loss needs float32 logits, also in mixed precision.
         keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images"),
     ]
     return keras.Sequential(layers, name="decoder")

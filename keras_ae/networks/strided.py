@@ -1,9 +1,10 @@
-"""Encoders and decoders of strided convolutions and residual blocks, as of the VQ-VAE."""
+"""Encoders and decoders of the VQ-VAE: strided convolutions and residual blocks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -22,19 +23,22 @@ def strided_encoder(
     num_residual_blocks: int,
     code_channels: int,
     *,
-    activation="relu",
+    activation: Any = "relu",
 ) -> keras.Model:
-    """Images `(batch, *image_shape)` to maps of codes `(batch, height, width, code_channels)`.
+    """Build an encoder of 4x4 convolutions of stride 2, residual blocks and a 1x1 convolution.
 
-    After van den Oord et al. (arXiv 1711.00937, section 4.1), with the filters as given: 4x4
-    convolutions of stride 2, residual blocks, and a linear 1x1 convolution.
+    After van den Oord et al. (arXiv 1711.00937, section 4.1), with the given filters.
 
     Args:
         image_shape: `(height, width)` or `(height, width, channels)`.
-        filters: Filters of each strided convolution, outermost first; there is one at least.
-        num_residual_blocks: >= 0.
+        filters: Filters of each strided convolution, outermost first; at least one.
+        num_residual_blocks: Number of residual blocks, >= 0.
         code_channels: Channels of the output.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
+
+    Returns:
+        A model from `(batch, *image_shape)` to maps of codes,
+        `(batch, height, width, code_channels)`.
     """
     images = keras.layers.Input(tuple(image_shape), name="images")
     pixels = (*image_shape[:2], math.prod(image_shape[2:]))
@@ -56,19 +60,21 @@ def strided_decoder(
     num_residual_blocks: int,
     image_shape: Sequence[int],
     *,
-    activation="relu",
+    activation: Any = "relu",
 ) -> keras.Model:
-    """Maps of codes `(batch, *code_shape)` to logits `(batch, *image_shape)`.
+    """Build a decoder of residual blocks and 4x4 transposed convolutions of stride 2.
 
-    The encoder backwards: residual blocks, and 4x4 transposed convolutions of stride 2, whose
-    output is cut to the size of an image where that is no multiple of theirs.
+    The output is cropped to the size of an image, if that is not a multiple of the strides.
 
     Args:
         code_shape: `(height, width, channels)` of a map of codes.
-        filters: Filters of the *encoder's* convolutions, outermost first.
-        num_residual_blocks: >= 0.
+        filters: Filters of the convolutions of the *encoder*, outermost first.
+        num_residual_blocks: Number of residual blocks, >= 0.
         image_shape: Shape of one image.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
+
+    Returns:
+        A model from `(batch, *code_shape)` to logits, `(batch, *image_shape)` float32.
     """
     codes = keras.layers.Input(tuple(code_shape), name="codes")
     maps = keras.layers.Conv2D(filters[-1], 3, padding="same", name="widen")(codes)
@@ -89,13 +95,13 @@ def strided_decoder(
     )(maps)
     excess = [have - want for have, want in zip(logits.shape[1:3], image_shape[:2], strict=True)]
     logits = keras.layers.Cropping2D([(0, rows) for rows in excess], name="crop")(logits)
-    # Logits feed the loss: float32 whatever the precision of the hidden layers.
+    # The loss needs float32 logits, also in mixed precision.
     logits = keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images")(logits)
     return keras.Model(codes, logits, name="decoder")
 
 
-def residual_block(maps, activation, name: str):
-    """`maps` plus a 3x3 convolution to half the channels and a 1x1 convolution back."""
+def residual_block(maps: Any, activation: Any, name: str) -> Any:
+    """Residual block: adds a 3x3 convolution to half the channels and a 1x1 convolution back."""
     channels = maps.shape[-1]
     inner = keras.layers.Activation(activation, name=f"{name}_in")(maps)
     inner = keras.layers.Conv2D(

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ae.checks import check_unfolded, one_line
+from keras_ae.checks import check_expansion, one_line
 from keras_ae.files import atomic_write
 from keras_ae.runs import early_stopping
 from keras_ae.runs.errors import Diverged, Remedy, RunError
@@ -55,7 +55,7 @@ class Checkpoint:
                 raise RunError(f"{self.path} is missing beside history.csv.", Remedy.RETRAIN)
             return 0
         try:
-            check_unfolded(self.path, _max_bytes(model))
+            check_expansion(self.path, _max_bytes(model))
             arrays = self._arrays()
             mid_epoch = any(name.startswith(MID_EPOCH) for name in arrays)
             most, least = (epochs - 1, 0) if mid_epoch else (epochs, 1)

@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import keras
 
-from keras_ae.checks import check_unfolded, one_line
+from keras_ae.checks import check_expansion, one_line
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 PREFIX = "keras_ae>"  # of the registered names of this package's classes
@@ -88,7 +88,7 @@ def check_model_file(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     limit = MAX_EXPANSION * path.stat().st_size + OVERHEAD
-    check_unfolded(path, limit)
+    check_expansion(path, limit)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if set(names) != MEMBERS or len(names) != len(MEMBERS):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_ae.checks import check_number
-from keras_ae.hashing import hamming_neighbours
+from keras_ae.hashing import hamming_neighbors
 from keras_ae.layers import BinaryBottleneck
 from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import variant
@@ -103,6 +103,6 @@ class Binary(DenseAutoencoder):
         Returns:
             Indices into `references` and distances in bits, `(N, num_neighbors)` each.
         """
-        return hamming_neighbours(
+        return hamming_neighbors(
             self.hash_codes(images), self.hash_codes(references), num_neighbors
         )
