@@ -23,14 +23,14 @@ PACKAGE = ROOT / "keras_ae"
 # A folder imports from itself and from the folders above it in this list. The modules at the root
 # of the package that stand in one line count as one folder.
 ORDER = (
-    ("checks", "files", "progress", "losses", "metrics", "regularizers"),
+    ("checks", "attributes", "files", "progress", "losses", "metrics", "regularizers", "hashing"),
     ("layers",),
     ("networks",),
     ("training",),
     ("priors",),
     ("saving",),
     ("variants",),
-    ("hashing", "transfer"),
+    ("transfer",),
     ("data",),
     ("runs",),
     ("evaluation",),
@@ -377,7 +377,7 @@ def test_every_comparison_has_its_functions_and_version():
 
 def test_every_variant_file_is_in_the_registry():
     files = {path.stem for path in (PACKAGE / "variants").glob("*.py")}
-    assert files - {"__init__", "base", "dense", "latents", "variational"} == {
+    assert files - {"__init__", "base", "dense", "documentation", "latents", "settings", "variational"} == {
         preset.module for preset in VARIANTS.values()
     }
 
