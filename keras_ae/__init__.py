@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from keras_ae.hashing import hamming_neighbors
     from keras_ae.layers import (
         BinaryBottleneck,
+        Bottleneck,
         ConditionalBottleneck,
         DenseTranspose,
         DropoutCorruption,
         GaussianBottleneck,
         GaussianCorruption,
+        IdentityBottleneck,
         Sampling,
         ScalarQuantizer,
         VectorQuantizer,
     )
     from keras_ae.losses import bernoulli_kl, entropy_floor, gaussian_kl, per_image_bce
     from keras_ae.priors.pixel_cnn import PixelCNN
-    from keras_ae.regularizers import KLDivergenceRegularizer
+    from keras_ae.regularizers import KLDivergenceRegularizer, L1Regularizer
     from keras_ae.saving.load import load_model
     from keras_ae.transfer import pretrained_classifier
     from keras_ae.variants import VARIANTS
@@ -58,6 +60,7 @@ _MODULES = {
     "Autoencoder": "variants.base",
     "Binary": "variants.binary",
     "BinaryBottleneck": "layers",
+    "Bottleneck": "layers",
     "ConditionalBottleneck": "layers",
     "ConditionalVAE": "variants.conditional_vae",
     "ConvVAE": "variants.conv_vae",
@@ -71,7 +74,9 @@ _MODULES = {
     "GaussianBottleneck": "layers",
     "GaussianCorruption": "layers",
     "IWAE": "variants.iwae",
+    "IdentityBottleneck": "layers",
     "KLDivergenceRegularizer": "regularizers",
+    "L1Regularizer": "regularizers",
     "Linear": "variants.linear",
     "PixelCNN": "priors.pixel_cnn",
     "Recurrent": "variants.recurrent",
@@ -99,6 +104,7 @@ __all__ = [
     "Autoencoder",
     "Binary",
     "BinaryBottleneck",
+    "Bottleneck",
     "ConditionalBottleneck",
     "ConditionalVAE",
     "ConvVAE",
@@ -112,7 +118,9 @@ __all__ = [
     "GaussianBottleneck",
     "GaussianCorruption",
     "IWAE",
+    "IdentityBottleneck",
     "KLDivergenceRegularizer",
+    "L1Regularizer",
     "Linear",
     "PixelCNN",
     "Recurrent",
@@ -138,7 +146,7 @@ __all__ = [
 
 # Classes that saved files name, public or not.
 _SAVED = {name: module for name, module in _MODULES.items() if name[0].isupper()}
-_SAVED |= {"PretrainedEncoder": "transfer"}
+_SAVED |= {"Dense": "layers.dense_transpose", "PretrainedEncoder": "transfer"}
 del _SAVED["VARIANTS"]
 register({name: f"keras_ae.{module}" for name, module in _SAVED.items()})
 

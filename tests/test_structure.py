@@ -377,9 +377,15 @@ def test_every_comparison_has_its_functions_and_version():
 
 def test_every_variant_file_is_in_the_registry():
     files = {path.stem for path in (PACKAGE / "variants").glob("*.py")}
-    assert files - {"__init__", "base", "dense", "documentation", "latents", "settings", "variational"} == {
-        preset.module for preset in VARIANTS.values()
-    }
+    assert files - {
+        "__init__",
+        "base",
+        "dense",
+        "documentation",
+        "latents",
+        "settings",
+        "variational",
+    } == {preset.module for preset in VARIANTS.values()}
 
 
 @pytest.mark.parametrize("name", VARIANTS)

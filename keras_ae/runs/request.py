@@ -319,4 +319,4 @@ def _check_depth(content: Any) -> None:
         ]
         if not level:
             return
-    raise ConfigError(f"it is nested more than {MAX_DEPTH} levels deeply nested")
+    raise ConfigError(f"it is nested more than {MAX_DEPTH} levels")
