@@ -93,11 +93,24 @@ def train_script(name: str = "deep") -> Callable[[], None]:
     """What `train.py` does in an epoch: fit, validation, checkpoint, history file."""
     import tempfile
 
-    from keras_ae.runs import KeepRun, Run
+    from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
+    from keras_ae.runs.request import RunRequest
+    from keras_ae.runs.run_directory import RunDirectory
 
-    run_directory = Run(tempfile.mkdtemp())
-    run_directory.start({"request": {}})
-    return variant(name, validation=True, callback=KeepRun(run_directory))
+    request = RunRequest(
+        variant=name,
+        latent_dim=20,
+        dataset="mnist",
+        fingerprint="",
+        epochs=NUM_EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=1e-3,
+        seed=0,
+        arguments={},
+        held_out_class=None,
+    )
+    checkpoint = Checkpoint(RunDirectory(tempfile.mkdtemp()), request)
+    return variant(name, validation=True, callback=CheckpointCallback(checkpoint))
 
 
 def several_seeds(num_seeds: int) -> Callable[[], None]:

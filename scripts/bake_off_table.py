@@ -1,8 +1,8 @@
-"""Puts our figures beside the published ones, from what evaluate.py measured.
+"""Tables of our results beside the published ones, from the metrics of an evaluation.
 
     python scripts/bake_off_table.py results/mnist/metrics.json --write README.md
 
-With `--write` it replaces what stands between the table's two comment lines in that file.
+With `--write` the tables replace the text between their two comment lines in that file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tables import as_table, caption, configurations_of, counted, run, shown, values_of
+from tables import as_table, caption, configurations_of, format_int, format_value, run, values_of
 
 from keras_ae.evaluation.published import PUBLISHED
 from keras_ae.variants import BAKE_OFF
@@ -25,7 +25,7 @@ GENERAL = (
     "ours, as published",
     "ours, converged",
     "parameters",
-    "s an epoch",
+    "s/epoch",
 )
 NOVELTY = ("variant", "published", "signed, digit 1", "BCE, digit 1")
 
@@ -53,12 +53,12 @@ def general_table(metrics: dict) -> str:
             [
                 label,
                 published(dataset, "reconstruction", label),
-                shown(bce.get("sampled_bce") or bce["bce"], 2),
+                format_value(bce.get("sampled_bce") or bce["bce"], 2),
                 published(dataset, "classification", label),
-                shown(accuracy.get("published"), 3),
-                shown(accuracy.get("converged"), 3),
-                counted(cost["num_parameters"]),
-                shown(cost["seconds_per_epoch"], 2),
+                format_value(accuracy.get("published"), 3),
+                format_value(accuracy.get("converged"), 3),
+                format_int(cost["num_parameters"]),
+                format_value(cost["seconds_per_epoch"], 2),
             ]
         )
     return as_table(GENERAL, lines)
@@ -76,7 +76,7 @@ def novelty_table(metrics: dict) -> str:
 
     def digit(label: str, key: str) -> str:
         if not classes:
-            return shown(values[label][key], 3)
+            return format_value(values[label][key], 3)
         return f"{of_one[key][label]:.3f}"
 
     heading, lines = list(NOVELTY), []
@@ -86,7 +86,9 @@ def novelty_table(metrics: dict) -> str:
     for label, made in values.items():
         line = [label, published(dataset, "anomaly", label)]
         line += [digit(label, "auc_signed"), digit(label, "auc")]
-        line += [shown(made["auc"], 3), shown(made["auc_signed"], 3)] if classes else []
+        line += (
+            [format_value(made["auc"], 3), format_value(made["auc_signed"], 3)] if classes else []
+        )
         lines.append(line)
     return as_table(heading, lines)
 

@@ -1,9 +1,9 @@
-"""Puts the whole family side by side, from what evaluate.py measured.
+"""Table of all variants beside a few of the bake-off, from the metrics of an evaluation.
 
     python scripts/family_table.py results/family/mnist/metrics.json --write README.md
 
-With `--write` it replaces what stands between the table's two comment lines in that file. The
-bake-off's own nine have a table of theirs; a few of them stand here to compare with.
+With `--write` the table replaces the text between its two comment lines in that file. The nine
+bake-off variants have a table of their own; a few of them are listed here for comparison.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tables import as_table, caption, configurations_of, counted, run, shown, values_of
+from tables import as_table, caption, configurations_of, format_int, format_value, run, values_of
 
 from keras_ae.variants import BAKE_OFF
 
@@ -26,12 +26,12 @@ HEADING = (
     "squared error",
     "-ELBO",
     "accuracy, few labels, converged",
-    "s an epoch",
+    "s/epoch",
 )
 
 
 def belongs(configuration: dict) -> bool:
-    """Whether it is of the family: no preset of the nine, but for those to compare with."""
+    """Whether a configuration is in the table: not one of the nine, or a reference."""
     of_the_nine = configuration["variant"] in BAKE_OFF
     return not of_the_nine or bool(configuration["arguments"]) or is_reference(configuration)
 
@@ -51,20 +51,20 @@ def family_table(metrics: dict) -> str:
         lines.append(
             [
                 label,
-                counted(configuration["latent_dim"]),
-                counted(configuration["num_parameters"]),
-                shown(reconstruction.get("bce"), 2),
-                shown(reconstruction.get("mse"), 2),
-                shown(reconstruction.get("negative_elbo"), 2),
-                shown(accuracies.get(label, {}).get("converged"), 3),
-                shown(configuration["seconds_per_epoch"], 2),
+                format_int(configuration["latent_dim"]),
+                format_int(configuration["num_parameters"]),
+                format_value(reconstruction.get("bce"), 2),
+                format_value(reconstruction.get("mse"), 2),
+                format_value(reconstruction.get("negative_elbo"), 2),
+                format_value(accuracies.get(label, {}).get("converged"), 3),
+                format_value(configuration["seconds_per_epoch"], 2),
             ]
         )
     return as_table(HEADING, lines)
 
 
 def notes(metrics: dict) -> list[str]:
-    """What the comparisons say of single variants, such as one that is told the labels."""
+    """The notes of the comparisons on single variants, such as one that takes labels."""
     comparisons = metrics["comparisons"]
     measured = [comparisons.get(name, {}) for name in ("reconstruction", "classification")]
     return [note for comparison in measured for note in comparison.get("notes", [])]

@@ -2,7 +2,7 @@
 
     python scripts/log_likelihood.py runs/mnist_bernoulli/vae-20d-seed42
 
-For runs of the variants with a Gaussian code, trained with `--binarize`: of grey images the
+For runs of the variants with a Gaussian code, trained with `--binarize`: of gray images the
 figure is no likelihood, and the program says so.
 """
 
@@ -45,13 +45,15 @@ def measured(options: argparse.Namespace) -> dict:
     if run.held_out is not None:
         test = test.where(test.labels != run.data.held_out_index)
     if set(np.unique(test.images)) - {0.0, 1.0}:
-        print("grey images: this is no likelihood; train with --binarize", file=sys.stderr)
+        print("gray images: this is not a likelihood; train with --binarize", file=sys.stderr)
     first = test.where(np.arange(len(test)) < 1)
     if model.posterior(model.pack_inputs(first.images, first.labels)) is None:
         raise ValueError(f"{run.request.variant} has no likelihood: its code is not Gaussian")
     order = np.random.default_rng(options.seed).permutation(len(test))
     chosen = test.where(np.sort(order[: options.num_images]))
-    answers = model.log_likelihood(model.pack_inputs(chosen.images, chosen.labels), options.num_samples, seed=options.seed)
+    answers = model.log_likelihood(
+        model.pack_inputs(chosen.images, chosen.labels), options.num_samples, seed=options.seed
+    )
     return {
         "run": str(options.run),
         "num_images": len(answers),

@@ -1,4 +1,4 @@
-"""What the scripts that fill the README's tables share: metrics.json to Markdown."""
+"""Shared code of the scripts that write Markdown tables from metrics.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def shown(value: dict | None, digits: int) -> str:
+def format_value(value: dict | None, digits: int) -> str:
     """`64.52 ± 0.11`, `64.52` of one run, or a dash."""
     if not value or value["mean"] is None:
         return "–"
@@ -17,7 +17,7 @@ def shown(value: dict | None, digits: int) -> str:
     return f"{value['mean']:.{digits}f}{spread}"
 
 
-def counted(number: int | None) -> str:
+def format_int(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
 
@@ -28,7 +28,7 @@ def values_of(metrics: dict, comparison: str) -> dict[str, dict]:
 
 
 def configurations_of(metrics: dict) -> dict[str, dict]:
-    """What was trained with all classes, and what it took, by label."""
+    """The configurations trained with all classes, by label."""
     return {row["label"]: row for row in metrics["configurations"] if row["held_out"] is None}
 
 
@@ -38,7 +38,7 @@ def as_table(heading, lines) -> str:
 
 
 def caption(metrics: dict) -> str:
-    """The data, the seeds and what the figures were made with."""
+    """The data set, seeds, versions and device, in a line."""
     made, data = metrics["made_by"], metrics["data"]
     seeds = sorted({seed for row in metrics["configurations"] for seed in row["seeds"]})
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
@@ -49,7 +49,7 @@ def caption(metrics: dict) -> str:
 
 
 def retimed(metrics: dict, folder: Path) -> dict:
-    """The metrics with the seconds an epoch of other runs: short ones, on an idle machine.
+    """The metrics with the seconds per epoch of other runs: short ones, on an idle machine.
 
     Args:
         folder: Where their run directories lie.
@@ -71,10 +71,10 @@ def what_ran(request: dict) -> tuple:
 
 
 def run(description: str, make: Callable[[dict], str], begin: str, end: str) -> None:
-    """The command line: prints the tables and, with `--write`, puts them between two lines."""
+    """The command line: print the tables and, with `--write`, write them between two lines."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("metrics", type=Path)
-    parser.add_argument("--times", type=Path, help="runs to take the seconds an epoch from")
+    parser.add_argument("--times", type=Path, help="runs to take the seconds per epoch from")
     parser.add_argument("--write", type=Path, help="a file with the table's two comment lines")
     options = parser.parse_args()
     metrics = json.loads(options.metrics.read_text())
@@ -88,10 +88,10 @@ def run(description: str, make: Callable[[dict], str], begin: str, end: str) -> 
 
 
 def put_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Puts `text` between two lines of a page.
+    """Write `text` between two lines of a page.
 
     Raises:
-        ValueError: the page has not each of the lines once.
+        ValueError: the page does not contain each of the lines once.
     """
     page = path.read_text()
     if page.count(begin) != 1 or page.count(end) != 1:

@@ -49,7 +49,7 @@ def offline(tmp_path_factory):
         patch.setenv("TFDS_DATA_DIR", str(folder / "no-data"))
         patch.delenv("QUICKDRAW_DIR", raising=False)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-        patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+        patch.setattr(data.network, "network_problem", lambda url, **_: "no network in tests")
         yield
 
 

@@ -281,7 +281,7 @@ def test_an_unknown_label_is_a_clear_error(labels, words):
 def test_a_dict_without_labels_and_a_dataset_of_images_alone_are_refused():
     images, _ = labelled_pictures(4)
     model = built()
-    with pytest.raises(ValueError, match="must hold 'images' and 'labels'; received 'images'"):
+    with pytest.raises(ValueError, match="keys 'images' and 'labels'; received 'images'"):
         model.fit({"images": images}, verbose=0)
     with pytest.raises(ValueError, match="must be given.*received None"):
         model.fit(tf.data.Dataset.from_tensor_slices(images).batch(2), verbose=0)

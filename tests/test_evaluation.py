@@ -1,10 +1,15 @@
-"""What is measured, kept and drawn, with a comparison that counts its calls."""
+"""Measuring, caching and drawing, with fake comparisons that count their calls."""
 
-import json
+import dataclasses
+import gc
+import importlib
 import os
 import shutil
+import subprocess
 import sys
 import types
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +17,13 @@ from fake_runs import write_run
 
 import keras_ae
 from keras_ae import data
+from keras_ae.evaluation import cache as caching
 from keras_ae.evaluation import evaluation
-from keras_ae.evaluation.comparisons import COMPARISONS, Column, Comparison
+from keras_ae.evaluation.cache import MeasurementCache, combine_made_by, join
+from keras_ae.evaluation.comparisons import COMPARISONS, Column, Comparison, reference_classifier
 from keras_ae.evaluation.comparisons.base import Figure, Measurement
-from keras_ae.evaluation.evaluation import (
-    Evaluation,
-    Store,
-    baseline_entries,
-    join,
-    load_data,
-    sources,
-)
+from keras_ae.evaluation.evaluation import Evaluation, baseline_results, load_data
 from keras_ae.runs.catalog import find_runs, sorted_runs
-from keras_ae.variants import VARIANTS
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,9 @@ def image_set():
 
 
 class Fake(types.ModuleType):
-    """A comparison that writes down what it was given."""
+    """A comparison that records its arguments."""
+
+    VERSION = 1
 
     def __init__(self, name):
         super().__init__(name)
@@ -59,10 +60,10 @@ class Fake(types.ModuleType):
         self.calls.append(("baseline", problem.held_out, seed, options, problem.split))
         return {"chance": Measurement({"score": 0.1}, {"line": np.ones(2)})}
 
-    def draw(self, entries, baselines, problem, folder):
+    def draw(self, results, baselines, data, folder):
         self.drawn += 1
         (folder / "fake.png").write_bytes(b"picture")
-        return [Figure(folder / "fake.png", f"{len(entries)} runs")]
+        return [Figure(folder / "fake.png", f"{len(results)} runs")]
 
 
 @pytest.fixture
@@ -74,7 +75,6 @@ def fakes(monkeypatch):
         columns = (Column("score", "score", 2, "higher"),)
         comparison = Comparison(name, name, "", columns, held_out=held_out, options=options)
         monkeypatch.setitem(COMPARISONS, name, comparison)
-    monkeypatch.setattr(evaluation, "sources", lambda *modules: [])
     return made
 
 
@@ -96,7 +96,7 @@ def evaluate(runs, image_set, folder, names=("whole", "novel"), force=False, **c
     return done
 
 
-def test_every_run_is_measured_on_its_own_split(runs, image_set, fakes, tmp_path):
+def test_runs_are_measured_on_their_own_splits(runs, image_set, fakes, tmp_path):
     done = evaluate(runs, image_set, tmp_path / "out")
     whole = [call for call in fakes["whole"].calls if call[0] != "baseline"]
     novel = [call for call in fakes["novel"].calls if call[0] != "baseline"]
@@ -108,7 +108,7 @@ def test_every_run_is_measured_on_its_own_split(runs, image_set, fakes, tmp_path
     for call in novel:
         assert call[1] not in call[4].train.labels and call[1] in call[4].test.labels
         assert call[3] == {}
-    entries = done.entries("novel")
+    entries = done.results("novel")
     assert {(entry.label, entry.held_out, entry.seed) for entry in entries} == {
         ("shallow", "0", 1),
         ("shallow", "2", 1),
@@ -116,7 +116,7 @@ def test_every_run_is_measured_on_its_own_split(runs, image_set, fakes, tmp_path
     assert entries[0].measurement.metrics == {"score": 0.5}
 
 
-def test_baselines_are_made_once_for_each_held_out_class(runs, image_set, fakes, tmp_path):
+def test_baselines_are_measured_once_for_each_held_out_class(runs, image_set, fakes, tmp_path):
     done = evaluate(runs, image_set, tmp_path / "out")
     assert [call[1] for call in fakes["whole"].calls if call[0] == "baseline"] == [None]
     assert sorted(call[1] for call in fakes["novel"].calls if call[0] == "baseline") == [0, 2]
@@ -131,14 +131,14 @@ def count(fakes):
     return {name: len(fake.calls) for name, fake in fakes.items()}
 
 
-def test_a_second_evaluation_measures_nothing(runs, image_set, fakes, tmp_path):
+def test_second_evaluation_uses_the_cache(runs, image_set, fakes, tmp_path):
     first = evaluate(runs, image_set, tmp_path / "out")
     before = count(fakes)
     assert before == {"whole": 3, "novel": 4}
     second = evaluate(runs, image_set, tmp_path / "out")
     assert count(fakes) == before
     for name in ("whole", "novel"):
-        for one, other in zip(first.entries(name), second.entries(name), strict=True):
+        for one, other in zip(first.results(name), second.results(name), strict=True):
             assert one[:5] == other[:5] and one.measurement.metrics == other.measurement.metrics
             np.testing.assert_array_equal(*(x.measurement.arrays["picture"] for x in (one, other)))
         labels = [[one.label for one in done.baselines(name)] for done in (first, second)]
@@ -147,7 +147,7 @@ def test_a_second_evaluation_measures_nothing(runs, image_set, fakes, tmp_path):
     assert count(fakes) == {"whole": 6, "novel": 8}
 
 
-def test_only_what_changed_is_measured_again(runs, image_set, fakes, tmp_path):
+def test_only_stale_measurements_are_recomputed(runs, image_set, fakes, tmp_path):
     def again(**changes):
         before = count(fakes)
         evaluate(runs, image_set, tmp_path / "out", **changes)
@@ -166,48 +166,116 @@ def test_only_what_changed_is_measured_again(runs, image_set, fakes, tmp_path):
     assert again() == {"whole": 1, "novel": 0}
     for seed in range(10, 16):
         again(seed=seed)
-    assert len(list((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))) == evaluation.NUM_KEPT
+    assert len(list((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))) == caching.MAX_ENTRIES
 
 
-def test_a_changed_source_is_measured_again(runs, image_set, fakes, tmp_path, monkeypatch):
+def test_bumped_version_of_a_comparison_is_measured_again(runs, image_set, fakes, tmp_path):
     evaluate(runs, image_set, tmp_path / "out")
     before = count(fakes)
-    source = tmp_path / "source.py"
-    source.write_text("changed")
-
-    def only(wanted):
-        return lambda *modules: [source] if wanted in modules else []
-
-    monkeypatch.setattr(evaluation, "sources", only("comparisons.novel"))
+    fakes["novel"].VERSION = 2
     evaluate(runs, image_set, tmp_path / "out")
     assert count(fakes) == {"whole": before["whole"], "novel": 2 * before["novel"]}
-    # Of a variant's source only what is measured of the variant, not the baselines.
-    before = count(fakes)
-    monkeypatch.setattr(evaluation, "sources", only("variants.shallow"))
-    evaluate(runs, image_set, tmp_path / "out")
-    assert count(fakes) == {"whole": before["whole"] + 2, "novel": before["novel"] + 2}
 
 
-def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
-    path, reads = tmp_path / "model.keras", []
-    genuine = type(path).read_bytes
-
-    def read_bytes(self):
-        reads.append(self)
-        return genuine(self)
-
-    monkeypatch.setattr(type(path), "read_bytes", read_bytes)
-    path.write_bytes(b"one")
-    first = evaluation.digest("part", path)
-    assert evaluation.digest("part", path) == first and evaluation.digest(path) != first
-    assert len(reads) == 1
-    path.write_bytes(b"other")
-    assert evaluation.digest("part", path) != first and len(reads) == 2
-
-
-def test_a_split_is_made_once_for_the_figures_of_all_comparisons(
+def test_bumped_version_of_the_reference_classifier_is_measured_again(
     runs, image_set, fakes, tmp_path, monkeypatch
 ):
+    uses = dataclasses.replace(COMPARISONS["novel"], reference_classifier=True)
+    monkeypatch.setitem(COMPARISONS, "novel", uses)
+    monkeypatch.setattr(
+        reference_classifier, "train_reference_classifier", lambda *arguments: "classifier"
+    )
+    evaluate(runs, image_set, tmp_path / "out")
+    before = count(fakes)
+    monkeypatch.setattr(reference_classifier, "VERSION", 2)
+    evaluate(runs, image_set, tmp_path / "out")
+    assert count(fakes) == {"whole": before["whole"], "novel": 2 * before["novel"]}
+
+
+@pytest.mark.parametrize("package", ["keras_ae", "umap-learn"])
+def test_another_version_of_a_package_is_measured_again(
+    runs, image_set, fakes, tmp_path, monkeypatch, package
+):
+    first = evaluate(runs, image_set, tmp_path / "out")
+    before = count(fakes)
+    versions = {**caching.package_versions(), package: "999.0"}
+    monkeypatch.setattr(evaluation, "package_versions", lambda: versions)
+    second = evaluate(runs, image_set, tmp_path / "out")
+    assert count(fakes) == {name: 2 * number for name, number in before.items()}
+    # Each prints the version that made its numbers, and no other.
+    assert second.made_by()["versions"] == versions
+    assert first.made_by()["versions"] != versions
+    monkeypatch.undo()
+
+
+def test_versions_in_the_report_are_those_that_made_the_numbers(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    """Also where files of several versions were mixed, say by copying a cache."""
+    made_by = evaluate(runs, image_set, tmp_path / "out").made_by()
+    assert made_by["versions"] == caching.package_versions() and made_by["mixed"] == []
+    assert made_by["device"]
+    cache = MeasurementCache(tmp_path / "out" / ".parts")
+    path = next((tmp_path / "out" / ".parts" / "whole").glob("a-*.npz"))
+    old = cache.get(path)
+    other = {"versions": {**old.made_by["versions"], "keras": "3.14.0"}, "device": "GPU"}
+    cache.put(path, dataclasses.replace(old, made_by=other))
+    mixed = evaluate(runs, image_set, tmp_path / "out").made_by()
+    assert mixed["mixed"] == ["keras", "device"]
+    assert "3.14.0" in mixed["versions"]["keras"] and "GPU" in mixed["device"]
+    assert made_by["versions"]["keras"] in mixed["versions"]["keras"]
+
+
+def test_cached_measurement_without_versions_is_measured_again(runs, image_set, fakes, tmp_path):
+    evaluate(runs, image_set, tmp_path / "out")
+    before = count(fakes)
+    path = next((tmp_path / "out" / ".parts" / "whole").glob("a-*.npz"))
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "made_by"}
+    np.savez(path, **arrays)
+    evaluate(runs, image_set, tmp_path / "out")
+    assert count(fakes) == {"whole": before["whole"] + 1, "novel": before["novel"]}
+
+
+def test_no_data_set_outlives_its_evaluation(runs, fakes, tmp_path, image_set):
+    image_set = dataclasses.replace(image_set)
+    done = evaluate(runs, image_set, tmp_path / "out")
+    done.draw("whole", force=True)
+    for fake in fakes.values():
+        fake.calls.clear()
+    parts = [weakref.ref(image_set), weakref.ref(done._data[1].split), weakref.ref(done)]
+    gc.collect()
+    gc.disable()
+    try:
+        del done, image_set
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_cached_evaluation_loads_neither_keras_nor_tensorflow(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    evaluate(runs, image_set, tmp_path / "out").draw("whole")
+    for name in ("keras", "tensorflow", "keras_ae.progress"):
+        monkeypatch.setitem(sys.modules, name, None)  # an import raises
+    again = evaluate(runs, image_set, tmp_path / "out")
+    assert again.draw("whole") and len(again.results("whole")) == 2
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from keras_ae.evaluation import evaluation, plots, summary\n"
+        "from keras_ae.evaluation.cache import package_versions\n"
+        "from keras_ae.evaluation.comparisons import COMPARISONS\n"
+        "package_versions(), [one.load() for one in COMPARISONS.values()]\n"
+        "heavy = {'keras', 'tensorflow', 'umap', 'matplotlib'}\n"
+        "print(*(heavy & set(sys.modules)), end='')"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def test_split_is_made_once_for_all_figures(runs, image_set, fakes, tmp_path, monkeypatch):
     done = evaluate(runs, image_set, tmp_path / "out", names=("whole",))
     made, genuine = [], data.split
     monkeypatch.setattr(data, "split", lambda *a, **k: made.append(k) or genuine(*a, **k))
@@ -216,26 +284,26 @@ def test_a_split_is_made_once_for_the_figures_of_all_comparisons(
     assert len(made) <= 1 and fakes["whole"].drawn == 3
 
 
-def test_a_broken_model_is_named_and_the_others_are_measured(runs, image_set, fakes, tmp_path):
+def test_broken_model_is_reported_and_others_are_measured(runs, image_set, fakes, tmp_path):
     (runs / "a" / "model.keras").write_bytes(b"broken")
     (runs / "c" / "model.keras").unlink()
     done = evaluate(runs, image_set, tmp_path / "out")
-    assert [entry.seed for entry in done.entries("whole")] == [2]
-    assert [entry.held_out for entry in done.entries("novel")] == ["0"]
+    assert [entry.seed for entry in done.results("whole")] == [2]
+    assert [entry.held_out for entry in done.results("novel")] == ["0"]
     assert len(done.broken) == 2
     assert all("\n" not in line for line in done.broken)
     for name in "ac":
         assert any(os.path.join(name, "model.keras") in line for line in done.broken)
 
 
-def test_a_model_that_cannot_do_it_is_named(runs, image_set, fakes, tmp_path):
+def test_failed_measurement_is_reported(runs, image_set, fakes, tmp_path):
     fakes["whole"].fails = True
     done = evaluate(runs, image_set, tmp_path / "out")
-    assert done.entries("whole") == [] and len(done.entries("novel")) == 2
+    assert done.results("whole") == [] and len(done.results("novel")) == 2
     assert len(done.broken) == 2 and "cannot be done" in done.broken[0]
 
 
-def test_an_interrupted_evaluation_goes_on(runs, image_set, fakes, tmp_path, monkeypatch):
+def test_interrupted_evaluation_resumes(runs, image_set, fakes, tmp_path, monkeypatch):
     real, made = Fake.measure, []
 
     def stopped(self, *arguments, **options):
@@ -253,7 +321,7 @@ def test_an_interrupted_evaluation_goes_on(runs, image_set, fakes, tmp_path, mon
     assert sum(count(fakes).values()) - before == 2
 
 
-def test_figures_are_drawn_where_something_changed(runs, image_set, fakes, tmp_path):
+def test_only_stale_figures_are_drawn(runs, image_set, fakes, tmp_path):
     folder = tmp_path / "out"
     figures = evaluate(runs, image_set, folder).draw("whole")
     assert figures == [{"file": "fake.png", "caption": "2 runs"}]
@@ -266,7 +334,7 @@ def test_figures_are_drawn_where_something_changed(runs, image_set, fakes, tmp_p
     assert evaluate(runs, image_set, folder).draw("whole")[0]["caption"] == "1 runs"
 
 
-def test_a_comparison_without_runs_or_labels_is_left_out(runs, image_set, fakes, tmp_path):
+def test_comparison_without_runs_or_labels_is_skipped(runs, image_set, fakes, tmp_path):
     shutil.rmtree(runs / "c")
     shutil.rmtree(runs / "d")
     assert evaluate(runs, image_set, tmp_path / "out").names == ["whole"]
@@ -288,16 +356,19 @@ def test_a_single_class_counts_as_no_labels(runs, image_set, fakes, tmp_path):
     assert fakes["whole"].calls[0][4].test.labels is None
 
 
-def test_several_baselines_come_back_from_one_file(tmp_path):
+def test_baselines_survive_the_cache(tmp_path):
     baselines = {
         "a/b": Measurement(
             {"x": 1.5, "curve": [1, 2]}, {"line": np.arange(3), "0/odd": np.ones(1)}
         ),
         "c": Measurement({}, {}),
     }
-    store = Store(tmp_path)
-    store.put(store.path("some", "base lines", "0"), join(baselines))
-    entries = baseline_entries(store.get(store.path("some", "base lines", "0")), "5")
+    cache = MeasurementCache(tmp_path)
+    path = cache.path("some", "base lines", {"seed": 0})
+    made_by = {"versions": {"keras": "3"}, "device": "CPU"}
+    cache.put(path, dataclasses.replace(join(baselines), made_by=made_by))
+    entries = baseline_results(cache.get(path), "5")
+    assert all(one.measurement.made_by == made_by for one in entries)
     assert [(one.label, one.held_out, one.variant) for one in entries] == [
         ("a/b", "5", ""),
         ("c", "5", ""),
@@ -307,47 +378,55 @@ def test_several_baselines_come_back_from_one_file(tmp_path):
     assert entries[1].measurement.arrays == {}
 
 
-def test_images_that_have_changed_are_refused(tmp_path, monkeypatch):
+def test_changed_images_are_an_error(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run", fingerprint="f" * 16)
     with pytest.raises(ValueError, match="have changed since .*run"):
         load_data(find_runs(run).runs[0])
 
 
-def test_the_sources_of_a_comparison_are_its_own_and_what_it_imports_beside_it():
-    def names(*modules):
-        return {str(path.relative_to(evaluation.PACKAGE)) for path in sources(*modules)}
-
-    found = names("comparisons.sampling")
-    assert {"comparisons/sampling.py", "comparisons/base.py", "comparisons/priors.py"} <= found
-    assert {"data.py", "layers/scalar_quantizer.py"} <= found  # imported by priors.py from layers
-    assert "layers/dense_transpose.py" not in found
-    assert {"transfer.py", "layers/sampling.py"} <= names("comparisons.classification")
-    assert "losses.py" in names("comparisons.reconstruction")
-    for comparison in COMPARISONS.values():
-        found = names(f"comparisons.{comparison.module}")
-        assert not any(name.startswith("variants/") or name == "plots.py" for name in found)
-        assert not any(name.endswith("__init__.py") for name in found)
+def test_combined_versions_are_listed_once_each():
+    measurements = [
+        Measurement({}, {}, {"versions": {"keras": version, "numpy": "2"}, "device": "CPU"})
+        for version in ("3.14", "3.15", "3.14")
+    ]
+    assert combine_made_by(measurements) == {
+        "versions": {"keras": "3.14 and 3.15", "numpy": "2"},
+        "device": "CPU",
+        "mixed": ["keras"],
+    }
+    assert combine_made_by(measurements[:1])["mixed"] == []
+    assert combine_made_by([]) == {"versions": {}, "device": "", "mixed": []}
 
 
-def test_the_sources_of_a_variant_are_what_its_answers_depend_on():
-    found = {str(path.relative_to(evaluation.PACKAGE)) for path in sources("variants.deep")}
-    wanted = {"variants/deep.py", "variants/dense.py", "variants/base.py", "networks/dense.py"}
-    assert {*wanted, "losses.py", "variants/latents.py"} <= found
-    assert not {"variants/vae.py", "networks/recurrent.py", "variants/__init__.py"} & found
-    for preset in VARIANTS.values():
-        assert all(path.is_file() for path in sources(f"variants.{preset.module}"))
+def test_versions_are_those_of_the_installed_packages():
+    versions = caching.package_versions()
+    modules = {"scikit-learn": "sklearn", "keras_ae": "keras_ae"}
+    for name in ("keras_ae", "keras", "tensorflow", "numpy", "scikit-learn"):
+        assert versions[name] == importlib.import_module(modules.get(name, name)).__version__
+    assert set(versions) == {"keras_ae", *caching.PACKAGES, "python"}
 
 
-def test_every_measurement_depends_on_the_source_of_the_judge(
-    runs, image_set, fakes, tmp_path, monkeypatch
-):
-    asked = set()
-    monkeypatch.setattr(evaluation, "sources", lambda *modules: asked.update(modules) or [])
-    evaluate(runs, image_set, tmp_path / "out")
-    assert "comparisons.judge" in asked
+def test_key_decides_the_file_whatever_its_order(tmp_path):
+    cache = MeasurementCache(tmp_path)
+    path = cache.path("some", "a/b", {"seed": 1, "options": {"x": 1, "y": 2}})
+    assert path == cache.path("some", "a/b", {"options": {"y": 2, "x": 1}, "seed": 1})
+    assert path != cache.path("some", "a/b", {"seed": 2, "options": {"x": 1, "y": 2}})
+    assert path.parent == tmp_path / "some"
 
 
-def test_numbers_that_are_no_json_are_refused(tmp_path):
+def test_symbolic_link_in_the_cache_is_replaced_not_followed(tmp_path):
+    victim, cache = tmp_path / "victim", MeasurementCache(tmp_path / "cache")
+    victim.write_text("precious")
+    path = cache.path("some", "run", {})
+    path.parent.mkdir(parents=True)
+    path.symlink_to(victim)
+    cache.put(path, Measurement({"x": 1}))
+    assert victim.read_text() == "precious" and cache.get(path).metrics == {"x": 1}
+
+
+def test_metrics_that_are_no_json_are_an_error(tmp_path):
     with pytest.raises(TypeError):
-        Store(tmp_path).put(tmp_path / "x.npz", Measurement({"bad": object()}))
-    assert json.dumps({"good": 1})
+        MeasurementCache(tmp_path).put(tmp_path / "x.npz", Measurement({"bad": object()}))
+    with pytest.raises(ValueError):
+        MeasurementCache(tmp_path).put(tmp_path / "x.npz", Measurement({"bad": float("nan")}))
+    assert list(tmp_path.iterdir()) == []

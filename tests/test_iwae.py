@@ -38,7 +38,9 @@ def draws_of(model, images):
 def test_the_loss_is_the_bound_of_the_paper(beta):
     model, images = small_iwae(num_importance_samples=7, beta=beta), pictures(20)
     draws, mean, log_var = draws_of(model, images)
-    per_image, latent_loss, outputs = model._batch_losses(tf.constant(images), images, training=True)
+    per_image, latent_loss, outputs = model._batch_losses(
+        tf.constant(images), images, training=True
+    )
     probability = np.stack([model.decode(draw) for draw in draws]).astype("float64")
     pixels = np.log(probability) * images + np.log1p(-probability) * (1 - images)
     log_given = pixels.sum(axis=(2, 3))

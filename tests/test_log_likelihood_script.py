@@ -23,7 +23,7 @@ def script(path: str):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """Runs on 84 small grey images, in black and white; the deep one has no Gaussian code."""
+    """Runs on 84 small gray images, in black and white; the deep one has no Gaussian code."""
     folder = tmp_path_factory.mktemp("runs")
     images = np.random.default_rng(0).random((84, 4, 4)).astype("float32")
     np.savez(folder / "small.npz", images=images, labels=np.arange(84) % 2)

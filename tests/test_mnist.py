@@ -1,15 +1,16 @@
-"""On the real MNIST, where it is prepared: the fixed points, and a short compiled run."""
+"""Real MNIST, where it is prepared: known BCE values, and a short compiled training."""
 
-import importlib.util
 import os
 from pathlib import Path
 
 import keras
 import numpy as np
+import programs
 import pytest
 from sklearn.decomposition import PCA
 
 from keras_ae import data, entropy_floor
+from keras_ae.runs.checkpoint import Checkpoint
 from keras_ae.runs.run_directory import RunDirectory
 
 PREPARED = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / "mnist"
@@ -35,7 +36,7 @@ def bce(images, reconstructions):
     return -(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2)).mean()
 
 
-def test_the_fixed_points_of_the_scale(mnist):
+def test_bce_of_the_entropy_the_mean_image_and_pca(mnist):
     test, train = mnist.test.images, mnist.train.images
     assert entropy_floor(test).mean() == pytest.approx(45.5, abs=0.1)
     assert bce(test, np.broadcast_to(train.mean(axis=0), test.shape)) == pytest.approx(205.8, abs=1)
@@ -44,29 +45,23 @@ def test_the_fixed_points_of_the_scale(mnist):
     assert bce(test, np.clip(rebuilt, 0.01, 0.99)) == pytest.approx(107, abs=6)
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("train", Path(__file__).parents[1] / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_an_interrupted_compiled_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_interrupted_compiled_run_resumes_bit_for_bit(tmp_path, monkeypatch):
     command = ["--variant", "denoising", "--dataset", "mnist", "--epochs", "2", "--quiet"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert script().main([*command, "--output-dir", str(whole)]) == 0
+    assert programs.train(*command, "--output-dir", whole) == 0
 
-    keep = Run.keep
+    save = Checkpoint.save
 
-    def keep_and_stop(*arguments):
-        keep(*arguments)
+    def save_and_stop(*arguments):
+        save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "keep", keep_and_stop)
-    assert script().main([*command, "--output-dir", str(broken)]) == 130
+    monkeypatch.setattr(Checkpoint, "save", save_and_stop)
+    assert programs.train(*command, "--output-dir", broken) == 130
     monkeypatch.undo()
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
-    assert script().main([*command, "--output-dir", str(broken)]) == 0
+    assert programs.train(*command, "--output-dir", broken) == 0
 
     first, second = (RunDirectory(path / "mnist/denoising-20d-seed42") for path in (whole, broken))
     assert 70 < first.results["reconstruction_loss"] < 120

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from keras_ae.evaluation.comparisons import COMPARISONS
 
 import keras_ae
+from keras_ae.evaluation.comparisons import COMPARISONS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]

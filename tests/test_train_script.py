@@ -55,7 +55,7 @@ def surroundings(tmp_path_factory):
         patch.setenv("TFDS_DATA_DIR", str(folder / "no-data"))
         patch.delenv("QUICKDRAW_DIR", raising=False)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-        patch.setattr(data, "network_problem", lambda url, **_: "no network in tests")
+        patch.setattr(data.network, "network_problem", lambda url, **_: "no network in tests")
         yield
     tf.config.run_functions_eagerly(False)
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ae
+from keras_ae.layers import IdentityBottleneck
 from keras_ae.transfer import PretrainedEncoder, pretrained_classifier
 from keras_ae.variants import VARIANTS
 
@@ -163,9 +164,9 @@ def test_images_with_channels():
 
 def test_codes_with_places_are_flattened():
     class Convolutional:
-        image_shape = (4, 4, 1)
+        image_shape, needs_labels = (4, 4, 1), False
         encoder = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
-        bottleneck = keras.layers.Identity()
+        bottleneck = IdentityBottleneck()
 
     classifier = pretrained_classifier(Convolutional, NUM_CLASSES)
     images = np.random.default_rng(0).uniform(0, 1, (5, 4, 4, 1)).astype("float32")

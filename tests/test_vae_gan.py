@@ -1,13 +1,17 @@
 """The VAE/GAN: its three losses, its two optimizers, its guards."""
 
+import fake_runs
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_ae
-from keras_ae.runs import Diverged, KeepRun, Run, state_variables
-from keras_ae.variants.vae_gan import saturation, scaled
+from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback, state_variables
+from keras_ae.runs.errors import Diverged
+from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.variants.base import scale_loss
+from keras_ae.variants.vae_gan import saturation
 
 SHAPE = (6, 5)
 
@@ -187,17 +191,24 @@ def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
         assert_same(ours.variables, theirs.variables)
 
 
+def started(folder):
+    """The checkpoint of a new run."""
+    run, config = RunDirectory(folder), fake_runs.config()
+    run.start(config)
+    return Checkpoint(run, config.request)
+
+
 def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
     whole = built()
     whole.fit(images, epochs=4, **settings)
-    run = Run(tmp_path / "run")
-    run.start({"request": {}})
-    built().fit(images, epochs=2, callbacks=[KeepRun(run)], **settings)
+    checkpoint = started(tmp_path / "run")
+    built().fit(images, epochs=2, callbacks=[CheckpointCallback(checkpoint)], **settings)
     resumed = built()
-    assert run.restore(resumed, 4) == 2
-    resumed.fit(images, epochs=4, initial_epoch=2, callbacks=[KeepRun(run)], **settings)
+    assert checkpoint.restore(resumed, 4) == 2
+    callbacks = [CheckpointCallback(checkpoint)]
+    resumed.fit(images, epochs=4, initial_epoch=2, callbacks=callbacks, **settings)
     assert_same(state_variables(resumed).values(), state_variables(whole).values())
 
 
@@ -224,13 +235,13 @@ def test_mixed_precision_trains_with_a_scale_for_each_optimizer():
 
 def test_losses_are_divided_among_replicas(monkeypatch):
     optimizer = keras.optimizers.SGD()
-    assert float(scaled(optimizer, tf.constant(6.0))) == 6.0
+    assert float(scale_loss(optimizer, tf.constant(6.0))) == 6.0
 
     class Three:
         num_replicas_in_sync = 3
 
     monkeypatch.setattr(tf.distribute, "get_strategy", Three)
-    assert float(scaled(optimizer, tf.constant(6.0))) == 2.0
+    assert float(scale_loss(optimizer, tf.constant(6.0))) == 2.0
 
 
 # ---- the guards ----
@@ -317,11 +328,12 @@ def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
 
 
 def test_a_diverged_run_is_refused_by_the_name_of_such_a_loss(tmp_path):
-    run = Run(tmp_path / "run")
-    run.start({"request": {}})
+    checkpoint = started(tmp_path / "run")
     # Before the epoch ends, and with it the model's own warning.
     with pytest.raises(Diverged, match="^(feature|adversarial|discriminator)_loss became"):
-        diverging().fit(pictures(), batch_size=16, verbose=0, callbacks=[KeepRun(run)])
+        diverging().fit(
+            pictures(), batch_size=16, verbose=0, callbacks=[CheckpointCallback(checkpoint)]
+        )
 
 
 def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
@@ -340,7 +352,7 @@ def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
         ({"equilibrium_margin": "x"}, "equilibrium_margin must be .* received 'x'"),
         ({"feature_variance": 0}, "feature_variance must be .* received 0"),
         ({"discriminator_filters": 0}, "discriminator_filters must be .* received 0"),
-        ({"discriminator_filters": ()}, "discriminator_filters must hold one number at least"),
+        ({"discriminator_filters": ()}, "discriminator_filters must hold at least one number"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 
+import fake_runs
 import keras
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from scipy import stats
 import keras_ae
 from keras_ae.losses import gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
-from keras_ae.runs.checkpoint import state_variables
+from keras_ae.runs.checkpoint import Checkpoint, state_variables
 from keras_ae.runs.run_directory import RunDirectory
 
 
@@ -125,14 +126,14 @@ def test_a_fit_logs_the_active_units_of_the_posterior_means():
 
 def test_a_collapsed_posterior_is_warned_of_once_and_an_ordinary_one_is_not():
     images = pictures()
-    with pytest.warns(UserWarning, match="collapsed") as caught:
+    with pytest.warns(UserWarning, match="[Pp]osterior collapse") as caught:
         small_vae(beta=1000.0).fit(images, batch_size=16, epochs=25, verbose=0)
-    messages = [str(one.message) for one in caught if "collapsed" in str(one.message)]
+    messages = [str(one.message) for one in caught if "collapse" in str(one.message)]
     assert len(messages) == 1 and "\n" not in messages[0]
     for words in ("4 latent units 0", "beta (now 1000)", "kl_warmup_epochs (now 0)"):
         assert words in messages[0]
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*collapsed.*")
+        warnings.filterwarnings("error", message=".*collapse.*")
         small_vae().fit(images, batch_size=16, epochs=25, verbose=0)
 
 
@@ -190,10 +191,12 @@ def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
     whole = fitted(small_vae(kl_warmup_epochs=3), 0, 4)
     half = fitted(small_vae(kl_warmup_epochs=3), 0, 2)
     half.save(tmp_path / "half.keras")
-    run = RunDirectory(tmp_path)
-    run.keep(half, [{"epoch": 1}, {"epoch": 2}])
+    run, config = RunDirectory(tmp_path), fake_runs.config()
+    run.start(config)
+    checkpoint = Checkpoint(run, config.request)
+    checkpoint.save(half, [{"epoch": 1}, {"epoch": 2}])
     resumed = small_vae(kl_warmup_epochs=3)
-    assert run.restore(resumed, 4) == 2
+    assert checkpoint.restore(resumed, 4) == 2
     loaded = keras.models.load_model(tmp_path / "half.keras")
     for model in (resumed, loaded):
         assert float(model.bottleneck.kl_weight.value) == pytest.approx(1 / 3)

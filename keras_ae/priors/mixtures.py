@@ -157,7 +157,7 @@ def log_sum_exp(values: np.ndarray) -> np.ndarray:
     """log sum exp over the second axis, `(N, 1)`."""
     from scipy.special import logsumexp
 
-    return logsumexp(values, axis=1, keepdims=True)
+    return np.asarray(logsumexp(values, axis=1, keepdims=True))
 
 
 def flatten(codes: np.ndarray) -> np.ndarray:

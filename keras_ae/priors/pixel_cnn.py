@@ -66,10 +66,11 @@ class PixelCNN(keras.layers.Layer):
 
     def _create_layers(self) -> None:
         filters, blocks = self.filters, range(self.num_blocks)
+        initializer: Any = keras.initializers.RandomNormal(seed=self._next_seed())
         self.embedding = keras.layers.Embedding(
             self.num_embeddings,
             filters,
-            embeddings_initializer=keras.initializers.RandomNormal(seed=self._next_seed()),
+            embeddings_initializer=initializer,
             dtype=self.dtype_policy,
             name="embedding",
         )
@@ -85,10 +86,11 @@ class PixelCNN(keras.layers.Layer):
         )
 
     def _convolution(self, filters: int, size, name: str) -> keras.layers.Conv2D:
+        initializer: Any = keras.initializers.GlorotUniform(self._next_seed())
         return keras.layers.Conv2D(
             filters,
             size,
-            kernel_initializer=keras.initializers.GlorotUniform(self._next_seed()),
+            kernel_initializer=initializer,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -167,7 +169,7 @@ class PixelCNN(keras.layers.Layer):
 
     def fit(
         self,
-        indices: np.ndarray,
+        indices: Any,
         *,
         epochs: int = 10,
         batch_size: int | None = None,
@@ -206,7 +208,7 @@ class PixelCNN(keras.layers.Layer):
         batch_size = check_batch_size(batch_size, len(indices))
         seed = random.randrange(2**31) if self.seed is None else self.seed
         num_steps = len(indices) // batch_size
-        rate = keras.optimizers.schedules.CosineDecay(
+        rate: Any = keras.optimizers.schedules.CosineDecay(
             check_number("learning_rate", learning_rate), epochs * num_steps
         )
         optimizer = keras.optimizers.Adam(rate)

@@ -12,13 +12,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from keras_ae.files import json_digest, safe_name
 
 DEFAULT_EPOCHS = 60
 DEFAULT_LEARNING_RATE = 1e-3
 DEFAULT_SEED = 42
+MAX_DEPTH = 100  # of nested lists and dicts, well below Python's recursion limit
 
 
 class ConfigError(ValueError):
@@ -113,15 +114,15 @@ class RunData:
     """
 
     source: str
-    class_names: list
+    class_names: list[str]
     num_train: int
     num_validation: int
     num_test: int
     data_dir: str | None
     held_out_index: int | None
-    classes: list | None = None
+    classes: list[str] | None = None
     binarize: str | None = None
-    image_shape: list = field(default_factory=list)
+    image_shape: list[int] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, content: Any) -> RunData:
@@ -167,8 +168,12 @@ class RunConfig:
             ConfigError: a part is missing or unusable; names it.
         """
         content = _dict(content, "content")
+        _check_depth(content)
         model = _dict(content.get("model", {}), "model")
         versions = _dict(content.get("versions", {}), "versions")
+        for name, version in versions.items():
+            if not isinstance(version, str):
+                raise ConfigError(f"its versions have no usable {name!r}: {version!r}"[:200])
         try:
             json.dumps(content, allow_nan=False)
         except ValueError as error:
@@ -286,14 +291,32 @@ def _read(kind: Any, content: Any, part: str) -> Any:
                 raise ConfigError(f"its {part} has no {each.name}")
             continue
         value = content[each.name]
-        if not isinstance(value, _plain_types(types_of[each.name])) or isinstance(value, bool):
+        if not _has_type(value, types_of[each.name]):
             raise ConfigError(f"its {part} has no usable {each.name}: {value!r}"[:200])
         values[each.name] = value
     return kind(**values)
 
 
-def _plain_types(hint: Any) -> tuple[type, ...]:
-    """The types that JSON data of a field may have: `float` also takes whole numbers."""
-    kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    plain = tuple(getattr(kind, "__origin__", kind) for kind in kinds)
-    return (*plain, int) if float in plain else plain
+def _has_type(value: Any, hint: Any) -> bool:
+    """Whether JSON data has the type of a field: `float` also takes whole numbers."""
+    if isinstance(hint, types.UnionType):
+        return any(_has_type(value, kind) for kind in get_args(hint))
+    kind = get_origin(hint) or hint
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        return False
+    return kind is not list or all(_has_type(item, *get_args(hint)) for item in value)
+
+
+def _check_depth(content: Any) -> None:
+    """Check that JSON data can be compared, copied and printed without too much recursion."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ConfigError(f"it is nested more than {MAX_DEPTH} levels deep")

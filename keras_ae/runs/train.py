@@ -212,7 +212,7 @@ def check_existing_run(run: RunDirectory, planned: PlannedRun) -> None:
 
 
 def inputs_of(model: Any, subset: data.Subset) -> tuple:
-    """The positional arguments of `fit` and `evaluate`: images, and labels where they are needed."""
+    """The positional arguments of `fit` and `evaluate`: images, and labels where needed."""
     return (subset.images, subset.labels) if model.needs_labels else (subset.images,)
 
 

@@ -40,7 +40,7 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
         labels = model._known_labels(tf.fill([num_samples], label))
         return model.decode(model._sample_latents(num_samples, tf.stack([seed, 0]), labels))
 
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", lambda images: model.reconstruct(checked(images)), [images])
     archive.add_endpoint("encode", lambda images: model.encode(checked(images)), [images])

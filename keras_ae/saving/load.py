@@ -132,10 +132,11 @@ def is_allowed(found: dict) -> bool:
 
 def check_arrays(file: h5py.File, limit: int) -> None:
     """Raise ValueError for links, arrays stored elsewhere, and more than `limit` bytes."""
-    total, pending, seen = 0, [file], set()
+    pending: list[h5py.Group] = [file]
+    total, seen = 0, set()
     while pending:
         group = pending.pop()
-        address = h5py.h5o.get_info(group.id).addr
+        address = h5py.h5o.get_info(group.id).addr  # pyright: ignore[reportAttributeAccessIssue]
         if address in seen:
             raise ValueError(f"its weights link to themselves at {group.name}")
         seen.add(address)

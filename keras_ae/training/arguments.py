@@ -61,7 +61,7 @@ def prepend_callbacks(first: list[keras.callbacks.Callback], callbacks: Any) -> 
     """The callbacks given to `fit` with `first` before them: a list or a CallbackList."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         for callback in first:
-            callbacks.append(callback)
+            callbacks.append(callback)  # pyright: ignore[reportAttributeAccessIssue]
         return callbacks
     given = callbacks if isinstance(callbacks, Iterable) else [callbacks]
     return [*first, *(callback for callback in given if callback is not None)]

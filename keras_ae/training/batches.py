@@ -29,9 +29,9 @@ def shuffled_batches(
         for _ in range(-(-num_steps // num_batches))
     ]
     indices = np.concatenate(orders)[:num_steps]
-    inputs, targets = tf.constant(inputs), tf.constant(targets)
+    tensors = tf.constant(inputs), tf.constant(targets)
     return (
         tf.data.Dataset.from_tensor_slices(indices)
-        .map(lambda chosen: (tf.gather(inputs, chosen), tf.gather(targets, chosen)))
+        .map(lambda chosen: tuple(tf.gather(tensor, chosen) for tensor in tensors))
         .prefetch(2)
     )

@@ -12,7 +12,7 @@ from keras_ae.training.arguments import num_items
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
     """The order of the images in one epoch: a permutation that depends on (seed, epoch) only."""
-    return tf.random.experimental.stateless_shuffle(
+    return tf.random.experimental.stateless_shuffle(  # pyright: ignore[reportAttributeAccessIssue]
         tf.range(num_images), seed=[seed % 2**31, epoch]
     )
 

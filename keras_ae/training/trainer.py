@@ -369,6 +369,7 @@ class EpochTrainer(keras.Model):
     def _train_from_memory(self, _: Any) -> dict:
         """Run the next `steps_per_execution` steps of the epoch; returns the metrics so far."""
         feed = self._feed
+        assert feed and self._multi_step and self._single_step
         start = feed.completed
         stop = min(feed.requested + self.steps_per_execution, feed.num_steps)
         feed.requested = stop

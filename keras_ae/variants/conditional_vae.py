@@ -195,16 +195,16 @@ class ConditionalVAE(Variational, Autoencoder):
         if not isinstance(x, tf.data.Dataset):
             return super()._check_dataset(x)
         for batch in x.take(1):
-            parts = keras.utils.unpack_x_y_sample_weight(batch)
+            parts: Any = keras.utils.unpack_x_y_sample_weight(batch)
             self._check_arrays(*(None if part is None else as_arrays(part) for part in parts))
         return x.map(self._with_known_labels)
 
-    def _with_known_labels(self, *batch):
+    def _with_known_labels(self, *batch: Any):
         """A batch of a dataset; an unknown label raises, since its one-hot vector would be zero."""
-        batch = batch if len(batch) > 1 else batch[0]
-        inputs, _, _ = self._unpack(batch)
+        data: Any = batch if len(batch) > 1 else batch[0]
+        inputs, _, _ = self._unpack(data)
         with tf.control_dependencies([self._known_labels(inputs["labels"])]):
-            return tf.nest.map_structure(tf.identity, batch)
+            return tf.nest.map_structure(tf.identity, data)
 
     def _known_labels(self, labels) -> tf.Tensor:
         """Labels as int32; an unknown label raises when the graph runs."""
@@ -309,7 +309,10 @@ class ConditionalVAE(Variational, Autoencoder):
         """Codes from the prior, `(num_samples, latent_dim + num_classes)`."""
         if labels is None:
             labels = tf.random.stateless_uniform(
-                (num_samples,), [seed[0], seed[1] + 1], maxval=self.num_classes, dtype=tf.int32
+                (num_samples,),
+                tf.stack([seed[0], seed[1] + 1]),
+                maxval=self.num_classes,
+                dtype=tf.int32,
             )
         return tf.concat(
             [super()._sample_latents(num_samples, seed), self._one_hot(labels)], axis=-1

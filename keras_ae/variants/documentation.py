@@ -60,7 +60,8 @@ Class = TypeVar("Class", bound=type)
 def variant(cls: Class) -> Class:
     """Class decorator: complete the docstring, register the class as `keras_ae>Name`."""
     document(cls)
-    return keras.saving.register_keras_serializable(package="keras_ae")(cls)
+    keras.saving.register_keras_serializable(package="keras_ae")(cls)
+    return cls
 
 
 def document(cls: Class) -> Class:

@@ -154,7 +154,7 @@ class LatentTools(Base):
             )
         else:
             ends = np.quantile(self.encode(images), probabilities[[0, -1]], axis=0)
-            columns, rows = np.linspace(*ends, num).T
+            columns, rows = np.linspace(ends[0], ends[1], num).T
         grid = np.stack(np.meshgrid(columns, rows[::-1]), axis=-1)
         decoded = self.decode(grid.reshape(-1, 2))
         return decoded.reshape(num, num, *self.image_shape)
@@ -230,7 +230,7 @@ def slerp(start: np.ndarray, end: np.ndarray, fractions: np.ndarray) -> np.ndarr
     Returns:
         `(num, D)`, float64.
     """
-    start, end = np.float64(start), np.float64(end)
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     fractions = np.asarray(fractions)[:, None]
     lengths = np.linalg.norm([start, end], axis=1)
     if not lengths.all() or len(start) == 1:

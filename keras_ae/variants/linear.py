@@ -101,4 +101,4 @@ def principal_components(images: np.ndarray, num_components: int) -> tuple[np.nd
     # The covariance matrix is the smaller problem unless there are fewer images than pixels.
     solver = "covariance_eigh" if pixels.shape[0] > pixels.shape[1] else "full"
     pca = PCA(num_components, svd_solver=solver).fit(pixels)
-    return pca.mean_, pca.components_
+    return np.asarray(pca.mean_), np.asarray(pca.components_)

@@ -78,7 +78,7 @@ def is_settable(attribute: Any) -> bool:
 
 def check_settable(model: keras.Model, name: str, value: Any) -> None:
     """Raise AttributeError where `name` is an attribute of a variant that is fixed."""
-    cls = type(model)
+    cls: Any = type(model)
     if name not in fixed_names(cls) or not (name in vars(model) or hasattr(cls, name)):
         return
     if name in PARTS:

@@ -160,7 +160,7 @@ class GreedyStages(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_begin(self, epoch, logs=None):
-        model = self.model
+        model: Any = self.model
         stage = model._stage_of(epoch, self.epochs)
         if stage != model._stage:
             model._enter_stage(stage)
@@ -169,7 +169,7 @@ class GreedyStages(keras.callbacks.Callback):
             model.make_test_function()
 
     def on_train_end(self, logs=None):
-        model = self.model
+        model: Any = self.model
         if self.epochs < model.num_stages:
             warnings.warn(
                 f"{self.epochs} epochs are too few for {model.num_stages} stages: not all layers "

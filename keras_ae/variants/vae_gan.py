@@ -89,9 +89,9 @@ class VAEGAN(VAE):
     _xla_on_cpu = False
     _steps_per_call = 16
 
-    gamma = SettableNumber()
-    feature_variance = SettableNumber(check_variance)
-    equilibrium_margin = SettableNumber()
+    gamma: SettableNumber = SettableNumber()
+    feature_variance: SettableNumber = SettableNumber(check_variance)
+    equilibrium_margin: SettableNumber = SettableNumber()
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class VAEGAN(VAE):
         discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         if scaled and not isinstance(discriminator_optimizer, keras.optimizers.LossScaleOptimizer):
             discriminator_optimizer = keras.optimizers.LossScaleOptimizer(discriminator_optimizer)
-        self.discriminator_optimizer = discriminator_optimizer
+        self.discriminator_optimizer: Any = discriminator_optimizer
 
     def get_compile_config(self) -> dict:
         config = super().get_compile_config()
@@ -321,7 +321,8 @@ class BalanceWatch(keras.callbacks.Callback):
             f"{name} became {value:g}" for name, value in logs.items() if not math.isfinite(value)
         ]
         if diverged:
-            self.model.stop_training = True
+            model: Any = self.model
+            model.stop_training = True
             warnings.warn(
                 f"Training stopped in epoch {epoch + 1}: {', '.join(diverged)}. Use a lower "
                 "learning rate, above all for the discriminator.",

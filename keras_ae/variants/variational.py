@@ -83,7 +83,10 @@ class Variational(Base):
         """The means, the log-variances, and the rest of the code, such as a label."""
         encoded = tf.cast(self._encoded(inputs), tf.float32)
         rest = encoded.shape[-1] - 2 * self.latent_dim
-        return tuple(tf.split(encoded, [self.latent_dim, self.latent_dim, rest], axis=-1))
+        z_mean, z_log_var, others = tf.split(
+            encoded, [self.latent_dim, self.latent_dim, rest], axis=-1
+        )
+        return z_mean, z_log_var, others
 
     def _sample_latents(self, num_samples, seed) -> tf.Tensor:
         return tf.random.stateless_normal((num_samples, self.latent_dim), seed)
@@ -148,7 +151,8 @@ class Variational(Base):
 
         def add(step, total, num):
             """Add `num` weights to `total`, the logarithm of the sum of the weights so far."""
-            step_seed = tf.random.experimental.stateless_fold_in(seed, step)
+            fold_in = tf.random.experimental.stateless_fold_in  # pyright: ignore
+            step_seed = fold_in(seed, step)
             shape = (num, tf.shape(z_mean)[0], self.latent_dim)
             draws = z_mean + tf.exp(0.5 * z_log_var) * standard_normal(shape, step_seed, bits=23)
             weights = self._log_likelihood_given(images, draws, others)
@@ -188,14 +192,16 @@ class KLWarmup(keras.callbacks.Callback):
     """Callback: tell the bottleneck which epoch begins, for the warm-up of the KL divergence."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.bottleneck.begin(epoch)
+        model: Any = self.model
+        model.bottleneck.begin(epoch)
 
 
 class CollapseWarning(keras.callbacks.Callback):
     """Callback: warn of posterior collapse, no active unit or only one of ten or more."""
 
     def on_train_end(self, logs=None):
-        model, logs = self.model, logs or {}
+        model: Any = self.model
+        logs = logs or {}
         num_active = logs.get("val_active_units", logs.get("active_units"))
         if num_active is None or num_active > min(1, model.latent_dim // 10):
             return

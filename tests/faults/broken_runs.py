@@ -1,8 +1,8 @@
-"""Run directories with one file damaged: refused in a line, or gone on with to the same end.
+"""Run directories with one damaged file: refused in one line, or resumed to the same results.
 
-A finished run, an exported one and two interrupted ones, one of them within its first epoch, are
-trained once. Each case takes a copy, damages one file, evaluates it, repeats the training's
-command, and evaluates again.
+For each variant a finished run, an exported one and two interrupted ones, one of them within its
+first epoch, are trained once. Each trial copies one of them, damages one file, evaluates it,
+repeats the command of the training, and evaluates again.
 """
 
 from __future__ import annotations
@@ -17,81 +17,85 @@ import signal
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from harness import Ended, Row, differences, results_of, small_images
-from in_process import forget_custom_gradients, imported
+import programs
+from harness import Log, ProcessResult, Row, differences, results_of
 
 EPOCHS = 2
 FILES = ("config.json", "history.csv", "resume.npz", "model.keras", "test.json", "saved_model")
-REMEDIES = ("Use --overwrite", "Use train.py --overwrite", "Use another --output-dir", "train anew")
-# What is no number, for any number; what is no list, for any list; and so on.
+# In JSON, a value is replaced by one of these of another type.
 OTHER_VALUES = (None, True, "text", 7, -1.5, float("nan"), [], [1], {}, {"a": 1})
 
 
 # ---- the programs, in this process ----
 
 
-def called(main, *arguments) -> Ended:
-    """What a program's `main` returns and prints; an exception that escapes it is printed too."""
+def called(program: Callable, *arguments) -> ProcessResult:
+    """Exit code and output of `programs.train` or `programs.evaluate`.
+
+    The code is -1, and the error output ends with the traceback, where an exception escapes.
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
+            code = program(*arguments)
         except Exception:
             traceback.print_exc()
             code = -1
-    return Ended(code, out.getvalue(), err.getvalue())
+    return ProcessResult(code, out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager
-def epochs_counted(stop_after: int | None = None) -> Iterator[list[int]]:
-    """The epochs that are trained in the block, at the end of one of which it may be stopped."""
-    from keras_ae.runs.run_directory import RunDirectory
+def count_epochs(stop_after: int | None = None) -> Iterator[list[int]]:
+    """Record the number of finished epochs at each checkpoint of a training in the block.
 
-    keep, counted = Run.keep, []
+    Args:
+        stop_after: Interrupt the training once it has saved so many epochs.
+    """
+    from keras_ae.runs.checkpoint import Checkpoint
 
-    def counting(run, model, rows, *more):
-        keep(run, model, rows, *more)
+    save, counted = Checkpoint.save, []
+
+    def save_and_count(checkpoint, model, rows, *more):
+        save(checkpoint, model, rows, *more)
         counted.append(len(rows))
         if len(rows) == stop_after:
             raise KeyboardInterrupt
 
-    Run.keep = counting
+    Checkpoint.save = save_and_count
     try:
         yield counted
     finally:
-        Run.keep = keep
+        Checkpoint.save = save
 
 
 @contextlib.contextmanager
-def stopped_within_an_epoch(train) -> Iterator[None]:
-    """A training in the block is stopped after its first step."""
-    from keras_ae.runs.run_directory import RunDirectory
+def stop_within_an_epoch() -> Iterator[None]:
+    """Stop a training in the block after its first step, with SIGTERM."""
+    from keras_ae.runs.checkpoint import Checkpoint
     from keras_ae.training.trainer import EpochTrainer
 
-    def entered(run, model):
-        train.STOP.number = signal.SIGINT
+    def send_signal(checkpoint, model):
+        signal.raise_signal(signal.SIGTERM)
         return 0.0
 
-    enter_epoch, steps = Run.enter_epoch, EpochTrainer._steps_per_call
-    Run.enter_epoch, EpochTrainer._steps_per_call = entered, 1
+    resume, steps = Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call
+    Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call = send_signal, 1
     try:
         yield
     finally:
-        Run.enter_epoch, EpochTrainer._steps_per_call = enter_epoch, steps
+        Checkpoint.resume_mid_epoch, EpochTrainer._steps_per_call = resume, steps
 
 
-def forget() -> None:
-    """Lets go of the graphs of a case."""
+def free_memory() -> None:
+    """Delete the graphs of a trial."""
     import keras
 
-    forget_custom_gradients()
+    programs.forget_custom_gradients()
     keras.backend.clear_session()
     gc.collect()
 
@@ -100,37 +104,48 @@ def forget() -> None:
 
 
 class State(NamedTuple):
-    """A run as a training left it, the command that trains it, and what it must come to."""
+    """A run as a training left it.
+
+    Attributes:
+        name: In words.
+        folder: Has `runs/`, and `results/` where the run is finished.
+        command: The options of the training, without the output folder.
+        epochs_left: How many epochs a resumed training may train.
+        results: `results_of` the run once it is finished.
+        metrics: The numbers of its evaluation.
+        outputs: What its SavedModel returns, or None where there is none.
+    """
 
     name: str
-    folder: Path  # runs/, and results/ of it when it is finished
+    folder: Path
     command: list[str]
     epochs_left: int
     results: dict
     metrics: dict
-    answers: bytes | None  # of its SavedModel
+    outputs: bytes | None
 
     @property
     def run(self) -> Path:
         return next((self.folder / "runs").rglob("resume.npz")).parent
 
     def run_in(self, folder: Path) -> Path:
+        """The run directory in a copy of `folder`."""
         return folder / self.run.relative_to(self.folder)
 
 
-def trained(train, folder: Path, *arguments, stop_after: int | None = None) -> list[str]:
-    """Trains into `folder`; returns the command."""
+def train(folder: Path, *arguments, stop_after: int | None = None, code: int = 0) -> list[str]:
+    """Train into `folder`, expecting an exit code; returns the options."""
     command = [*map(str, arguments), "--jit", "off", "--quiet"]
-    with epochs_counted(stop_after):
-        ended = called(train.main, *command, "--output-dir", folder / "runs")
-    assert ended.code == (0 if stop_after is None else 130), ended
-    forget()
+    with count_epochs(stop_after):
+        result = called(programs.train, *command, "--output-dir", folder / "runs")
+    assert result.code == code, result
+    free_memory()
     return command
 
 
-def evaluated(evaluate, folder: Path) -> Ended:
+def evaluate(folder: Path) -> ProcessResult:
     words = ["--comparisons", "reconstruction", "--quiet"]
-    return called(evaluate.main, folder / "runs", "--output-dir", folder / "results", *words)
+    return called(programs.evaluate, folder / "runs", "--output-dir", folder / "results", *words)
 
 
 def metrics_of(folder: Path, with_times: bool = True) -> dict:
@@ -143,33 +158,34 @@ def metrics_of(folder: Path, with_times: bool = True) -> dict:
     return {name: metrics[name] for name in ("data", "configurations", "comparisons")}
 
 
-def answers_of(run: Path) -> bytes:
-    """What the exported model makes of grey images."""
+def outputs_of(run: Path) -> bytes:
+    """What the exported model returns for gray images."""
     import tensorflow as tf
 
     served = tf.saved_model.load(str(run / "saved_model"))
     return served.serve(tf.fill((2, 8, 8), 0.5)).numpy().tobytes()
 
 
-def prepared(train, evaluate, folder: Path, variants) -> tuple[list[State], list[Path]]:
-    """The states to damage, and runs of other requests whose files may be put in their place."""
-    images = small_images(folder / "images.npz")
+def make_states(folder: Path, variants) -> tuple[list[State], list[Path]]:
+    """The states to damage, and runs of other requests whose files may replace theirs."""
+    folder.mkdir()
+    images = programs.small_images(folder / "images.npz")
     states, others = [], []
     for variant in variants:
         common = ["--variant", variant, "--dataset", images, "--batch-size", 64, "--epochs"]
         own = folder / f"{variant}-finished"
-        command = trained(train, own, *common, EPOCHS)
-        assert evaluated(evaluate, own).code == 0
+        command = train(own, *common, EPOCHS)
+        assert evaluate(own).code == 0
         finished = State(f"finished {variant}", own, command, 0, {}, metrics_of(own), None)
         finished = finished._replace(results=results_of(finished.run))
         exported = finished._replace(
             name=f"exported {variant}", folder=folder / f"{variant}-exported"
         )
         shutil.copytree(own, exported.folder)
-        command = trained(train, exported.folder, *common, EPOCHS, "--export")
-        exported = exported._replace(command=command, answers=answers_of(exported.run))
+        command = train(exported.folder, *common, EPOCHS, "--export")
+        exported = exported._replace(command=command, outputs=outputs_of(exported.run))
         stopped = folder / f"{variant}-interrupted"
-        trained(train, stopped, *common, EPOCHS, stop_after=1)
+        train(stopped, *common, EPOCHS, stop_after=1, code=128 + signal.SIGINT)
         interrupted = finished._replace(
             name=f"interrupted {variant}",
             folder=stopped,
@@ -177,15 +193,15 @@ def prepared(train, evaluate, folder: Path, variants) -> tuple[list[State], list
             metrics=metrics_of(own, with_times=False),
         )
         within = folder / f"{variant}-within"
-        with stopped_within_an_epoch(train):
-            trained(train, within, *common, EPOCHS, stop_after=0)
+        with stop_within_an_epoch():
+            train(within, *common, EPOCHS, code=128 + signal.SIGTERM)
         within = interrupted._replace(
             name=f"{variant} within an epoch", folder=within, epochs_left=EPOCHS
         )
         states += [finished, exported, interrupted, within]
         for number, change in enumerate((["--seed", 43], ["--learning-rate", 0.01])):
             other = folder / f"{variant}-other-{number}"
-            trained(train, other, *common, EPOCHS, *change, "--export")
+            train(other, *common, EPOCHS, *change, "--export")
             others.append(next((other / "runs").rglob("test.json")).parent)
     return states, others
 
@@ -212,8 +228,8 @@ def flipped(content: bytes, random) -> bytes:
     return bytes(changed)
 
 
-def of_another_type(content: bytes, random, name: str) -> bytes:
-    """The same kind of file, whole, in which something is not what it should be."""
+def with_wrong_part(content: bytes, random, name: str) -> bytes:
+    """A valid file of the same format, with one part of a wrong type or missing."""
     if name.endswith(".json"):
         return json.dumps(replaced(json.loads(content), random)).encode()
     if name.endswith(".csv"):
@@ -224,7 +240,7 @@ def of_another_type(content: bytes, random, name: str) -> bytes:
 
 
 def replaced(tree, random):
-    """A JSON value in which one value, somewhere, is of another type."""
+    """A JSON value in which one value, anywhere, has another type."""
     if not isinstance(tree, dict | list) or not tree or random.random() < 0.1:
         kinds = [value for value in OTHER_VALUES if type(value) is not type(tree)]
         return kinds[random.integers(len(kinds))]
@@ -236,6 +252,7 @@ def replaced(tree, random):
 
 
 def other_table(content: bytes, random) -> bytes:
+    """A CSV file with one cell replaced, removed or doubled."""
     rows = [line.split(",") for line in content.decode().splitlines()]
     row = rows[random.integers(len(rows))]
     place = random.integers(len(row))
@@ -244,6 +261,7 @@ def other_table(content: bytes, random) -> bytes:
 
 
 def other_arrays(content: bytes, random) -> bytes:
+    """A `.npz` file with one array replaced or missing."""
     with np.load(io.BytesIO(content)) as archive:
         arrays = dict(archive)
     name = "history" if random.random() < 0.5 else list(arrays)[random.integers(len(arrays))]
@@ -254,7 +272,7 @@ def other_arrays(content: bytes, random) -> bytes:
     else:
         others = [array[..., None], array.astype("S8"), array.astype(object), array.astype(">f8")]
     which = random.integers(len(others) + 1)
-    if which < len(others):  # else it is missing
+    if which < len(others):  # otherwise it is missing
         arrays[name] = others[which]
     file = io.BytesIO()
     np.savez(file, allow_pickle=True, **arrays)
@@ -262,6 +280,7 @@ def other_arrays(content: bytes, random) -> bytes:
 
 
 def other_members(content: bytes, random) -> bytes:
+    """A ZIP file with one member replaced or missing."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = list(members)[random.integers(len(members))]
@@ -278,128 +297,147 @@ def other_members(content: bytes, random) -> bytes:
 
 
 def damage(run: Path, path: Path, others: list[Path], random) -> str:
-    """Damages one file of a run; returns how, in words."""
+    """Damage one file of a run; returns how, in words."""
     content = path.read_bytes()
-    ways = ["truncated", "emptied", "deleted", "noise", "flipped", "of another run"]
+    ways = ["truncated", "emptied", "deleted", "noise", "flipped", "from another run"]
     if path.suffix in (".json", ".csv", ".npz", ".keras"):
-        ways += ["of another type"] * 2  # there are more of these than of the others
+        ways += ["with a wrong part"] * 2  # this way has more cases than the others
     way = ways[random.integers(len(ways))]
     if way == "deleted":
         path.unlink()
-    elif way == "of another run":
+    elif way == "from another run":
         other = others[random.integers(len(others))]
         path.write_bytes((other / path.relative_to(run)).read_bytes())
-        way = f"of {other.parents[2].name}"
-    elif way == "of another type":
-        path.write_bytes(of_another_type(content, random, path.name))
+        way = f"from {other.parents[2].name}"
+    elif way == "with a wrong part":
+        path.write_bytes(with_wrong_part(content, random, path.name))
     else:
         path.write_bytes(globals()[way](content, random))
     return way
 
 
-# ---- a case ----
+# ---- a trial ----
 
 
-def examined(train, evaluate, case: Path, state: State, broken: str) -> tuple[str, list[str]]:
-    """How a damaged run ended, and the rules that were broken on the way."""
-    wrong = []
-    first = evaluated(evaluate, case)
-    wrong += [f"evaluate.py {problem}" for problem in judged(first, broken)]
+def run_trial(case: Path, state: State, damaged: str) -> tuple[str, list[str]]:
+    """Use a damaged run.
+
+    Args:
+        case: A copy of `state.folder`, damaged.
+        state: What it was before.
+        damaged: The name of the damaged file or folder.
+
+    Returns:
+        "resumed" or "refused", and a line for each rule that was broken.
+    """
+    failures = []
+    first = evaluate(case)
+    failures += [f"evaluate.py {failure}" for failure in failures_of(first, damaged)]
     if first.code == 0:
-        wrong += other_numbers(case, state, "evaluate.py")
+        failures += different_metrics(case, state, "evaluate.py")
     before = contents(case)
-    with epochs_counted() as counted:
-        ended = called(train.main, *state.command, "--output-dir", case / "runs")
-    wrong += [f"train.py {problem}" for problem in judged(ended, broken)]
+    with count_epochs() as counted:
+        result = called(programs.train, *state.command, "--output-dir", case / "runs")
+    failures += [f"train.py {failure}" for failure in failures_of(result, damaged)]
     if len(counted) > state.epochs_left:
-        wrong.append(f"train.py trained the epochs {counted} over a state that was there")
-    if ended.code:
+        failures.append(f"train.py trained the epochs {counted} over an existing run")
+    if result.code:
         if contents(case) != before:
-            wrong.append("train.py changed files of a run that it refused")
-        return "refused", wrong
+            failures.append("train.py changed files of a run that it refused")
+        return "refused", failures
     try:
         different = differences(results_of(state.run_in(case)), state.results)
-        wrong += [f"train.py ended in other {name}" for name in different]
+        failures += [f"train.py: different {name}" for name in different]
     except Exception as error:
-        wrong.append(f"train.py was content with a run that cannot be read: {error!r}")
-    if state.answers is not None:
+        failures.append(f"train.py accepted a run that cannot be read: {error!r}")
+    if state.outputs is not None:
         try:
-            if answers_of(state.run_in(case)) != state.answers:
-                wrong.append("train.py was content with an export that answers otherwise")
+            if outputs_of(state.run_in(case)) != state.outputs:
+                failures.append("train.py accepted an export with other outputs")
         except Exception as error:
-            wrong.append(f"train.py was content with an export that is broken: {error!r:.100}")
-    again = evaluated(evaluate, case)
+            failures.append(f"train.py accepted a broken export: {error!r:.100}")
+    again = evaluate(case)
     if again.code:
-        wrong.append(f"evaluate.py refuses what train.py ended: {again.err}")
+        failures.append(f"evaluate.py refuses what train.py finished: {again.err}")
     else:
-        wrong += other_numbers(case, state, "after train.py, evaluate.py")
-    return "gone on with", wrong
+        failures += different_metrics(case, state, "evaluate.py, after train.py")
+    return "resumed", failures
 
 
-def judged(ended: Ended, broken: str) -> list[str]:
-    """What is wrong with how a program ended that met a broken file."""
-    lines = ended.err.splitlines()
-    if ended.code == 0 and "Traceback" not in ended.err:
+def remedies() -> set[str]:
+    """What the programs say to do about an error."""
+    from keras_ae.cli.remedies import IN_EVALUATE, IN_TRAIN
+
+    return {*IN_TRAIN.values(), *IN_EVALUATE.values(), "train anew", "retrain"}
+
+
+def failures_of(result: ProcessResult, damaged: str) -> list[str]:
+    """What is wrong with the end of a program that met a damaged file."""
+    lines = result.err.splitlines()
+    if result.code == 0 and "Traceback" not in result.err:
         return []
-    if ended.code not in (1, 2) or "Traceback" in ended.err:
-        return [f"ended with {ended.code}: {ended.err}"]
+    if result.code not in (1, 2) or "Traceback" in result.err:
+        return [f"ended with exit code {result.code}: {result.err}"]
     if len(lines) != 1:
-        return [f"said {len(lines)} lines: {ended.err}"]
-    # A damaged request reads like another request, and a run that lacks its end like one cut short.
-    if not any(words in lines[0] for words in (broken, "holds a run", "; unfinished: ")):
+        return [f"printed {len(lines)} lines: {result.err}"]
+    # A damaged request reads like another request; a run without its last file, like an unfinished
+    # one.
+    if not any(words in lines[0] for words in (damaged, "holds a run", "; unfinished: ")):
         return [f"did not name the file: {lines[0]}"]
-    if not any(words in lines[0] for words in (*REMEDIES, "; unfinished: ")):
+    if not any(words in lines[0] for words in (*remedies(), "; unfinished: ")):
         return [f"named no remedy: {lines[0]}"]
     return []
 
 
-def other_numbers(case: Path, state: State, who: str) -> list[str]:
+def different_metrics(case: Path, state: State, who: str) -> list[str]:
     found = metrics_of(case, with_times=not state.epochs_left)
-    different = [name for name in state.metrics if found[name] != state.metrics[name]]
-    return [f"{who} reports other {name}" for name in different]
+    return [f"{who}: different {name}" for name in differences(found, state.metrics)]
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in (folder / "runs").rglob("*") if path.is_file()}
 
 
-def examine(times: int, folder: Path, say=print) -> list[Row]:
-    """Damages `times` run directories; a row for each file."""
+def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
+    """Damage `trials` run directories; a row for each file."""
     os.environ.setdefault("MPLBACKEND", "agg")
-    train, evaluate = imported("train"), imported("evaluate")
-    variants = ("shallow", "vae", "vq_vae") if times > 50 else ("shallow",)
-    states, others = prepared(train, evaluate, folder / "trained", variants)
-    tried, lost, ends = Counter(), {name: [] for name in FILES}, {name: Counter() for name in FILES}
-    for seed in range(times):
+    variants = ("shallow", "vae", "vq_vae") if trials > 50 else ("shallow",)
+    states, others = make_states(tmp_path / "trained", variants)
+    done = Counter()
+    failures = {name: [] for name in FILES}
+    ends = {name: Counter() for name in FILES}
+    for seed in range(trials):
         random = np.random.default_rng([seed, 20])
         name = FILES[seed % len(FILES)]
         having = [state for state in states if (state.run / name).exists()]
-        if name == "resume.npz" and random.random() < 0.8:  # a finished run is not read from it
+        if name == "resume.npz" and random.random() < 0.8:  # a finished run does not need it
             having = [state for state in having if state.epochs_left]
         state = having[random.integers(len(having))]
-        case = folder / "case"
+        case = tmp_path / "case"
         shutil.copytree(state.folder / "runs", case / "runs")
-        if state.epochs_left == 0 and random.random() < 0.5:  # measured before
+        if state.epochs_left == 0 and random.random() < 0.5:  # evaluated before
             shutil.copytree(state.folder / "results", case / "results")
         run = state.run_in(case)
         files = sorted(path for path in (run / name).rglob("*") if path.is_file())
         path = files[random.integers(len(files))] if files else run / name
-        way = damage(run, path, others, random)
-        end, wrong = examined(train, evaluate, case, state, name)
-        tried[name] += 1
+        how = damage(run, path, others, random)
+        end, problems = run_trial(case, state, name)
+        done[name] += 1
         ends[name][end] += 1
-        for problem in wrong:
-            line = f"seed {seed}, {state.name}, {path.relative_to(run)} {way}: {problem}"
-            lost[name].append(" | ".join(line.splitlines()))
-            say(lost[name][-1])
+        for problem in problems:
+            line = f"seed {seed}, {state.name}, {path.relative_to(run)} {how}: {problem}"
+            failures[name].append(" | ".join(line.splitlines()))
+            log(failures[name][-1])
         shutil.rmtree(case)
-        forget()
+        free_memory()
     return [
         Row(
-            f"{name} of a run damaged",
-            tried[name],
-            lost[name],
-            ", ".join(f"{number} {end}" for end, number in sorted(ends[name].items())),
+            f"damaged {name}",
+            done[name],
+            failures[name],
+            ", ".join(
+                f"{number} {end}" for end, number in sorted(ends[name].items(), reverse=True)
+            ),
         )
         for name in FILES
     ]

@@ -1,4 +1,4 @@
-"""No room and no permission: a clear error, and on from the last good state when there is room."""
+"""No space and no permission: an error with the reason; the run resumes once there is space."""
 
 from __future__ import annotations
 
@@ -8,69 +8,84 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import ROOT, Row, differences, environment, half_states, results_of, run, small_images
+from harness import (
+    ROOT,
+    Log,
+    Row,
+    differences,
+    environment,
+    only_run_below,
+    results_of,
+    run,
+    unreadable_files,
+)
+from programs import small_images
 
-# The program under a limit on the size of any file it writes: to the program, a full disk.
+# Run a program with a limit on the size of the files it writes, which acts like a full disk.
 LIMITED = """
 import resource, runpy, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 sys.argv = sys.argv[2:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def examine(times: int, folder: Path, say=print) -> list[Row]:
-    """Runs out of room at `times` different sizes, and meets folders that cannot be written."""
-    images = small_images(folder / "tiny.npz")
-    whole = run("train.py", *flags(images, "whole"), folder=folder)
-    if whole.code:
-        raise RuntimeError(whole.err)
-    (directory,) = (folder / "whole" / "tiny.npz").iterdir()
-    rows = [no_room(times, folder, images, directory, say)]
-    if tmpfs := mounted(folder / "small"):
-        rows.append(small_disk(tmpfs, folder, images, directory))
-    if os.geteuid():  # nothing is forbidden to root
-        rows.append(no_permission(folder, images, directory))
+def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
+    """Train with `trials` size limits, on a small disk, and in read-only folders."""
+    images = small_images(tmp_path / "tiny.npz")
+    result = run("train.py", *options(images, "uninterrupted"), folder=tmp_path)
+    if result.code:
+        raise RuntimeError(result.err)
+    uninterrupted = only_run_below(tmp_path / "uninterrupted")
+    rows = [size_limit(trials, tmp_path, images, uninterrupted, log)]
+    if disk := mount_small_disk(tmp_path / "small"):
+        rows.append(small_disk(disk, tmp_path, images, uninterrupted))
+    if os.geteuid():  # root may write everywhere
+        rows.append(read_only_folders(tmp_path, images, uninterrupted))
     return rows
 
 
-def flags(images, output, epochs: int = 6) -> list:
+def options(images: Path, output: str | Path, epochs: int = 6) -> list:
     given = ["--variant", "vae", "--dataset", images, "--output-dir", output]
     return [*given, "--epochs", epochs, "--jit", "off", "--quiet", "--export"]
 
 
-def no_room(times: int, folder: Path, images: Path, whole: Path, say) -> Row:
-    """Writing fails in the middle of a file, at one size after the other."""
-    largest = max(path.stat().st_size for path in whole.rglob("*") if path.is_file())
-    expected, lost = results_of(whole), []
-    for number in range(times):
-        limit = int(largest * (number + 1) / (times + 1))
+def size_limit(trials: int, folder: Path, images: Path, uninterrupted: Path, log: Log) -> Row:
+    """Writing fails in the middle of a file, at evenly spaced sizes."""
+    files = [path for path in uninterrupted.rglob("*") if path.is_file()]
+    largest = max(path.stat().st_size for path in files)
+    expected, failures = results_of(uninterrupted), []
+    for number in range(trials):
+        limit = int(largest * (number + 1) / (trials + 1))
         output = f"full-{number}"
         program = [sys.executable, "-c", LIMITED, str(limit), str(ROOT / "train.py")]
         ended = subprocess.run(
-            [*program, *map(str, flags(images, output))],
+            [*program, *map(str, options(images, output))],
             cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         if ended.returncode != 2 or "Traceback" in ended.stderr or "large" not in ended.stderr:
-            lost.append(f"{limit} bytes: code {ended.returncode}, {ended.stderr[-300:]}")
-        lost += half_states(folder / output)
-        lost += goes_on(folder, images, output, expected)
-        say(f"full disk: {number + 1}/{times}")
-    kept = "an error with the reason; then the same numbers with room"
-    return Row("no room for a file", times, lost, kept)
+            words = f"exit code {ended.returncode}, {ended.stderr[-300:]}"
+            failures.append(f"limit of {limit} bytes: {words}")
+        failures += unreadable_files(folder / output)
+        failures += failures_to_resume(folder, images, output, expected)
+        log(f"full disk: {number + 1}/{trials}")
+    result = "an error with the reason; identical numbers after space is freed"
+    return Row("no space for a file (size limit)", trials, failures, result)
 
 
-def goes_on(folder: Path, images: Path, output, expected: dict) -> list[str]:
-    ended = run("train.py", *flags(images, output), folder=folder)
-    if ended.code:
-        return [f"does not go on with room: {ended.err}"]
-    (directory,) = (folder / output / "tiny.npz").iterdir()
-    return [f"other {what}" for what in differences(results_of(directory), expected)]
+def failures_to_resume(folder: Path, images: Path, output, expected: dict) -> list[str]:
+    """Run the command again; how it fails, or in what its results differ."""
+    result = run("train.py", *options(images, output), folder=folder)
+    if result.code:
+        return [f"not resumed: {result.err}"]
+    found = results_of(only_run_below(folder / output))
+    return [f"different {name}" for name in differences(found, expected)]
 
 
-def mounted(place: Path) -> Path | None:
-    """A disk of one megabyte, where this user may mount one."""
+def mount_small_disk(place: Path) -> Path | None:
+    """Mount a file system of 1 MB; None where this user cannot."""
     place.mkdir(parents=True, exist_ok=True)
     line = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
     if shutil.which("mount") is None or os.geteuid():
@@ -78,37 +93,39 @@ def mounted(place: Path) -> Path | None:
     return place if subprocess.run(line, capture_output=True).returncode == 0 else None
 
 
-def small_disk(disk: Path, folder: Path, images: Path, whole: Path) -> Row:
-    """A real file system that fills up, and is given room again."""
-    lost = []
+def small_disk(disk: Path, folder: Path, images: Path, uninterrupted: Path) -> Row:
+    """A file system fills up, and is enlarged."""
+    failures = []
     try:
-        ended = run("train.py", *flags(images, disk), folder=folder)
-        if ended.code != 2 or not ended.in_order or "space" not in ended.err:
-            lost.append(f"code {ended.code}, {ended.err[-300:]}")
-        lost += half_states(disk)
+        result = run("train.py", *options(images, disk), folder=folder)
+        if result.code != 2 or not result.is_clean_exit or "space" not in result.err:
+            failures.append(f"exit code {result.code}, {result.err[-300:]}")
+        failures += unreadable_files(disk)
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        lost += goes_on(folder, images, disk, results_of(whole))
+        failures += failures_to_resume(folder, images, disk, results_of(uninterrupted))
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
-    return Row("a disk that fills up", 1, lost, "as above")
+    return Row("disk fills up during a training", 1, failures, "as above")
 
 
-def no_permission(folder: Path, images: Path, whole: Path) -> Row:
-    """A run directory and an output folder that may only be read."""
-    lost = []
+def read_only_folders(folder: Path, images: Path, uninterrupted: Path) -> Row:
+    """An output folder and a run directory without permission to write."""
+    failures = []
     forbidden = folder / "forbidden"
     forbidden.mkdir()
     forbidden.chmod(0o500)
-    copy = folder / "reading" / "tiny.npz" / whole.name
-    shutil.copytree(whole, copy)
+    copy = folder / "reading" / "tiny.npz" / uninterrupted.name
+    shutil.copytree(uninterrupted, copy)
     (copy / "test.json").unlink()
     copy.chmod(0o500)
     for output in (forbidden, folder / "reading"):
-        ended = run("train.py", *flags(images, output), folder=folder)
-        words = ("Permission denied", "cannot be written")
-        if ended.code != 2 or not ended.in_order or not any(word in ended.err for word in words):
-            lost.append(f"code {ended.code}, {ended.err[-300:]}")
-        lost += half_states(output)
+        result = run("train.py", *options(images, output), folder=folder)
+        reasons = ("Permission denied", "cannot be written")
+        named = any(reason in result.err for reason in reasons)
+        if result.code != 2 or not result.is_clean_exit or not named:
+            failures.append(f"exit code {result.code}, {result.err[-300:]}")
+        failures += unreadable_files(output)
     copy.chmod(0o700)
-    lost += goes_on(folder, images, folder / "reading", results_of(whole))
-    return Row("no permission to write", 2, lost, "as above")
+    expected = results_of(uninterrupted)
+    failures += failures_to_resume(folder, images, folder / "reading", expected)
+    return Row("no permission to write", 2, failures, "as above")

@@ -1,4 +1,4 @@
-"""What the examinations of faults share: a row of the table, a small data set, the programs."""
+"""Shared parts of the fault tests: rows of the table, running the programs, comparing runs."""
 
 from __future__ import annotations
 
@@ -8,50 +8,49 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[2]
+
+Log = Callable[[str], object]
 
 
 class Row(NamedTuple):
-    """One line of the table: a fault, how often it was tried, what was lost each time it was."""
+    """One row of the table.
+
+    Attributes:
+        fault: What was done, in words.
+        trials: How often.
+        failures: One line for each rule that a trial broke.
+        result: What the trials had in common, in words.
+    """
 
     fault: str
-    tried: int
-    lost: list[str]
-    kept: str  # what was seen to hold
+    trials: int
+    failures: list[str]
+    result: str
 
 
 def table(rows: list[Row]) -> str:
     """The rows in Markdown."""
-    lines = ["| fault | tried | lost | what holds |", "| --- | ---: | ---: | --- |"]
-    lines += [f"| {row.fault} | {row.tried:,} | {len(row.lost)} | {row.kept} |" for row in rows]
+    lines = ["| fault | trials | failures | result |", "| --- | ---: | ---: | --- |"]
+    lines += [
+        f"| {row.fault} | {row.trials:,} | {len(row.failures)} | {row.result} |" for row in rows
+    ]
     return "\n".join(lines)
 
 
-def small_images(path: Path, num: int = 280, side: int = 8) -> Path:
-    """A `.npz` of images in four classes that are easy to tell apart."""
-    random = np.random.default_rng(0)
-    labels = np.arange(num) % 4
-    shapes = random.random((4, side, side)) < 0.4
-    images = np.clip(shapes[labels] * 0.8 + 0.2 * random.random((num, side, side)), 0, 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, images=images.astype("float32"), labels=labels)
-    return path
-
-
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """For a program that shares no cache with this machine's user."""
+    """Environment variables of a program whose cache is below `folder`."""
     own = {"KERAS_AE_CACHE": str(folder / "cache"), "MPLBACKEND": "agg"}
-    # A package compiles its files to bytecode where it lies: not in these programs.
+    # No program writes bytecode next to the package's sources.
     return {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def start(program: str, *arguments, folder: Path, **more) -> subprocess.Popen:
-    """Starts `train.py` or `evaluate.py`, with its output kept."""
+    """Start `train.py` or `evaluate.py` in `folder`, with its output captured."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / program), *map(str, arguments)],
         env=environment(folder, **more.pop("env", {})),
@@ -59,46 +58,48 @@ def start(program: str, *arguments, folder: Path, **more) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=_accept_sigint,
         **more,
     )
 
 
-def heed_interrupts() -> None:
-    """A shell has what it starts in the background ignore Ctrl-C, and that is passed on."""
+def _accept_sigint() -> None:
+    """Undo that a shell lets the processes it starts in the background ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-class Ended(NamedTuple):
+class ProcessResult(NamedTuple):
+    """Exit code and output of a program that has ended."""
+
     code: int
     out: str
     err: str
 
     @property
-    def in_order(self) -> bool:
-        """Whether it was refused, or stopped, in a line of words."""
+    def is_clean_exit(self) -> bool:
+        """Whether an error or a signal ended it with a message and without a traceback."""
         return self.code in (1, 2, 130, 143) and "Traceback" not in self.err and bool(self.err)
 
 
-def run(program: str, *arguments, folder: Path, seconds: float = 300, **more) -> Ended:
-    """Runs a program to its end."""
+def run(program: str, *arguments, folder: Path, seconds: float = 300, **more) -> ProcessResult:
+    """Run a program to its end; one that takes longer than `seconds` is killed, with code -1."""
     process = start(program, *arguments, folder=folder, **more)
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return Ended(-1, "", f"hung for {seconds:g} seconds")
-    return Ended(process.returncode, out, err)
+        return ProcessResult(-1, "", f"no end after {seconds:g} seconds")
+    return ProcessResult(process.returncode, out, err)
 
 
-def half_states(folder: Path) -> list[str]:
-    """The files of run directories that cannot be read, below a folder."""
+def unreadable_files(folder: Path) -> list[str]:
+    """One line for each damaged or half-written file of the run directories below `folder`."""
     found = []
     for path in folder.rglob("*"):
         try:
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if hidden or not path.is_file():  # what is hidden is written over the next time
+            if hidden or not path.is_file():  # the next write replaces a temporary file
                 continue
             if path.suffix in (".npz", ".keras"):
                 with zipfile.ZipFile(path) as archive:
@@ -113,7 +114,7 @@ def half_states(folder: Path) -> list[str]:
 
 
 def results_of(run_directory: Path) -> dict:
-    """What a run must give whatever happened on the way: weights, losses, history."""
+    """Weights, losses and history of a run, without times: equal for equal trainings."""
     from keras_ae.runs.run_directory import RunDirectory
 
     run = RunDirectory(run_directory)
@@ -129,4 +130,11 @@ def results_of(run_directory: Path) -> dict:
 
 
 def differences(found: dict, expected: dict) -> list[str]:
+    """The keys whose values differ."""
     return [name for name in expected if found[name] != expected[name]]
+
+
+def only_run_below(folder: Path, variant: str = "*") -> Path:
+    """The one run directory of a variant on `tiny.npz`."""
+    (found,) = (folder / "tiny.npz").glob(f"{variant}-*")
+    return found

@@ -1,7 +1,7 @@
-"""Files, configs and command lines that are not what they should be: used, or refused in a line.
+"""Hostile data files, configs and command lines: accepted, or refused in one line.
 
-What is used must be what an independent reader finds. No case may take more memory than twice what
-its files hold and 10 MB, nor more than ten seconds.
+Accepted images must equal what an independent reader finds. No trial may use more memory than twice
+the content of its files plus 10 MB, or more than ten seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 import time
 import traceback
@@ -21,15 +22,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from harness import Row, small_images
+from harness import Log, Row
 from hostile_files import READERS, Files, total
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from in_process import imported
+from programs import small_images
 
-MOST_SECONDS = 10
-SLACK = 10 * 2**20
-# Of a hundred cases.
+MAX_SECONDS = 10
+EXTRA_BYTES = 10 * 2**20
+# Trials of each kind, in percent.
 SHARES = {
     "npz": 17,
     "npy": 15,
@@ -42,31 +43,49 @@ SHARES = {
 }
 
 
-# ---- how a case is judged ----
+# ---- the rules of a trial ----
 
 
-class Judge:
-    """Tries cases of one kind, and keeps what was wrong with how they ended.
+class Trials:
+    """Trials with one kind of input, and the failures among them.
 
     Args:
-        kind: What they are cases of.
-        refusals: The exceptions by which one may be refused, in one line.
-        say: Told of each case that breaks a rule.
+        kind: Of the input, for the table.
+        refusals: The exceptions by which input may be refused, in one line.
+        log: Called with each failure.
+        accepted: What the table calls input that is not refused.
     """
 
-    def __init__(self, kind: str, refusals: tuple[type[Exception], ...], say: Callable):
-        self.kind, self.refusals, self.say = kind, refusals, say
-        self.ends, self.lost = Counter(), []
+    def __init__(
+        self,
+        kind: str,
+        refusals: tuple[type[Exception], ...],
+        log: Log,
+        accepted: str = "accepted",
+    ):
+        self.kind, self.refusals, self.log, self.accepted = kind, refusals, log, accepted
+        self.ends, self.failures = Counter(), []
         self.peak = self.slowest = 0.0
 
-    def tries(
-        self, attempt: Callable, case: str, declared: int = 0, check: Callable | None = None
+    def run(
+        self,
+        attempt: Callable,
+        case: str,
+        declared: int = 0,
+        check: Callable | None = None,
     ) -> None:
-        """Makes one attempt; `check` tells what is wrong with its result, if anything."""
+        """Run one trial.
+
+        Args:
+            attempt: Uses the input; returns a result, or raises one of `refusals`.
+            case: The input, in words.
+            declared: The bytes that its files hold.
+            check: Returns what is wrong with the result, or None.
+        """
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         began = time.perf_counter()
-        end, wrong, result = "used", None, None
+        end, failure, result = self.accepted, None, None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -74,32 +93,33 @@ class Judge:
         except self.refusals as error:
             end = "refused"
             if len(str(error).splitlines()) != 1:
-                wrong = f"said {str(error)!r}"
+                failure = f"the message {str(error)!r} is not one line"
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            end, wrong = "lost", f"{error!r:.200} escaped from {place.filename}:{place.lineno}"
+            end, failure = "failed", f"{error!r:.200} escaped from {place.filename}:{place.lineno}"
         seconds = time.perf_counter() - began
         peak = tracemalloc.get_traced_memory()[1] - before
-        if end == "used" and check:
-            wrong = check(result)
+        if end == self.accepted and check:
+            failure = check(result)
         self.ends[end] += 1
         self.peak, self.slowest = max(self.peak, peak), max(self.slowest, seconds)
-        if peak > 2 * declared + SLACK:
-            wrong = f"took {peak:,} bytes for {declared:,}"
-        if seconds > MOST_SECONDS:
-            wrong = f"took {seconds:.0f} seconds"
-        if wrong:
-            self.lost.append(f"{self.kind}, {case}: {wrong}")
-            self.say(self.lost[-1])
+        if peak > 2 * declared + EXTRA_BYTES:
+            failure = f"used {peak:,} bytes for {declared:,}"
+        if seconds > MAX_SECONDS:
+            failure = f"took {seconds:.0f} seconds"
+        if failure:
+            self.failures.append(f"{self.kind}, {case}: {failure}")
+            self.log(self.failures[-1])
 
     def row(self) -> Row:
-        ends = ", ".join(f"{number:,} {end}" for end, number in sorted(self.ends.items()))
-        kept = f"{ends}; at most {self.peak / 2**20:.1f} MB and {self.slowest:.2f} s"
-        return Row(f"hostile {self.kind}", self.ends.total(), self.lost, kept)
+        order = ("refused", self.accepted, "failed")
+        ends = ", ".join(f"{self.ends[end]:,} {end}" for end in order if self.ends[end])
+        result = f"{ends}; at most {self.peak / 2**20:.1f} MB and {self.slowest:.2f} s"
+        return Row(f"hostile {self.kind}", self.ends.total(), self.failures, result)
 
 
-def wrong_with(image_set) -> str | None:
-    """Which promise of `ImageSet` a set breaks."""
+def broken_promise(image_set) -> str | None:
+    """Which promise of `ImageSet` a set breaks, or None."""
     parts = (
         (image_set.train_images, image_set.train_labels),
         (image_set.test_images, image_set.test_labels),
@@ -130,20 +150,22 @@ def wrong_with(image_set) -> str | None:
     return None
 
 
-def untrue(image_set, files: Files) -> str | None:
-    """How the pixels of a set differ from those in the files, where that is known."""
+def wrong_pixels(image_set, files: Files) -> str | None:
+    """How the sum of the pixels differs from that in the files, where it is known; or None."""
     if files.truth is None:
         return None
     try:
         expected = files.truth()
     except Exception as error:
-        return f"used what cannot be read: {error!r:.100}"
+        return f"accepted what cannot be read: {error!r:.100}"
     found = total(image_set.train_images) + total(image_set.test_images)
-    return None if np.isclose(found, expected, rtol=1e-3) else f"pixels of {found}, not {expected}"
+    if np.isclose(found, expected, rtol=1e-3):
+        return None
+    return f"the sum of the pixels is {found} instead of {expected}"
 
 
 def is_text(name: str) -> bool:
-    """Whether a report can hold it; NumPy makes strings of what is no character."""
+    """Whether a report can contain it: NumPy makes strings of invalid code points."""
     try:
         return name.encode().decode() == name
     except (UnicodeError, SystemError):
@@ -151,8 +173,8 @@ def is_text(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def native_words_hidden():
-    """Keeps what libjpeg says of each damaged file off the terminal."""
+def native_messages_hidden():
+    """Keep libjpeg's message about each damaged file off the terminal."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -163,38 +185,39 @@ def native_words_hidden():
         os.close(nowhere)
 
 
-def examine_files(kind: str, times: int, folder: Path, say) -> Row:
+def run_files(kind: str, num_trials: int, folder: Path, log: Log) -> Row:
     from keras_ae import data
 
-    judge = Judge(kind, (data.DataError,), say)
-    for number in range(times):
+    name = f".{kind}" if kind in ("npz", "npy") else kind
+    trials = Trials(name, (data.DataError,), log, accepted="loaded")
+    for number in range(num_trials):
         random = np.random.default_rng([number, list(READERS).index(kind)])
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         files = READERS[kind](folder, random)
 
         def attempt(files=files):
-            with native_words_hidden():
+            with native_messages_hidden():
                 image_set = data.load(files.dataset, **files.options)
             data.split(image_set)
             return image_set
 
         def check(image_set, files=files):
-            return wrong_with(image_set) or untrue(image_set, files)
+            return broken_promise(image_set) or wrong_pixels(image_set, files)
 
-        judge.tries(attempt, f"case {number}", files.declared, check)
-    return judge.row()
-
-
-# ---- what hypothesis draws ----
+        trials.run(attempt, f"case {number}", files.declared, check)
+    return trials.row()
 
 
-def each_drawn(strategy, times: int, use: Callable) -> None:
-    """Calls `use` with values of a strategy: the same ones every time."""
+# ---- generated input ----
+
+
+def for_each_example(strategy, num: int, use: Callable) -> None:
+    """Call `use` with `num` examples of a Hypothesis strategy, the same ones every time."""
 
     @seed(20)
     @settings(
-        max_examples=times,
+        max_examples=num,
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -245,6 +268,7 @@ PATHS = [
     *((part, key) for part in CONFIG if isinstance(CONFIG[part], dict) for key in CONFIG[part]),
     ("request", "arguments", "beta"),
     ("data", "class_names", 0),
+    ("data", "image_shape", 0),
 ]
 ODD_VALUES = (
     None, True, False, 0, -1, 7, 2**63, -(10**400), 10**4000, 0.5, 1e308, float("nan"),
@@ -263,10 +287,12 @@ WHOLE_FILES = (
     b"", b"{}", b"[]", b"null", b"[" * 99_999, b'{"request":' * 9999, b"\xef\xbb\xbf{}",
     b"9" * 5000,
 )  # fmt: skip
+DEPTHS = (99, 300, 900, 990)  # of nested lists or dicts; JSON is read to a depth of about 990
 CONTENTS = st.binary(max_size=60) | st.sampled_from(WHOLE_FILES)
 
 
 def changed(config: dict, changes) -> dict:
+    """A copy of `config` with other values at some paths."""
     config = copy.deepcopy(config)
     for path, value in changes:
         *parents, key = path
@@ -278,12 +304,19 @@ def changed(config: dict, changes) -> dict:
                 del inside[key]
             else:
                 inside[key] = value
-        except (TypeError, KeyError, IndexError):  # an earlier change took that place away
+        except (TypeError, KeyError, IndexError):  # an earlier change removed that path
             pass
     return config
 
 
-def examine_configs(times: int, folder: Path, say) -> Row:
+def nested_json(match: re.Match) -> str:
+    """An empty list or dict within many others, for `"<list 900>"` in JSON."""
+    depth = int(match[2])
+    return "[" * depth + "]" * depth if match[1] == "list" else '{"a":' * depth + "{}" + "}" * depth
+
+
+def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
+    """Read hostile `config.json` files, compare them with a request, and evaluate their runs."""
     from keras_ae import data
     from keras_ae.evaluation.evaluation import load_data
     from keras_ae.evaluation.summary import configurations
@@ -294,9 +327,13 @@ def examine_configs(times: int, folder: Path, say) -> Row:
         other_versions,
         sorted_runs,
     )
+    from keras_ae.runs.errors import RunError
+    from keras_ae.runs.request import ConfigError, RunConfig
     from keras_ae.runs.run_directory import RunDirectory
 
     shutil.rmtree(folder, ignore_errors=True)
+    run = RunDirectory(folder / "runs" / "run")
+    run.directory.mkdir(parents=True)
     source = small_images(folder / "images.npz", num=42)
     image_set = data.load(source)
     places = [
@@ -304,51 +341,83 @@ def examine_configs(times: int, folder: Path, say) -> Row:
         (("request", "fingerprint"), image_set.fingerprint),
     ]
     config = changed(CONFIG, places)
-    run = folder / "runs" / "run"
-    run.mkdir(parents=True)
-    (run / "history.csv").write_text("epoch,seconds,loss\n1,0.5,3.0\n2,0.25,2.0\n")
-    (run / "model.keras").write_bytes(b"none")
+    planned = RunConfig.from_dict(config)
+    run.path("history.csv").write_text("epoch,seconds,loss\n1,0.5,3.0\n2,0.25,2.0\n")
+    run.path("model.keras").write_bytes(b"none")
     results = json.dumps({"reconstruction_loss": 64.5, "seconds_per_epoch": 0.25})
-    judge = Judge("config.json", (ValueError,), say)
+    trials = Trials("config.json", (RunError, ConfigError, ValueError), log)
 
-    def train_again():
-        (run / "test.json").unlink(missing_ok=True)
-        RunDirectory(run).check(config)
+    def resume():
+        run.path("test.json").unlink(missing_ok=True)
+        run.check(planned)
+
+    def read():
+        """As `resume` and `evaluate` read it; only these errors are allowed here."""
+        try:
+            content = json.loads(run.path("config.json").read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise RunError("not JSON") from error
+        try:
+            return RunConfig.from_dict(content)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise AssertionError(f"another error than ConfigError: {error!r}") from error
+
+    def unusable(config: RunConfig) -> str | None:
+        """What cannot be done with a config that was accepted."""
+        try:
+            if RunConfig.from_dict(config.to_dict()) != config:
+                return "its to_dict() does not give an equal config"
+            words = [config.folder, *config.command(), config.other_versions(CONFIG["versions"])]
+            if not all(isinstance(word, str) for word in words):
+                return f"its command is not text: {words}"
+            config.difference(planned)
+            config.request.difference(planned.request)
+        except Exception as error:
+            return f"cannot be used: {error!r:.200}"
+        return None
 
     def evaluate():
-        (run / "test.json").write_text(results)
+        run.path("test.json").write_text(results)
         found = find_runs(folder / "runs")
-        for line in found.broken:
-            raise ValueError(line)
+        for error in found.broken:
+            assert isinstance(error, RunError)
+            raise error
         runs = sorted_runs(found.runs)
         return runs, load_data(runs[0])
 
-    def unreportable(evaluated):
+    def unreportable(evaluated) -> str | None:
+        """What evaluate.py could not report of a run that was accepted."""
         runs, loaded = evaluated
         try:
-            rows, lacking = configurations(runs, labels(runs)), missing_runs(runs, image_set)
+            rows, missing = configurations(runs, labels(runs)), missing_runs(runs, image_set)
             made_by = other_versions(runs, CONFIG["versions"])
-            json.dumps([rows, lacking, made_by, runs[0].data], allow_nan=False)
-        except Exception as error:  # evaluate.py would have no report then
+            json.dumps([rows, missing, made_by, runs[0].config.to_dict()], allow_nan=False)
+        except Exception as error:
             return f"cannot be reported: {error!r}"
-        return wrong_with(loaded)
+        return broken_promise(loaded)
 
-    def tried(drawn):
+    def run_three(drawn):
         content = drawn
         if not isinstance(drawn, bytes):
-            content = json.dumps(changed(config, drawn)).encode()
-        (run / "config.json").write_bytes(content)
-        judge.tries(train_again, f"to train {drawn!r:.300}")
-        judge.tries(evaluate, f"to evaluate {drawn!r:.300}", check=unreportable)
+            text = json.dumps(changed(config, drawn))
+            content = re.sub(r'"<(list|dict) (\d+)>"', nested_json, text).encode()
+        run.path("config.json").write_bytes(content)
+        trials.run(read, f"to read {drawn!r:.300}", check=unusable)
+        trials.run(resume, f"to resume {drawn!r:.300}")
+        trials.run(evaluate, f"to evaluate {drawn!r:.300}", check=unreportable)
 
-    times = -(-times // 2)  # each is tried twice
+    num_files = -(-num_trials // 2)
     single = [(path, value) for path in PATHS for value in ODD_VALUES]
+    nested = [f"<{kind} {depth}>" for kind in ("list", "dict") for depth in DEPTHS]
+    single += [(path, value) for path in PATHS for value in nested]
     order = np.random.default_rng(20).permutation(len(single))
-    for place in order[: times * 8 // 10]:
-        tried([single[place]])
-    each_drawn(CONTENTS, times // 10, tried)
-    each_drawn(CHANGES, times - judge.ends.total() // 2, tried)
-    return judge.row()
+    for place in order[: num_files * 8 // 10]:
+        run_three([single[place]])
+    for_each_example(CONTENTS, num_files // 10, run_three)
+    for_each_example(CHANGES, num_files - trials.ends.total() // 3, run_three)
+    return trials.row()
 
 
 # ---- command lines ----
@@ -357,11 +426,12 @@ TRAIN_FLAGS = (
     "--variant", "--bake-off", "--list", "--dataset", "--classes", "--binarize", "--data-dir",
     "--set", "--latent-dim", "--held-out-class", "--epochs", "--batch-size", "--learning-rate",
     "--seed", "--output-dir", "--export", "--jit", "--overwrite", "--quiet", "--tensorboard",
-    "--help",
+    "--patience", "--lr-patience", "--help", "--version",
 )  # fmt: skip
+STOPPING = ("-h", "--h", "--ve")  # options that print something and stop, also abbreviated
 EVALUATE_FLAGS = (
     "--output-dir", "--comparisons", "--interpolate", "--projection", "--seed", "--data-dir",
-    "--force", "--quiet", "--help",
+    "--force", "--quiet", "--help", "--version",
 )  # fmt: skip
 WORDS = (
     "vae", "deep", "all", "reconstruction", "anomaly", "umap", "threshold", "on", "-1", "0", "1",
@@ -388,7 +458,7 @@ WELL_FORMED = (
 
 
 def random_line(random, flags, beginning: list[str]) -> list[str]:
-    """A command line of words: mostly a sensible beginning, then some that go together, or not."""
+    """Words of a command line: mostly a valid start, then words that fit together or do not."""
     line = beginning.copy() if random.random() < 0.8 else []
     for _ in range(random.integers(1, 4)):
         which = int(random.integers(5))
@@ -404,7 +474,7 @@ def random_line(random, flags, beginning: list[str]) -> list[str]:
 
 
 def drawn_lines(flags, beginning: list[str]):
-    """Command lines with what no list of words would hold."""
+    """Command lines with words that no list would contain."""
     words = st.lists(st.sampled_from(flags) | st.text(max_size=9) | LITERALS, max_size=5)
     values = st.lists(LITERALS, min_size=1, max_size=2).map(["--set"].__add__)
     return (words | values).map(beginning.__add__)
@@ -414,75 +484,81 @@ class Refused(Exception):
     """A program that ended as it should."""
 
 
-def unkept(options: dict) -> str | None:
-    """What a config.json would make of options, unless it is the same."""
+def changed_by_json(options: dict) -> str | None:
+    """How options differ from those that config.json would store, or None."""
     try:
-        kept = json.loads(json.dumps(options))
+        stored = json.loads(json.dumps(options))
     except (TypeError, ValueError) as error:
-        return f"took what no config.json can hold: {error}"
-    return None if repr(kept) == repr(options) else f"{options} became {kept}"
+        return f"accepted what config.json cannot store: {error}"
+    return None if repr(stored) == repr(options) else f"{options} became {stored}"
 
 
-def examine_lines(program: str, times: int, folder: Path, say) -> Row:
-    module = imported(program.removesuffix(".py"))
+def run_command_lines(program: str, num_trials: int, folder: Path, log: Log) -> Row:
+    """Parse hostile command lines of a program."""
+    from keras_ae.cli import evaluate, train
+
     folder.mkdir(parents=True, exist_ok=True)
-    judge = Judge(program, (Refused,), say)
-    flags, beginning = {
-        "train.py": (TRAIN_FLAGS, ["--variant", "vae"]),
-        "evaluate.py": (EVALUATE_FLAGS, ["."]),
+    trials = Trials(f"arguments of {program}", (Refused,), log)
+    parse, flags, beginning = {
+        "train.py": (train.parse, TRAIN_FLAGS, ["--variant", "vae"]),
+        "evaluate.py": (evaluate.parse, EVALUATE_FLAGS, ["."]),
     }[program]
 
-    def tried(argv):
+    def run(argv):
         def attempt():
             err = io.StringIO()
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-                    options = module.parse(argv)
+                    options = parse(argv, program)
             except SystemExit as stop:
-                if stop.code == 0 and any(word.startswith(("-h", "--h")) for word in argv):
-                    raise Refused("helped") from None
+                if stop.code == 0 and any(word.startswith(STOPPING) for word in argv):
+                    raise Refused("help or version") from None
                 said = err.getvalue()
                 if stop.code == 2 and said.startswith(f"{program}: error: "):
                     raise Refused(said.removesuffix("\n")) from None
-                raise AssertionError(f"ended with {stop.code}: {said!r}") from None
+                raise AssertionError(f"ended with exit code {stop.code}: {said!r}") from None
             return vars(options)
 
-        judge.tries(attempt, f"{argv!r:.400}", check=unkept)
+        trials.run(attempt, f"{argv!r:.400}", check=changed_by_json)
 
     here = os.getcwd()
     os.chdir(folder)  # relative paths are among the words
     try:
-        for number in range(times - times // 3):
-            tried(random_line(np.random.default_rng([number, len(flags)]), flags, beginning))
-        each_drawn(drawn_lines(flags, beginning), times // 3, tried)
+        for number in range(num_trials - num_trials // 3):
+            run(random_line(np.random.default_rng([number, len(flags)]), flags, beginning))
+        for_each_example(drawn_lines(flags, beginning), num_trials // 3, run)
     finally:
         os.chdir(here)
-    return judge.row()
+    return trials.row()
 
 
-# ---- all of it ----
+# ---- all kinds ----
 
 
-def examine(times: int, folder: Path, say=print) -> list[Row]:
-    """Tries `times` cases; a row for each kind of input."""
-    import tensorflow  # noqa: F401  # not part of what is measured
+def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
+    """Run `trials` trials; a row for each kind of input."""
+    # Importing these is not part of what is measured.
+    import tensorflow  # noqa: F401
 
-    from keras_ae import data  # noqa: F401
-    from keras_ae.evaluation import summary  # noqa: F401
+    from keras_ae import data
+    from keras_ae.evaluation import evaluation, summary  # noqa: F401
 
-    reachable, data.network_problem = data.network_problem, lambda url, **_: "no network here"
+    reachable = data.network.network_problem
+    data.network.network_problem = lambda url, **_: "no network"
+    # Hypothesis prepares tables for its first example, which is slow while memory is traced.
+    for_each_example(VALUES, 1, lambda value: None)
     tracemalloc.start()
     try:
         rows = []
         for kind, share in SHARES.items():
-            number, place = -(-times * share // 100), folder / kind
+            number, folder = -(-trials * share // 100), tmp_path / kind
             if kind in READERS:
-                rows.append(examine_files(kind, number, place, say))
+                rows.append(run_files(kind, number, folder, log))
             elif kind == "config.json":
-                rows.append(examine_configs(number, place, say))
+                rows.append(run_configs(number, folder, log))
             else:
-                rows.append(examine_lines(kind, number, place, say))
+                rows.append(run_command_lines(kind, number, folder, log))
         return rows
     finally:
         tracemalloc.stop()
-        data.network_problem = reachable
+        data.network.network_problem = reachable

@@ -1,4 +1,4 @@
-"""Long and large: thousands of epochs without growth, and more images than memory."""
+"""Long and large trainings: thousands of epochs, and more images than fit into memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness import ROOT, Row, environment, small_images, start
+from harness import ROOT, Log, Row, environment, only_run_below, start
+from programs import small_images
 
 STREAM = """
 import resource, sys
@@ -33,51 +34,57 @@ print(int(peak.split()[1]) * 1024, history.history["loss"][0])
 """
 
 
-def examine(times: int, folder: Path, say=print) -> list[Row]:
-    """Trains `times` epochs, and on two megabytes of streamed images an epoch of those."""
-    return [many_epochs(times, folder, say), more_than_memory(2 * times * 10**6, folder, say)]
+def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
+    """Train for `trials` epochs, and for one epoch on 2 MB of streamed images for each trial."""
+    return [
+        many_epochs(trials, tmp_path, log),
+        more_than_memory(2 * trials * 10**6, tmp_path, log),
+    ]
 
 
-def many_epochs(epochs: int, folder: Path, say) -> Row:
+def many_epochs(epochs: int, folder: Path, log: Log) -> Row:
+    """A training of many epochs whose memory and number of open files must not grow."""
     images = small_images(folder / "tiny.npz", num=60)
     line = ["--variant", "vae", "--dataset", images, "--output-dir", "long", "--epochs", epochs]
     process = start("train.py", *line, "--quiet", folder=folder)
-    seen = []  # epochs done, memory, open files
+    seen = []  # finished epochs, memory, open files
     while process.poll() is None:
         time.sleep(0.3)
         done = epochs_done(folder / "long")
-        if done and (state := state_of(process.pid)):
+        if done and (state := memory_and_open_files(process.pid)):
             seen.append((done, *state))
-    _, words = process.communicate()
+    _, err = process.communicate()
     if process.returncode or len(seen) < 3:
-        return Row("epochs on end", epochs, [f"code {process.returncode}: {words}"], "")
+        failure = f"exit code {process.returncode}, {len(seen)} samples: {err}"
+        return Row("long training, epochs", epochs, [failure], "")
     early = next(state for state in seen if state[0] >= epochs // 10)
-    late = [state for state in seen if state[0] < epochs][-1]  # not one that is ending
-    lost = []
+    late = [state for state in seen if state[0] < epochs][-1]  # before it ends
+    failures = []
     if late[1] > early[1] + 50 * 10**6:
-        lost.append(f"memory grew from {early[1]:,} to {late[1]:,} bytes")
+        failures.append(f"memory grew from {early[1]:,} to {late[1]:,} bytes")
     if late[2] > max(state[2] for state in seen[: len(seen) // 2 + 1]):
-        lost.append(f"open files grew to {late[2]}")
-    (directory,) = (folder / "long" / "tiny.npz").iterdir()
+        failures.append(f"open files grew to {late[2]}")
+    directory = only_run_below(folder / "long")
     if epochs_done(directory) != epochs:
-        lost.append("the history has not a line an epoch")
-    beside = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        failures.append("the history does not have one line for each epoch")
+    on_disk = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     grown = (late[1] - early[1]) / 1e6
-    say(f"load: {epochs} epochs, {grown:+.1f} MB")
-    kept = (
-        f"{grown:+.1f} MB from epoch {early[0]:,} to {late[0]:,}, {late[2]} open files then and "
-        f"{early[2]} before, {beside / 1e6:.1f} MB on disk"
+    log(f"long training: {epochs} epochs, {grown:+.1f} MB")
+    result = (
+        f"memory {grown:+.1f} MB from epoch {early[0]:,} to {late[0]:,}; {early[2]} open files "
+        f"before, {late[2]} after; {on_disk / 1e6:.1f} MB on disk"
     )
-    return Row("epochs on end", epochs, lost, kept)
+    return Row("long training, epochs", epochs, failures, result)
 
 
 def epochs_done(output: Path) -> int:
+    """The number of finished epochs of the run below `output`."""
     for path in output.rglob("history.csv"):
         return len(path.read_text().splitlines()) - 1
     return 0
 
 
-def state_of(process: int) -> tuple[int, int] | None:
+def memory_and_open_files(process: int) -> tuple[int, int] | None:
     """Resident memory in bytes and the number of open files."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
@@ -86,15 +93,15 @@ def state_of(process: int) -> tuple[int, int] | None:
         return None
 
 
-def more_than_memory(num_bytes: int, folder: Path, say, side: int = 64) -> Row:
-    """One epoch over a file of images that half its size in memory has to be enough for."""
+def more_than_memory(num_bytes: int, folder: Path, log: Log, side: int = 64) -> Row:
+    """One epoch on streamed images, with a memory limit of half the size of their file."""
     num_images = num_bytes // side**2
     limit = max(num_bytes // 2, 2 * 10**9)  # TensorFlow alone takes half a gigabyte
     path = folder / "images.raw"
-    a_few = os.urandom(side**2 * 1000)
+    thousand = os.urandom(side**2 * 1000)
     with open(path, "wb") as file:
         for _ in range(num_images // 1000):
-            file.write(a_few)
+            file.write(thousand)
     arguments = [str(path), str(num_bytes), str(side), str(limit), str(ROOT)]
     ended = subprocess.run(
         [sys.executable, "-c", STREAM, *arguments],
@@ -104,10 +111,10 @@ def more_than_memory(num_bytes: int, folder: Path, say, side: int = 64) -> Row:
     if ended.returncode:
         return Row("streamed images", num_images, [ended.stderr[-500:]], "")
     peak = int(ended.stdout.split()[-2])
-    lost = [f"a peak of {peak:,} bytes"] if peak > limit else []
-    say(f"load: {num_bytes / 1e9:.1f} GB with a peak of {peak / 1e9:.2f} GB")
-    kept = (
-        f"an epoch of {num_bytes / 1e9:.1f} GB under a limit of {limit / 1e9:.1f} GB of memory; "
-        f"the peak was {peak / 1e9:.2f} GB"
+    failures = [f"a peak of {peak:,} bytes"] if peak > limit else []
+    log(f"streamed images: {num_bytes / 1e9:.1f} GB with a peak of {peak / 1e9:.2f} GB")
+    result = (
+        f"one epoch of {num_bytes / 1e9:.1f} GB of images with a memory limit of "
+        f"{limit / 1e9:.1f} GB; the peak was {peak / 1e9:.2f} GB"
     )
-    return Row("streamed images", num_images, lost, kept)
+    return Row("streamed images", num_images, failures, result)

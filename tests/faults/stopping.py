@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: an orderly end, with the code that a shell expects."""
+"""SIGINT and SIGTERM: a resumable end of a training, with the exit code that a shell expects."""
 
 from __future__ import annotations
 
@@ -8,78 +8,97 @@ import time
 import zipfile
 from pathlib import Path
 
-from harness import Row, differences, half_states, results_of, run, small_images, start
+from harness import (
+    Log,
+    ProcessResult,
+    Row,
+    differences,
+    only_run_below,
+    results_of,
+    run,
+    start,
+    unreadable_files,
+)
+from programs import small_images
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-def examine(times: int, folder: Path, say=print) -> list[Row]:
-    """Stops trainings `times` times with each signal, at moments spread over their epochs."""
-    images = small_images(folder / "tiny.npz")
-    # Its steps are taken in compiled calls of sixteen, three of them an epoch.
-    flags = ["--variant", "vae_gan", "--dataset", images, "--jit", "off"]
-    flags += ["--epochs", 40 + 20 * times, "--batch-size", 5]
-    ended = run("train.py", *flags, "--output-dir", "whole", folder=folder)
-    if ended.code:
-        raise RuntimeError(ended.err)
-    (whole,) = (folder / "whole" / "tiny.npz").iterdir()
-    expected = results_of(whole)
+def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
+    """Stop trainings `trials` times with each signal, at moments spread over their epochs."""
+    images = small_images(tmp_path / "tiny.npz")
+    # 33 steps an epoch, in three compiled calls of at most sixteen.
+    options = ["--variant", "vae_gan", "--dataset", images, "--jit", "off"]
+    options += ["--epochs", 40 + 20 * trials, "--batch-size", 5]
+    result = run("train.py", *options, "--output-dir", "uninterrupted", folder=tmp_path)
+    if result.code:
+        raise RuntimeError(result.err)
+    expected = results_of(only_run_below(tmp_path / "uninterrupted"))
     rows = []
-    for kind, code in SIGNALS.items():
-        lost, stopped, within = [], 0, 0
-        output = f"stopped-{kind.name}"
-        for number in range(times):
-            answer = stop(kind, [*flags, "--output-dir", output], folder, output, 0.1 * number)
-            if answer is None:
-                break  # it was through before
+    for number, code in SIGNALS.items():
+        failures, stopped, within = [], 0, 0
+        output = f"stopped-{number.name}"
+        line = [*options, "--output-dir", output]
+        for trial in range(trials):
+            result = stop(number, line, tmp_path, output, 0.1 * trial)
+            if result is None:
+                break  # it was finished before
             stopped += 1
-            ended_with, words = answer
-            if ended_with != code or "goes on from" not in words or "Traceback" in words:
-                lost.append(f"{kind.name}: code {ended_with}, {words}")
-            lost += half_states(folder / output)
-            within += kept_within(folder / output)
-            say(f"stopping: {kind.name} {number + 1}/{times}")
-        ended = run("train.py", *flags, "--output-dir", output, folder=folder)
-        if ended.code:
-            lost.append(f"after {kind.name}: {ended.err}")
+            if (
+                result.code != code
+                or "re-run the same command to resume" not in result.err
+                or "Traceback" in result.err
+            ):
+                failures.append(f"{number.name}: exit code {result.code}, {result.err}")
+            failures += unreadable_files(tmp_path / output)
+            within += is_mid_epoch(tmp_path / output)
+            log(f"stopping: {number.name} {trial + 1}/{trials}")
+        result = run("train.py", *line, folder=tmp_path)
+        if result.code:
+            failures.append(f"after {number.name}: {result.err}")
         else:
-            (directory,) = (folder / output / "tiny.npz").iterdir()
-            found = results_of(directory)
-            lost += [f"after {kind.name}: other {what}" for what in differences(found, expected)]
-        kept = f"code {code}, a line on how to go on, then the same numbers ({within} in an epoch)"
-        rows.append(Row(kind.name, stopped, lost, kept))
+            found = results_of(only_run_below(tmp_path / output))
+            failures += [
+                f"after {number.name}: different {name}" for name in differences(found, expected)
+            ]
+        words = (
+            f"exit code {code}, a line that says how to resume, then identical numbers "
+            f"({within} within an epoch)"
+        )
+        rows.append(Row(number.name, stopped, failures, words))
     return rows
 
 
-def stop(kind, arguments, folder: Path, output: str, wait: float) -> tuple[int, str] | None:
-    """Sends a signal some seconds after an epoch was saved; the code and the words it ended with.
+def stop(number, arguments, folder: Path, output: str, wait: float) -> ProcessResult | None:
+    """Send a signal to a training, `wait` seconds after it has saved a checkpoint.
 
-    None where the training ended before.
+    Returns:
+        How it ended; None where it had ended before the signal.
     """
     process = start("train.py", *arguments, folder=folder)
-    before = saved(folder / output)
-    while process.poll() is None and saved(folder / output) == before:
+    before = times_of_checkpoints(folder / output)
+    while process.poll() is None and times_of_checkpoints(folder / output) == before:
         time.sleep(0.02)
     time.sleep(wait)
     if process.poll() is not None:
         process.communicate()
         return None
-    process.send_signal(kind)
+    process.send_signal(number)
     try:
-        _, words = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return -1, "hung"
-    return process.returncode, words
+        return ProcessResult(-1, "", "no end after 60 seconds")
+    return ProcessResult(process.returncode, out, err)
 
 
-def kept_within(output: Path) -> bool:
-    """Whether what was kept is the middle of an epoch."""
+def is_mid_epoch(output: Path) -> bool:
+    """Whether the checkpoint is from within an epoch."""
     (path,) = output.rglob("resume.npz")
     with zipfile.ZipFile(path) as archive:
         return "within/step.npy" in archive.namelist()
 
 
-def saved(output: Path) -> list[int]:
+def times_of_checkpoints(output: Path) -> list[int]:
     return [path.stat().st_mtime_ns for path in output.rglob("resume.npz")]

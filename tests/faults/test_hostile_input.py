@@ -1,5 +1,5 @@
-"""Hostile files, configs and command lines: a few hundred; `python tests/faults hostile_input`
-tries thousands.
+"""Hostile files, configs and command lines: a few hundred; `python tests/faults hostile_input` runs
+thousands.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_input import SHARES, examine
+from hostile_input import SHARES, run_fault
 
 from keras_ae import data
 from keras_ae.evaluation import write_report
@@ -17,14 +17,14 @@ from keras_ae.evaluation import write_report
 SCRIPT = "<script>alert('&')</script>"
 
 
-def test_whatever_comes_in_is_used_or_refused_in_a_line(tmp_path, monkeypatch):
+def test_hostile_input_is_accepted_or_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path / "cache"))
-    rows = examine(300, tmp_path)
-    assert [row.lost for row in rows] == [[]] * len(rows)
-    assert len(rows) == len(SHARES) and sum(row.tried for row in rows) >= 300
+    rows = run_fault(300, tmp_path)
+    assert [row.failures for row in rows] == [[]] * len(rows)
+    assert len(rows) == len(SHARES) and sum(row.trials for row in rows) >= 300
 
 
-def test_names_that_are_markup_are_text_in_the_report(tmp_path):
+def test_markup_in_names_is_escaped_in_the_report(tmp_path):
     row = {"label": SCRIPT, "kind": "variant", "values": {"error": {"mean": 1.0}}}
     metrics = {
         "data": {"name": SCRIPT, "class_names": [SCRIPT, "b"], "num_train": 3},
@@ -52,7 +52,7 @@ def test_names_that_are_markup_are_text_in_the_report(tmp_path):
 
 
 class Trap:
-    """Unpickling it leaves a mark."""
+    """Creates the folder `mark` when it is unpickled."""
 
     def __init__(self, mark: Path):
         self.mark = str(mark)
@@ -62,7 +62,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", ["images.npy", "images.npz", "labels.npz", "folder", "quickdraw"])
-def test_pickles_are_refused_and_not_opened(tmp_path, name):
+def test_pickled_objects_are_refused_and_not_loaded(tmp_path, name):
     mark, path = tmp_path / "mark", tmp_path / name
     trap = np.array([Trap(mark)] * 3, dtype=object)
     options = {}
@@ -81,14 +81,14 @@ def test_pickles_are_refused_and_not_opened(tmp_path, name):
     assert not mark.exists()
 
 
-def test_a_bare_pickle_is_refused_and_not_opened(tmp_path):
+def test_pickle_file_is_refused_and_not_loaded(tmp_path):
     np.array([Trap(tmp_path / "mark")], dtype=object).dump(tmp_path / "images.npy")
     with pytest.raises(data.DataError):
         data.load(tmp_path / "images.npy")
     assert not (tmp_path / "mark").exists()
 
 
-def test_the_trap_would_snap(tmp_path):
+def test_trap_works_where_pickles_are_loaded(tmp_path):
     np.save(tmp_path / "images.npy", np.array([Trap(tmp_path / "mark")]), allow_pickle=True)
     np.load(tmp_path / "images.npy", allow_pickle=True)
     assert (tmp_path / "mark").exists()

@@ -26,7 +26,11 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def to_html(title: str, sections: list[Section]) -> str:
     """The report as one HTML file that contains its figures and its style sheet."""
-    style = resources.files(__package__).joinpath("assets/report.css").read_text(encoding="utf-8")
+    style = (
+        resources.files("keras_ae.evaluation.report")
+        .joinpath("assets/report.css")
+        .read_text(encoding="utf-8")
+    )
     anchors = make_anchors([section.title for section in sections])
     links = [
         f'<a href="#{anchor}">{html.escape(section.title)}</a>'

@@ -216,7 +216,7 @@ def rounded(value: Any, column: dict[str, Any]) -> str | None:
 
 def best_shown(column: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
     """The best mean of the variants as it is printed; None with fewer than two means."""
-    values = [get(row, "values").get(column.get("key")) for row in rows if not is_baseline(row)]
+    values = [get(row, "values").get(column.get("key", "")) for row in rows if not is_baseline(row)]
     means = [mean for mean in map(mean_of, values) if mean is not None]
     if column.get("better") not in ARROWS or len(means) < 2:
         return None
@@ -351,7 +351,7 @@ def read_picture(figure: dict[str, Any], folder: Path) -> Picture | Paragraph:
         content = path.read_bytes() if path.is_file() else None
     except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, Python < 3.13
         content = None
-    if content is None:
+    if content is None or media_type is None:
         return not_shown(name, "the file is missing or cannot be read")
     return Picture(name, text_of(figure.get("caption")) or text_of(name), media_type, content)
 

@@ -1,0 +1,103 @@
+"""Data sets of images in memory: `ImageSet`, its parts `Subset` and `Split`, and `DataError`."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """A data set that cannot be loaded; the message is one line: the reason, then what to do."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # file names may contain line breaks
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A data set in memory: training and test images with labels.
+
+    Attributes:
+        name: The name of the set in a report.
+        train_images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1].
+        train_labels: `(N,)` int64 indices into `class_names`, or None without labels.
+        test_images: As `train_images`.
+        test_labels: As `train_labels`; None exactly where those are.
+        class_names: One name per class; empty without labels.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray | None
+    test_images: np.ndarray
+    test_labels: np.ndarray | None
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width)` or `(height, width, channels)`."""
+        return self.train_images.shape[1:]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, 0 without labels."""
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of shapes, types and contents, 16 hex digits."""
+        digest = hashlib.sha256()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            if array is None:
+                digest.update(b"None")
+            else:
+                digest.update(f"{array.shape} {array.dtype.str}".encode())
+                digest.update(np.ascontiguousarray(array).reshape(-1).data)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Images and labels as models take them.
+
+    Attributes:
+        images: `(N, H, W)` or `(N, H, W, C)`, float32 in [0, 1].
+        labels: `(N,)` int64, or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, chosen: np.ndarray) -> Subset:
+        """The images and labels that a mask or an array of indices selects."""
+        return Subset(self.images[chosen], None if self.labels is None else self.labels[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training, validation and test images of a data set."""
+
+    train: Subset
+    validation: Subset
+    test: Subset
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first 40 names, for a message."""
+    names = list(names)
+    return ", ".join(names[:40]) + (", ..." if len(names) > 40 else "") or "none"
+
+
+def hint(received: str, known: Iterable[str]) -> str:
+    """'Did you mean ...?' with the most similar known name; empty if none is similar."""
+    lower = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(received.lower(), lower, 1)
+    return f" Did you mean {lower[nearest[0]]!r}?" if nearest else ""

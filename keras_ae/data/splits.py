@@ -1,0 +1,209 @@
+"""Training, validation and test images; a held-out class; few labels; black-and-white images.
+
+Every function here depends on its arguments and seed alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from keras_ae.data.contents import Contents
+from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
+
+BINARIZATIONS = ("threshold", "bernoulli")
+
+# The seed of the test images of a data set that has none; the seed of a run does not change it.
+_TEST_SEED = 7
+_BINARIZATION_SEED = 7
+_NUM_VALIDATION = 5000
+_NUM_FEW_LABELS = 550
+
+
+def binarized(image_set: ImageSet, how: str) -> ImageSet:
+    """Binarize a data set: every pixel becomes black or white, the same ones at every call.
+
+    Args:
+        image_set: What `load` returned.
+        how: "threshold": a pixel is white if it has at least half of full intensity. "bernoulli":
+            its intensity is the probability of white, drawn with a fixed seed (Salakhutdinov and
+            Murray, "On the quantitative analysis of deep belief networks", ICML 2008, sec. 4.2).
+
+    Returns:
+        A data set of uint8 images of 0 and 255, with `_<how>` added to its name.
+
+    Raises:
+        DataError: an unknown `how`.
+    """
+    if how not in BINARIZATIONS:
+        raise DataError(f"how must be one of {listed(BINARIZATIONS)}; received {how!r}.")
+    random = np.random.default_rng(_BINARIZATION_SEED)
+
+    def in_black_and_white(images: np.ndarray) -> np.ndarray:
+        full = 255 if images.dtype == np.uint8 else 1
+        if how == "threshold":
+            return np.where(images >= full / 2, np.uint8(255), np.uint8(0))
+        white = [random.random(image.shape, np.float32) * full < image for image in images]
+        return np.where(white, np.uint8(255), np.uint8(0))
+
+    return replace(
+        image_set,
+        name=f"{image_set.name}_{how}",
+        train_images=in_black_and_white(image_set.train_images),
+        test_images=in_black_and_white(image_set.test_images),
+    )
+
+
+def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | None = None) -> Split:
+    """Split a data set into training, validation and test images, by its content and `seed` alone.
+
+    One image in twelve, at most 5,000, is drawn for validation from the training images (5,000 of
+    MNIST's 60,000). The held-out class is removed from training and validation images
+    after that draw, so that the other images stay in their parts; it stays in the test images.
+
+    Args:
+        image_set: What `load` returned.
+        seed: Random seed, >= 0.
+        held_out_class: Name or index of a class to leave out of training and validation.
+
+    Returns:
+        The training images in their stored order, the validation images in the order drawn, and
+        the test images, all float32 in [0, 1].
+
+    Raises:
+        DataError: fewer than 3 training images, an unknown class, or no images left.
+    """
+    num_images = len(image_set.train_images)
+    if num_images < 3:
+        raise DataError(
+            f"{image_set.name} has too few training images to split: at least 3 are needed; "
+            f"received {num_images}."
+        )
+    held_out = None if held_out_class is None else held_out_index(image_set, held_out_class)
+    num_validation = max(1, min(_NUM_VALIDATION, num_images // 12))
+    drawn = np.random.default_rng(seed).permutation(num_images)
+    indices = {"training": np.sort(drawn[num_validation:]), "validation": drawn[:num_validation]}
+    labels = image_set.train_labels
+    if held_out is not None and labels is not None:
+        for part, kept in indices.items():
+            indices[part] = kept[labels[kept] != held_out]
+            if not len(indices[part]):
+                raise DataError(
+                    f"{image_set.name} has no {part} images left without the class "
+                    f"{image_set.class_names[held_out]!r}: hold out another class, or split with "
+                    "another seed."
+                )
+
+    def subset(images: np.ndarray, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
+        # Select first: as float32 the images take four times the memory.
+        return Subset(_as_float(images[kept]), None if labels is None else labels[kept])
+
+    return Split(
+        train=subset(image_set.train_images, image_set.train_labels, indices["training"]),
+        validation=subset(image_set.train_images, image_set.train_labels, indices["validation"]),
+        test=subset(image_set.test_images, image_set.test_labels, slice(None)),
+    )
+
+
+def held_out_index(image_set: ImageSet, held_out_class: int | str) -> int:
+    """The index of a class given by name or index; a string is first looked up as a name.
+
+    Raises:
+        DataError: the data set has no labels, or no such class.
+    """
+    names = image_set.class_names
+    if image_set.train_labels is None:
+        raise DataError(
+            f"{image_set.name} has no labels, so no class of it can be held out; "
+            f"received {held_out_class!r}."
+        )
+    text = str(held_out_class)
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise DataError(
+        f"{image_set.name} has no class {text!r}, neither by name nor by index; its classes are "
+        f"{listed(names)}.{hint(text, names)}"
+    )
+
+
+def few_labels(labels: np.ndarray, *, seed: int = 42, num: int | None = None) -> np.ndarray:
+    """Choose the few training images whose labels are used, by the labels and `seed` alone.
+
+    Args:
+        labels: `(N,)` labels of the training images.
+        seed: Random seed, >= 0.
+        num: The number of labels. Default: 1% of the images, at most 550, at least 10 per class.
+
+    Returns:
+        Sorted distinct indices into `labels`: 10 of each class (all of a class that has fewer; an
+        equal share where `num` does not allow 10), and the rest uniformly from what is left.
+
+    Raises:
+        DataError: no labels, or `num` above N or below one per class.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not len(labels) or labels.dtype == object:
+        raise DataError(
+            "Few labels are chosen from a list of labels, one per image; "
+            f"received {labels.dtype} of the shape {labels.shape}."
+        )
+    classes = np.unique(labels)
+    if num is None:
+        num = max(10 * len(classes), min(_NUM_FEW_LABELS, round(0.01 * len(labels))))
+        num = min(num, len(labels))
+    if not len(classes) <= num <= len(labels):
+        raise DataError(
+            f"The number of few labels must lie between {len(classes)}, one per class, and "
+            f"{len(labels)}, the number of images; received {num}."
+        )
+    # Not the random numbers that `split` draws with the same seed.
+    random = np.random.default_rng([seed, 1])
+    num_each = min(10, num // len(classes))
+    of_each = [random.permutation(np.flatnonzero(labels == label))[:num_each] for label in classes]
+    first = np.concatenate(of_each)
+    left = np.setdiff1d(np.arange(len(labels)), first)
+    rest = random.choice(left, num - len(first), replace=False)
+    return np.sort(np.concatenate([first, rest]))
+
+
+def with_test_images(name: str, contents: Contents) -> ImageSet:
+    """Make an `ImageSet`; where there are no test images, draw a seventh of each class for them.
+
+    A seventh, as in MNIST: 10,000 of 70,000. Both parts are shuffled, so that the first few images
+    of a set that is stored class by class show several classes.
+    """
+    images, labels, class_names, test_images, test_labels = contents
+    if test_images is not None:
+        return ImageSet(name, images, labels, test_images, test_labels, class_names)
+    if len(images) < 2:
+        raise DataError(f"{name} has too few images: at least 2 are needed; received 1.")
+    test = _draw_test_indices(labels, len(images))
+    random = np.random.default_rng(_TEST_SEED)
+    test = random.permutation(test)
+    train = random.permutation(np.setdiff1d(np.arange(len(images)), test))
+    if labels is None:
+        return ImageSet(name, images[train], None, images[test], None)
+    return ImageSet(name, images[train], labels[train], images[test], labels[test], class_names)
+
+
+def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray:
+    """Indices of a seventh of each class, drawn for each class independently."""
+    everything = np.arange(num_images)
+    groups = [] if labels is None else [everything[labels == label] for label in np.unique(labels)]
+    if not any(len(group) > 1 for group in groups):
+        groups = [everything]
+    drawn = []
+    for group in groups:
+        number = min(len(group) - 1, max(1, round(len(group) / 7)))
+        drawn.append(np.random.default_rng(_TEST_SEED).permutation(group)[:number])
+    return np.concatenate(drawn)
+
+
+def _as_float(images: np.ndarray) -> np.ndarray:
+    """Convert uint8 to float32 in [0, 1] without a temporary array."""
+    if images.dtype == np.uint8:
+        return np.divide(images, np.float32(255), dtype=np.float32)
+    return np.asarray(images, dtype=np.float32)

@@ -1,0 +1,189 @@
+""".npy and .npz files against the arrays they were written from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_helpers import (
+    assert_holds,
+    drawings,
+    message_of,
+    own_cache,  # noqa: F401  # a fixture for every test
+    random_images,
+)
+
+from keras_ae import data
+
+
+def test_npz_with_keras_mnist_keys(tmp_path):
+    train, test = random_images(40, 5, 7), random_images(10, 5, 7, seed=1)
+    labels = np.arange(50) % 4
+    np.savez(
+        tmp_path / "a.npz", x_train=train, y_train=labels[:40], x_test=test, y_test=labels[40:]
+    )
+    loaded = data.load(str(tmp_path / "a.npz"))
+    np.testing.assert_array_equal(loaded.train_images, train)
+    np.testing.assert_array_equal(loaded.test_images, test)
+    np.testing.assert_array_equal(loaded.train_labels, labels[:40])
+    np.testing.assert_array_equal(loaded.test_labels, labels[40:])
+    assert (loaded.name, loaded.image_shape) == ("a.npz", (5, 7))
+
+
+@pytest.mark.parametrize(
+    "keys", [("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("images",)]
+)
+def test_npz_without_test_images_splits_off_a_seventh(keys, tmp_path):
+    images, labels = random_images(70, 5, 7), np.arange(70) % 2
+    np.savez(tmp_path / "a.npz", **dict(zip(keys, (images, labels), strict=False)))
+    loaded = data.load(tmp_path / "a.npz")
+    assert (len(loaded.train_images), len(loaded.test_images)) == (60, 10)
+    assert_holds(loaded, images, labels if len(keys) == 2 else None)
+    if len(keys) == 2:
+        assert np.bincount(loaded.test_labels).tolist() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    "labels, class_names, indices",
+    [
+        (["b", "a", "b"], ("a", "b"), [1, 0, 1]),
+        ([10, 9, -2], ("-2", "9", "10"), [2, 1, 0]),
+        ([1.0, 3.0, 1.0], ("1", "3"), [0, 1, 0]),
+        ([True, False, True], ("0", "1"), [1, 0, 1]),
+        ([b"b", b"a", b"b"], ("a", "b"), [1, 0, 1]),
+        ([[5], [4], [5]], ("4", "5"), [1, 0, 1]),
+    ],
+)
+def test_labels_become_indices_of_sorted_names(labels, class_names, indices, tmp_path):
+    images = random_images(21, 4, 4)
+    np.savez(tmp_path / "a.npz", x=images, y=np.array(labels * 7))
+    loaded = data.load(tmp_path / "a.npz")
+    assert loaded.class_names == class_names
+    assert_holds(loaded, images, indices * 7)
+    assert loaded.train_labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "written, shape",
+    [
+        (random_images(20, 6, 6), (6, 6)),
+        (random_images(20, 36), (6, 6)),
+        (random_images(20, 6, 6, 1), (6, 6)),
+        (random_images(20, 6, 6, 3), (6, 6, 3)),
+        (random_images(20, 6, 6).astype(np.int32), (6, 6)),
+    ],
+)
+def test_npy_shapes(written, shape, tmp_path):
+    np.save(tmp_path / "a.npy", written)
+    loaded = data.load(tmp_path / "a.npy")
+    assert loaded.image_shape == shape
+    assert loaded.train_images.dtype == np.uint8
+    assert_holds(loaded, written.reshape(-1, *shape).astype(np.uint8))
+    assert (loaded.train_labels, loaded.test_labels, loaded.num_classes) == (None, None, 0)
+
+
+def test_floats_are_kept_and_bools_become_0_and_255(tmp_path):
+    floats = np.random.default_rng(0).random((20, 4, 4))
+    np.save(tmp_path / "floats.npy", floats)
+    loaded = data.load(tmp_path / "floats.npy")
+    assert loaded.train_images.dtype == np.float32
+    assert_holds(loaded, floats.astype(np.float32))
+    np.save(tmp_path / "bools.npy", floats > 0.5)
+    assert_holds(data.load(tmp_path / "bools.npy"), (floats > 0.5).astype(np.uint8) * 255)
+
+
+def test_integers_of_only_0_and_1_warn(tmp_path):
+    np.save(tmp_path / "a.npy", random_images(20, 4, 4) % 2)
+    with pytest.warns(UserWarning, match="nearly black"):
+        data.load(tmp_path / "a.npy")
+
+
+UNUSABLE = {
+    "float 0..255": (random_images(9, 4, 4).astype(np.float32), "255"),
+    "NaN": (np.full((9, 4, 4), np.nan), "NaN"),
+    "out of 0..255": (np.full((9, 4, 4), 256), "256"),
+    "negative": (np.full((9, 4, 4), -1), "-1"),
+    "empty": (np.zeros((0, 4, 4), np.uint8), "(0, 4, 4)"),
+    "no square": (random_images(9, 15), "(9, 15)"),
+    "one axis": (random_images(9), "(9,)"),
+    "five axes": (random_images(9, 2, 2, 2, 2), "(9, 2, 2, 2, 2)"),
+    "channels first": (random_images(9, 3, 8, 8), "last"),
+    "text": (np.array(["a", "b"]), "<U1"),
+    "complex": (np.zeros((9, 4, 4), complex), "complex128"),
+    "one image": (random_images(1, 4, 4), "received 1"),
+}
+
+
+@pytest.mark.parametrize("images, word", UNUSABLE.values(), ids=UNUSABLE)
+def test_invalid_image_arrays_are_refused(images, word, tmp_path):
+    np.save(tmp_path / "a.npy", images)
+    message_of(lambda: data.load(tmp_path / "a.npy"), "a.npy", word)
+    np.savez(tmp_path / "a.npz", x_train=images, x_test=images)
+    if len(images) != 1:
+        message_of(lambda: data.load(tmp_path / "a.npz"), "a.npz", word)
+
+
+def test_objects_are_never_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    objects = np.array([Trap(), Trap()], dtype=object)
+    np.save(tmp_path / "a.npy", objects, allow_pickle=True)
+    np.savez(tmp_path / "b.npz", x=objects)
+    (tmp_path / "c.npy").write_bytes(pickle.dumps(Trap()))
+    for name in ("a.npy", "b.npz", "c.npy"):
+        message_of(lambda name=name: data.load(tmp_path / name), name, "pickle")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 5, 60, 700])
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_truncated_numpy_files_are_refused(name, kept, tmp_path):
+    save = {"a.npy": np.save, "a.npz": lambda file, array: np.savez(file, x=array)}[name]
+    save(tmp_path / name, random_images(50, 4, 4))
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:kept])
+    message_of(lambda: data.load(tmp_path / name), name, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "labels, word",
+    [
+        (np.zeros(8, int), "(8,)"),
+        (np.zeros((9, 3), int), "(9, 3)"),
+        (np.full(9, 0.5), "fractions"),
+        (np.full(9, np.nan), "NaN"),
+        (np.zeros(9, complex), "complex128"),
+        (np.array([b"\xff"] * 9), "UTF-8"),
+    ],
+)
+def test_invalid_labels_are_refused(labels, word, tmp_path):
+    np.savez(tmp_path / "a.npz", x=random_images(9, 4, 4), y=labels)
+    message_of(lambda: data.load(tmp_path / "a.npz"), "a.npz", word)
+
+
+def test_inconsistent_npz_arrays_are_refused(tmp_path):
+    file = tmp_path / "a.npz"
+    images, labels = random_images(9, 4, 4), np.arange(9)
+    np.savez(file, pictures=images)
+    message_of(lambda: data.load(file), "pictures", "x_train")
+    np.savez(file, x_train=images, y_train=labels, x_test=images)
+    message_of(lambda: data.load(file), "test labels are missing")
+    np.savez(file, x_train=images, x_test=random_images(9, 5, 4))
+    message_of(lambda: data.load(file), "(4, 4)", "(5, 4)")
+    np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels.astype(str))
+    message_of(lambda: data.load(file), "of one kind")
+
+
+def test_folder_of_one_npy_file_per_class(tmp_path):
+    written = drawings(tmp_path, tree=20, cat=30, fish=10)
+    loaded = data.load(tmp_path, classes=["tree", "cat"])
+    assert loaded.class_names == ("tree", "cat")
+    images = np.concatenate([written["tree"], written["cat"]]).reshape(-1, 28, 28)
+    assert_holds(loaded, images, [0] * 20 + [1] * 30)
+    message_of(lambda: data.load(tmp_path, classes=["dog"]), "'dog'", "cat, fish, tree")
+    np.save(tmp_path / "dog.npy", np.zeros((9, 28, 28), np.float32))
+    message_of(lambda: data.load(tmp_path), "cat.npy", "dog.npy", "float32")
