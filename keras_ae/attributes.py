@@ -70,7 +70,7 @@ class SettableNumber:
         number = self._check(self._name, value)
         if is_new:
             with tf.init_scope():
-                variable = tf.Variable(number, False, dtype=tf.float64, name=self._name)
+                variable = tf.Variable(number, False, dtype=tf.float64, name=self._name)  # type: ignore[arg-type]
             setattr(instance, self._variable_name, variable)  # so that exports include it
         else:
             state[self._variable_name].assign(number)

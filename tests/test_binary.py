@@ -139,7 +139,7 @@ def test_neighbors_are_those_of_a_double_loop(num_bits, num_neighbors, monkeypat
 @pytest.mark.parametrize(
     ("codes", "references", "num_neighbors", "words"),
     [
-        (packed(3, 8), packed(4, 16), 1, "as many bytes; received 1 and 2"),
+        (packed(3, 8), packed(4, 16), 1, "bytes; received 1 and 2"),
         (packed(3, 8), packed(4, 8), 5, "at most the 4 references; received 5"),
         (packed(3, 8), packed(4, 8), 0, "num_neighbors must be .* received 0"),
         (packed(3, 8).astype(float), packed(4, 8), 1, "codes must be .* received float64"),
