@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def read(data_dir: str | os.PathLike | None = None) -> Contents:
     """
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     enlarge = interpolation_matrix(8, 28)
     images = np.clip(enlarge @ (digits.images / 16.0) @ enlarge.T, 0, 1).astype(np.float32)
     labels = digits.target.astype(np.int64)

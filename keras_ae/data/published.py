@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def _decode(name: str, data_dir: Path) -> Contents:
     try:
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder(f"{name}:{VERSION}", data_dir=data_dir)
+        builder: Any = tfds.builder(f"{name}:{VERSION}", data_dir=data_dir)
         if not is_prepared:
             print(f"Downloading {name} to {data_dir} ...", file=sys.stderr, flush=True)
             # From the address that was checked, not from a mirror of prepared sets.

@@ -87,7 +87,7 @@ class MeasurementCache:
         Raises:
             TypeError, ValueError: the metrics are no valid JSON.
         """
-        arrays = {
+        arrays: dict[str, Any] = {
             **measurement.arrays,
             "metrics": np.array(json.dumps(measurement.metrics, allow_nan=False)),
             "made_by": np.array(json.dumps(measurement.made_by, allow_nan=False)),

@@ -256,8 +256,8 @@ def indistinguishable(first: list[float], second: list[float], level: float) -> 
         return statistics.fmean(first) == statistics.fmean(second)
     from scipy.stats import ttest_ind
 
-    _, p = ttest_ind(first, second, equal_var=False)
-    return bool(p >= level)
+    test: Any = ttest_ind(first, second, equal_var=False)
+    return bool(test.pvalue >= level)
 
 
 def significance(values: dict[str, list[float]], level: float = LEVEL) -> str:

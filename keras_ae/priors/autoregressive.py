@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,14 +40,15 @@ class AutoregressivePrior:
         self.codebooks = [np.unique(np.asarray(scalars, np.float64)) for scalars in embeddings]
         self.borders = [(scalars[1:] + scalars[:-1]) / 2 for scalars in self.codebooks]
         self.uniform: float | None = float(embeddings.shape[0] * math.log(embeddings.shape[1]))
-        self.network = masked_network(latents.shape[1], seed)
+        self.network: Any = masked_network(latents.shape[1], seed)
         self._fit(latents, seed)
 
     def _fit(self, latents: np.ndarray, seed: int) -> None:
         size = default_batch_size(len(latents))
         steps = EPOCHS * (len(latents) // size)
+        schedule: Any = keras.optimizers.schedules.CosineDecay(4e-3, steps)
         self.network.compile(
-            optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)),
+            optimizer=keras.optimizers.Adam(schedule),
             loss=lambda cells, parameters: -tf.reduce_sum(log_mass(cells, parameters), axis=-1),
         )
         inputs, cells = self._standardized(latents), self._cells(latents)
@@ -151,8 +153,11 @@ def masked_network(num_dims: int, seed: int) -> keras.Model:
 class MaskedDense(keras.layers.Dense):
     """Dense layer with only the connections in the mask `connected`, `(inputs, units)`."""
 
+    kernel: Any  # variables; Keras's own types also allow None
+    bias: Any
+
     def __init__(self, connected: np.ndarray, *, seed: int, **kwargs):
-        initializer = keras.initializers.GlorotUniform(seed)
+        initializer: Any = keras.initializers.GlorotUniform(seed)
         super().__init__(connected.shape[1], kernel_initializer=initializer, **kwargs)
         self.connected = connected.astype(np.float32)
 

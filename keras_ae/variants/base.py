@@ -462,7 +462,8 @@ def check_activation(activation: Any) -> Any:
 def check_layers(name: str, sizes: Any) -> tuple[int, ...]:
     """`sizes` as a tuple, one size per layer; a single whole number is one layer."""
     single = isinstance(sizes, (int, np.integer)) and not isinstance(sizes, bool)
-    return check_sizes(name, (sizes,) if single else sizes)
+    listed: Any = (sizes,) if single else sizes
+    return check_sizes(name, listed)
 
 
 def check_filters(filters: Any, name: str = "filters") -> tuple[int, ...]:

@@ -201,7 +201,7 @@ class ConditionalVAE(Variational, Autoencoder):
 
     def _with_known_labels(self, *batch: Any):
         """A batch of a dataset; an unknown label raises, since its one-hot vector would be zero."""
-        data: Any = batch if len(batch) > 1 else batch[0]
+        data: Any = batch[0] if len(batch) == 1 else batch
         inputs, _, _ = self._unpack(data)
         with tf.control_dependencies([self._known_labels(inputs["labels"])]):
             return tf.nest.map_structure(tf.identity, data)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.data import Split, few_labels
+from keras_ae.data import Split, Subset, few_labels
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
@@ -185,7 +185,7 @@ def converged_metrics(codes: Codes, split: Split, *, seed: int) -> dict[str, Any
         `curve`: `mean` and `std` over 3 draws for each of its `num_labels`, 50 to 5,000 as far as
         the data allow.
     """
-    labels = split.train.labels
+    labels = labels_of(split.train)
     num_labels = len(few_labels(labels, seed=seed))
     mean, std = mean_and_std(
         converged_accuracy(codes, split, few_labels(labels, seed=seed + draw))
@@ -216,15 +216,15 @@ def converged_accuracy(codes: Codes, split: Split, labeled: np.ndarray) -> float
 
     classifier = LogisticRegression(max_iter=5000)
     with threadpool_limits(1):  # with matrices this small, threads mostly wait for one another
-        classifier.fit(codes.train[labeled], split.train.labels[labeled])
-        return classifier.score(codes.test, split.test.labels)
+        classifier.fit(codes.train[labeled], labels_of(split.train)[labeled])
+        return classifier.score(codes.test, labels_of(split.test))
 
 
 def standardize(codes: Codes) -> Codes:
     """Scale to mean 0 and variance 1 over all training codes; a constant becomes 0."""
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(codes.train)
+    scaler: Any = StandardScaler().fit(codes.train)
     return Codes(scaler.transform(codes.train), scaler.transform(codes.test))
 
 
@@ -257,12 +257,12 @@ def published_accuracies(model: Any, split: Split, *, seed: int) -> Iterator[flo
 
     validation, test = (features(model, part.images) for part in (split.validation, split.test))
     inputs = keras.Input(test.shape[1:])
-    codes = inputs
+    codes: Any = inputs
     if posterior(model, split.test.images[:1]) is not None:
         codes = Sampling(seed)(keras.ops.split(inputs, 2, axis=-1))
     limit = codes.shape[-1] ** -0.5
     logits = keras.layers.Dense(num_classes(split))
-    classifier = keras.Model(inputs, logits(codes))
+    classifier: Any = keras.Model(inputs, logits(codes))
     classifier.compile(
         keras.optimizers.Adam(1e-3, epsilon=1e-8),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -270,7 +270,7 @@ def published_accuracies(model: Any, split: Split, *, seed: int) -> Iterator[flo
     )
     restart = Restart(classifier)
     for draw in range(NUM_FITTED_DRAWS):
-        labeled = few_labels(split.train.labels, seed=seed + draw)
+        labeled = few_labels(labels_of(split.train), seed=seed + draw)
         random = np.random.default_rng([seed, draw])
         restart([random.uniform(-limit, limit, weight.shape) for weight in logits.weights])
         set_seeds(seed + draw)
@@ -279,7 +279,7 @@ def published_accuracies(model: Any, split: Split, *, seed: int) -> Iterator[flo
         )
         classifier.fit(
             features(model, split.train.images[labeled]),
-            split.train.labels[labeled],
+            labels_of(split.train)[labeled],
             batch_size=32,
             epochs=20,
             validation_data=(validation, split.validation.labels),
@@ -287,7 +287,7 @@ def published_accuracies(model: Any, split: Split, *, seed: int) -> Iterator[flo
             callbacks=[stop],
             verbose=0,
         )
-        yield accuracy(classifier, test, split.test.labels)
+        yield accuracy(classifier, test, labels_of(split.test))
 
 
 def features(model: Any, images: np.ndarray) -> np.ndarray:
@@ -327,7 +327,7 @@ def fine_tuned_accuracies(
 
     from keras_ae.transfer import pretrained_classifier, untrained_copy
 
-    classifier = pretrained_classifier(model, num_classes(split), freeze=False)
+    classifier: Any = pretrained_classifier(model, num_classes(split), freeze=False)
     classifier.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         "sparse_categorical_crossentropy",
@@ -343,17 +343,17 @@ def fine_tuned_accuracies(
             classifier.get_layer("encoder").encoder.set_weights(untrained.get_weights())
         head = classifier.get_layer("probabilities")
         head.kernel.assign(keras.initializers.GlorotUniform(seed + draw)(head.kernel.shape))
-        labeled = few_labels(split.train.labels, seed=seed + draw)
+        labeled = few_labels(labels_of(split.train), seed=seed + draw)
         batches = (
             tf.data.Dataset.from_tensor_slices(
-                (split.train.images[labeled], split.train.labels[labeled])
+                (split.train.images[labeled], labels_of(split.train)[labeled])
             )
             .shuffle(len(labeled), seed=seed + draw)
             .repeat()
             .batch(FINE_TUNING_BATCH)
         )
         classifier.fit(batches, steps_per_epoch=NUM_STEPS, shuffle=False, verbose=0)
-        yield accuracy(classifier, split.test.images, split.test.labels)
+        yield accuracy(classifier, split.test.images, labels_of(split.test))
 
 
 # ---- helpers ----
@@ -399,5 +399,11 @@ def accuracy(classifier: Any, images: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(scores.argmax(axis=-1) == labels))
 
 
+def labels_of(part: Subset) -> np.ndarray:
+    """The labels; this comparison runs only on data that has them."""
+    assert part.labels is not None
+    return part.labels
+
+
 def num_classes(split: Split) -> int:
-    return int(max(split.train.labels.max(), split.test.labels.max(), 1)) + 1
+    return int(max(labels_of(split.train).max(), labels_of(split.test).max(), 1)) + 1

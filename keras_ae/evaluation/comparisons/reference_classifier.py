@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def load_classifier(path: Path, image_shape: Sequence[int], num_classes: int) ->
     import keras
 
     try:
-        classifier = keras.models.load_model(path, compile=False)
+        classifier: Any = keras.models.load_model(path, compile=False)
         shapes = classifier.input_shape[1:], classifier.get_layer("features").output.shape[1:]
         fits = shapes == (tuple(image_shape), (NUM_FEATURES,))
         return classifier if fits and classifier.output_shape[1:] == (num_classes,) else None
@@ -111,10 +111,11 @@ def train_classifier(train: Subset, num_classes: int, seed: int) -> keras.Model:
     from keras_ae.training.batches import default_batch_size, shuffled_batches
 
     assert train.labels is not None
-    classifier = build_classifier(train.images.shape[1:], num_classes, seed)
+    classifier: Any = build_classifier(train.images.shape[1:], num_classes, seed)
     steps = num_steps(len(train))
+    schedule: Any = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     classifier.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        optimizer=keras.optimizers.Adam(schedule),
         loss="sparse_categorical_crossentropy",
     )
     batch_size = default_batch_size(len(train))
@@ -131,7 +132,7 @@ def build_classifier(image_shape: Sequence[int], num_classes: int, seed: int) ->
     height, width, *channels = image_shape
     seeds = iter(range(seed, seed + 4))
 
-    def kernel():
+    def kernel() -> Any:
         return keras.initializers.GlorotUniform(next(seeds))
 
     def convolution(filters: int):

@@ -58,7 +58,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         samples["fitted"] = clip_to_images(model.decode(prior.sample(num_samples, seed)))
         if prior.uniform is not None:  # a prior over discrete codes
             codes = model.encode(data.split.validation.images)
-            metrics["fitted_nll"] = float(np.mean(prior.negative_log_likelihood(codes)))
+            nats = prior.negative_log_likelihood(codes)
+            assert nats is not None
+            metrics["fitted_nll"] = float(np.mean(nats))
             metrics["uniform_nll"] = prior.uniform
     for kind, images in samples.items():
         quality = classifier_metrics(images, data)
