@@ -46,7 +46,7 @@ def by_pairs(anomalous, scores):
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
-def test_a_perfect_a_blind_and_a_mistaken_score():
+def test_auc_of_perfect_constant_and_inverted_scores():
     data = problem()
     numbers = anomaly.measure(Fake(ink), data, seed=0).metrics
     assert numbers["auc"] == pytest.approx(1.0)
@@ -56,7 +56,7 @@ def test_a_perfect_a_blind_and_a_mistaken_score():
     assert anomaly.measure(Fake(ink), problem(held_out=0), seed=0).metrics["auc"] == 0.0
 
 
-def test_the_area_is_the_share_of_pairs_in_the_right_order():
+def test_auc_is_the_share_of_correctly_ordered_pairs():
     data = problem(held_out=1)
     random = np.random.default_rng(2)
     bce, signed = random.integers(0, 12, (2, 90))  # with ties
@@ -69,7 +69,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order():
     assert {column.key for column in COMPARISONS["anomaly"].columns} <= set(numbers)
 
 
-def test_thinned_curves_keep_the_ends_and_the_area():
+def test_thinned_curves_keep_their_ends_and_area():
     random = np.random.default_rng(0)
     anomalous = random.random(20_000) < 0.1
     scores = random.normal(size=20_000) + anomalous
@@ -84,7 +84,7 @@ def test_thinned_curves_keep_the_ends_and_the_area():
     assert np.hypot(np.diff(fpr), np.diff(tpr)).max() < 0.02  # nowhere a gap
 
 
-def test_baselines_against_numpy():
+def test_baselines_match_numpy():
     data = problem(held_out=1)
     rows = anomaly.baselines(data, seed=0)
     assert list(rows) == ["PCA, 2 components", "ink sum"]
@@ -101,7 +101,7 @@ def test_baselines_against_numpy():
     assert anomaly.baselines(problem(held_out=2), seed=0)["ink sum"].metrics["auc"] == 1.0
 
 
-def test_components_come_from_training_images_alone():
+def test_pca_components_come_from_training_images_only():
     """An image of the unseen class lies off the plane of the others, wherever that may be."""
     random = np.random.default_rng(0)
     plane, labels = random.random((2, 16)), np.arange(60) % 3
@@ -113,7 +113,7 @@ def test_components_come_from_training_images_alone():
     assert anomaly.baselines(data, seed=0)["PCA, 2 components"].metrics["auc"] == 1.0
 
 
-def test_what_cannot_be_measured_is_an_error_in_one_line():
+def test_unmeasurable_data_raises_a_one_line_error():
     with pytest.raises(ValueError, match="trained without one class"):
         anomaly.measure(Fake(ink), problem(held_out=None), seed=0)
     data = problem()
@@ -124,7 +124,7 @@ def test_what_cannot_be_measured_is_an_error_in_one_line():
         anomaly.measure(Fake(ink), EvaluationData(Split(only, only, only), NAMES, 0), seed=0)
 
 
-def test_colour_images():
+def test_color_images_are_measured():
     data = problem(shape=(4, 4, 3))
     assert anomaly.measure(Fake(ink), data, seed=0).metrics["auc"] == 1.0
     assert anomaly.baselines(data, seed=0)["ink sum"].metrics["auc"] == 1.0
@@ -157,7 +157,7 @@ def test_curves_are_averaged_at_equal_false_positive_rates():
     assert one.note == "0.400" and one.band is None
 
 
-def test_every_class_counts_alike_in_the_mean_whatever_its_seeds():
+def test_mean_weights_classes_equally_whatever_their_seeds():
     entries = [
         Result("deep", "deep", 1, 2, "a", corner(0.0, 0.2, 0.6)),
         Result("deep", "deep", 2, 2, "a", corner(0.0, 0.4, 0.8)),
@@ -171,7 +171,7 @@ def test_every_class_counts_alike_in_the_mean_whatever_its_seeds():
 
 
 @pytest.mark.parametrize("num_classes, num_panels", [(1, 1), (3, 3), (4, 1)])
-def test_a_panel_a_class_and_of_more_than_three_their_mean(
+def test_figure_has_one_panel_per_class_or_the_mean_above_three(
     tmp_path, monkeypatch, num_classes, num_panels
 ):
     names = tuple("abcd")

@@ -233,7 +233,7 @@ def test_list_shows_every_variant_with_its_parameters(capsys):
     assert f"{keras_ae.Deep().count_params():,}" in deep
 
 
-def test_all_means_every_variant_once(tiny, tmp_path, monkeypatch):
+def test_all_trains_every_variant_once(tiny, tmp_path, monkeypatch):
     small = keras_ae.Shallow((2, 2), 1)
     monkeypatch.setattr(plan, "build_model", lambda variant, *_: small)
     monkeypatch.setattr(Training, "_train", finish_at_once)
@@ -316,7 +316,7 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
     assert len(validated) > 0
 
 
-def test_repeated_options_add_up(tiny, tmp_path):
+def test_repeated_options_accumulate(tiny, tmp_path):
     line = command(tiny, tmp_path, "vae", epochs=1)
     assert train(*line, "--set", "hidden_units=9,6", "--variant", "shallow", "--list") == 0
     options = parse([*line, "--set", "b=1", "--variant", "shallow", "--set", "a=no"])

@@ -10,7 +10,7 @@ from keras_ae import data
 from keras_ae.data import digits
 
 
-def test_interpolation_matrix_is_linear_interpolation_between_pixel_centers():
+def test_resizing_interpolates_between_pixel_centers():
     matrix = digits.interpolation_matrix(8, 28)
     signal = np.random.default_rng(0).random(8)
     expected = np.interp((np.arange(28) + 0.5) / 28, (np.arange(8) + 0.5) / 8, signal)

@@ -23,7 +23,7 @@ def test_images_pass_through_outside_training(arguments):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_pixels_are_dropped_or_divided_by_the_kept_share(rate):
+def test_pixels_are_dropped_or_scaled_by_the_keep_probability(rate):
     images = np.random.default_rng(0).uniform(0.1, 1.0, (200, 28, 28)).astype("float32")
     answer = DropoutCorruption(rate, seed=1)(images, training=True).numpy()
     kept = answer != 0
@@ -87,13 +87,13 @@ def test_half_precision_drops_the_same_pixels():
     np.testing.assert_array_equal(answer, 2.0 * kept_of(white.shape))
 
 
-def test_a_rate_of_zero_is_the_identity():
+def test_zero_rate_is_the_identity():
     images = np.random.default_rng(0).uniform(size=(3, 4, 4)).astype("float32")
     np.testing.assert_array_equal(DropoutCorruption(0.0)(images, training=True), images)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan"), "half"])
-def test_a_bad_rate_is_named(rate):
+def test_bad_rate_is_refused(rate):
     with pytest.raises(ValueError, match="rate must be .*; received") as error:
         DropoutCorruption(rate)
     assert repr(rate) in str(error.value) and "\n" not in str(error.value)

@@ -18,7 +18,7 @@ def example(name):
     return module
 
 
-def test_geron_style_model_learns_and_its_code_gets_sparse():
+def test_geron_style_model_learns_a_sparse_code():
     module = example("geron_style")
     short, longer = module.main(epochs=1), module.main(epochs=12)
     assert longer["loss"] < 0.8 * short["loss"]

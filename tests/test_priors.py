@@ -33,7 +33,7 @@ def blobs(num=4000, seed=0):
     return np.where(second[:, None], tilted, narrow).astype("float32")
 
 
-def test_a_mixture_recovers_weights_means_and_covariances():
+def test_mixture_recovers_weights_means_and_covariances():
     samples = GaussianMixturePrior(blobs(), seed=0, num_components=2).sample(20_000, 1)
     right = samples[:, 0] > 0
     assert right.mean() == pytest.approx(0.7, abs=0.02)
@@ -43,7 +43,7 @@ def test_a_mixture_recovers_weights_means_and_covariances():
     assert samples[right].std(axis=0) == pytest.approx([1, 20], rel=0.06)
 
 
-def test_samples_are_seeded_and_come_in_random_order():
+def test_samples_are_seeded_and_shuffled():
     prior, twin = (GaussianMixturePrior(blobs(), seed=3) for _ in range(2))
     first = prior.sample(500, 5)
     assert first.dtype == np.float32
@@ -63,7 +63,7 @@ def test_samples_stay_within_the_range_of_the_codes():
     assert (samples == 0).mean() > 0.1
 
 
-def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
+def test_dead_units_stay_zero_and_tiny_ones_keep_their_scale():
     random = np.random.default_rng(0)
     codes = np.column_stack([np.full(500, 3.25), random.normal(0, 1e-6, 500), np.zeros(500)])
     samples = GaussianMixturePrior(codes, seed=0).sample(2000, 0)
@@ -72,7 +72,7 @@ def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
     assert samples[:, 1].std() == pytest.approx(1e-6, rel=0.15)
 
 
-def test_codes_that_are_all_the_same_and_codes_that_are_few():
+def test_identical_and_few_codes_are_fitted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same = GaussianMixturePrior(np.full((50, 4), 2.0), seed=0).sample(10, 0)
@@ -85,7 +85,7 @@ def test_codes_that_are_all_the_same_and_codes_that_are_few():
     )
 
 
-def test_codes_of_a_higher_rank_come_back_in_their_shape():
+def test_samples_keep_the_shape_of_higher_rank_codes():
     random = np.random.default_rng(0)
     steps = np.arange(12, dtype=float).reshape(2, 3, 2)
     codes = steps + random.normal(0, 0.1, (2000, 2, 3, 2))
@@ -94,7 +94,7 @@ def test_codes_of_a_higher_rank_come_back_in_their_shape():
     np.testing.assert_allclose(samples.mean(axis=0), steps, atol=0.05)
 
 
-def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
+def test_large_sets_of_codes_are_subsampled_with_the_seed(monkeypatch):
     monkeypatch.setattr(fit, "MAX_CODES", 300)
     asked = []
 
@@ -112,7 +112,7 @@ def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
     assert len(np.unique(asked[0][:, 0, 0])) > 290  # drawn without replacement, not the first ones
 
 
-def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
+def test_wide_codes_are_fitted_on_principal_components(monkeypatch):
     monkeypatch.setattr(mixtures, "MAX_DIMENSIONS", 2)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
     codes = blobs()
@@ -126,7 +126,7 @@ def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
     assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # of two humps
 
 
-def test_codes_of_64_dimensions_are_fitted_as_they_are():
+def test_codes_of_64_dimensions_are_fitted_without_pca():
     codes = np.random.default_rng(0).normal(size=(200, 65))
     assert GaussianMixturePrior(codes[:, :64], seed=0).axes is None
     assert GaussianMixturePrior(codes, seed=0).axes.shape == (64, 65)
@@ -150,7 +150,7 @@ def test_samples_of_a_shared_codebook_are_its_vectors():
     np.testing.assert_allclose(found.mean(axis=(0, 1)), 1 / 3, atol=0.07)
 
 
-def test_the_label_behind_a_code_is_one_of_the_labels():
+def test_sampled_codes_keep_valid_labels():
     """The mean of the code is that of its class, in both."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 3000)
@@ -180,7 +180,7 @@ def true_probabilities():
     return every, (0.9**same * 0.1 ** (4 - same)) @ [0.2, 0.3, 0.5]
 
 
-def test_binary_codes_have_the_probabilities_they_were_drawn_with():
+def test_binary_prior_recovers_the_true_probabilities():
     every, expected = true_probabilities()
     model = fake(lambda images: bits(6000)[images])
     prior = fit_prior(model, np.arange(6000), seed=0)
@@ -205,7 +205,7 @@ def test_binary_samples_are_seeded_and_follow_the_fit():
     assert (samples != prior.sample(20_000, 2)).any()
 
 
-def test_no_bit_is_certain():
+def test_bit_probabilities_are_never_0_or_1():
     prior = BernoulliMixturePrior(np.zeros((30, 3)), seed=0)
     assert np.isfinite(prior.negative_log_likelihood(np.ones((1, 3)))).all()
     assert prior.sample(5, 0).shape == (5, 3)
@@ -255,7 +255,7 @@ def prior(codebooks):
         return fit_prior(model, indices(6000)[:, :, None], seed=0)
 
 
-def test_it_finds_what_depends_on_what(prior, codebooks):
+def test_autoregressive_prior_learns_the_dependencies(prior, codebooks):
     samples = prior.sample(2000, 0)
     assert np.isin(samples[:, 1], codebooks[1]).all()
     found = numbers(codebooks, samples)
@@ -270,7 +270,7 @@ def test_it_finds_what_depends_on_what(prior, codebooks):
     assert (found[:, 2] == 5).mean() == pytest.approx(0.25, abs=0.04)
 
 
-def test_its_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
+def test_autoregressive_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
     fresh = scalars(codebooks, indices(2000, seed=9))
     nats = prior.negative_log_likelihood(fresh)
     assert nats.shape == (2000,)
@@ -282,19 +282,19 @@ def test_its_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
     assert prior.negative_log_likelihood(shuffled).mean() > ENTROPY + 1
 
 
-def test_the_probabilities_of_all_codes_sum_to_one(prior, codebooks):
+def test_probabilities_of_all_codes_sum_to_one(prior, codebooks):
     everything = np.stack(np.meshgrid(*[np.arange(6)] * 3), axis=-1).reshape(-1, 3)
     nats = prior.negative_log_likelihood(scalars(codebooks, everything))
     assert nats.min() >= 0
     assert np.exp(-nats.astype("float64")).sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_its_samples_are_seeded(prior):
+def test_autoregressive_samples_are_seeded(prior):
     np.testing.assert_array_equal(prior.sample(50, 1), prior.sample(50, 1))
     assert (prior.sample(50, 1) != prior.sample(50, 2)).any()
 
 
-def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
+def test_fit_does_not_depend_on_the_global_seed(monkeypatch, codebooks):
     monkeypatch.setattr(autoregressive, "EPOCHS", 1)
     latents = scalars(codebooks, indices(128))
 
@@ -307,7 +307,7 @@ def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
     assert np.abs(first - fitted(1, 1)).max() > 1e-3
 
 
-def test_a_single_dimension_and_a_codebook_of_equals():
+def test_single_dimension_and_constant_codebook_are_fitted():
     random = np.random.default_rng(0)
     codes = random.choice([0.0, 1.0], p=[0.2, 0.8], size=(2000, 1))
     prior = AutoregressivePrior(np.array([[0.0, 0.0, 1.0]]), codes, seed=0)
@@ -317,7 +317,7 @@ def test_a_single_dimension_and_a_codebook_of_equals():
     np.testing.assert_allclose(same.negative_log_likelihood(np.full((3, 2), 0.5)), 0, atol=1e-5)
 
 
-def test_no_dimension_sees_itself_or_a_later_one():
+def test_dimensions_depend_on_earlier_ones_only():
     network = masked_network(5, seed=0)
     start = np.random.default_rng(0).normal(size=(1, 5)).astype("float32")
     before = network(start).numpy()
@@ -328,7 +328,7 @@ def test_no_dimension_sees_itself_or_a_later_one():
         np.testing.assert_array_equal(reached, np.arange(5) > changed)
 
 
-def test_log_mass_against_scipy():
+def test_log_mass_matches_scipy():
     random = np.random.default_rng(0)
     parameters = random.normal(size=(40, 3, 3))
     lower = random.normal(0, 6, 40)
@@ -346,7 +346,7 @@ def test_log_mass_against_scipy():
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
 
 
-def test_a_mixture_is_as_likely_as_the_law_it_was_drawn_from():
+def test_mixture_likelihood_matches_the_true_density():
     """The oracle of the whole fit: scipy's density of the true two Gaussians."""
     fresh = blobs(2000, seed=5).astype("float64")
     prior = GaussianMixturePrior(blobs(), seed=0, num_components=2)

@@ -67,7 +67,7 @@ def test_load_model_needs_no_other_import(saved, tmp_path):
     assert run_python(f"{code}\n{LOADED}", saved, folder=tmp_path) == "VAE 0.5\n"
 
 
-def test_every_class_that_is_saved_has_a_stand_in():
+def test_every_saved_class_is_registered_lazily():
     found = {}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -80,7 +80,7 @@ def test_every_class_that_is_saved_has_a_stand_in():
     assert found.keys() <= keras_ae._SAVED.keys()
 
 
-def test_every_public_name_leads_to_what_it_names():
+def test_public_names_resolve_to_their_objects():
     for name in keras_ae.__all__:
         value = getattr(keras_ae, name)
         if name != "VARIANTS":
@@ -111,6 +111,6 @@ def test_all_matches_what_type_checkers_see():
     assert keras_ae.__all__ == sorted(keras_ae._MODULES)
 
 
-def test_version_is_that_of_the_changelog():
+def test_version_matches_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[?{re.escape(keras_ae.__version__)}\b", changelog, re.MULTILINE)

@@ -62,7 +62,7 @@ def perfect(images):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 2)])
-def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
+def test_perfect_reconstruction_reaches_the_entropy_floor(shape):
     data = problem(grey(shape=shape), grey(shape=shape, seed=1))
     numbers = reconstruction.measure(Fake(perfect), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(entropy_floor(data.split.test.images).mean(), rel=1e-5)
@@ -72,7 +72,7 @@ def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
     assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # nothing is sampled here
 
 
-def test_a_constant_output_costs_log_2_a_pixel():
+def test_constant_output_costs_log_2_per_pixel():
     data = problem(grey(), grey(seed=1))
     numbers = reconstruction.measure(Fake(np.zeros_like), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(30 * np.log(2), rel=1e-6)
@@ -93,7 +93,7 @@ class Straight(Fake):
         raise AssertionError("there is no cross-entropy to ask for")
 
 
-def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images():
+def test_linear_output_has_only_mse_and_clipped_pictures():
     data = problem(grey(), grey(seed=1))
     made = reconstruction.measure(Straight(None), data, seed=0)
     assert set(made.metrics) == {"mse", "mse_per_pixel"}
@@ -103,7 +103,7 @@ def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images()
     assert (shown.min(), shown.max()) == (0, 1)
 
 
-def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
+def test_linear_output_with_gaussian_code_has_kl_but_no_elbo():
     model = Gaussian()
     model.has_bce = False
     numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).metrics
@@ -111,7 +111,7 @@ def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
 
 
 @pytest.mark.parametrize("label", [(0.0, 0.0), (0.0, 1.0)])
-def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
+def test_sampled_bce_and_negative_elbo_match_the_closed_form(label):
     """Every logit is z + c, z ~ N(m, s^2): the BCE is E[softplus(z + c)] - x (m + c).
 
     By quadrature; c is of the label behind the code, which is not sampled.
@@ -133,13 +133,13 @@ def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
     assert numbers["negative_elbo"] == pytest.approx(numbers["sampled_bce"] + kl, rel=1e-6)
 
 
-def test_without_noise_the_sampled_code_is_the_mean():
+def test_sampled_bce_without_noise_is_that_of_the_mean():
     data = problem(grey(), grey(seed=1))
     numbers = reconstruction.measure(Gaussian(log_var=-60.0), data, seed=0).metrics
     assert numbers["sampled_bce"] == pytest.approx(numbers["bce"], rel=1e-6)
 
 
-def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
+def test_noise_depends_on_the_seed_not_on_the_batches(monkeypatch):
     data = problem(grey(), grey(seed=1))
     first, again, other = (
         reconstruction.measure(Gaussian(), data, seed=seed).metrics for seed in (5, 5, 6)
@@ -164,7 +164,7 @@ def conditional():
     return model
 
 
-def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypatch):
+def test_conditional_model_gets_the_true_labels(conditional, monkeypatch):
     """As `evaluate` is; the inferred label is by construction the one of the lowest loss."""
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
     images, labels = grey(9, seed=1), np.arange(9) % 3
@@ -193,7 +193,7 @@ def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypat
     assert "takes the class label as input" in numbers["note"]
 
 
-def test_baselines_are_those_of_the_training_images():
+def test_baselines_are_fitted_on_the_training_images():
     train, test = grey(), grey(9, seed=1)
     rows = reconstruction.baselines(problem(train, test), seed=0)
     assert list(rows) == ["entropy floor", "mean image", "PCA, 20 components"]
@@ -211,7 +211,7 @@ def test_baselines_are_those_of_the_training_images():
     assert rows["PCA, 20 components"].metrics["bce"] == pytest.approx(bce, rel=1e-4)
 
 
-def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_never_saw(monkeypatch):
+def test_baselines_are_finite_for_pixels_unseen_in_training(monkeypatch):
     monkeypatch.setattr(reconstruction, "NUM_COMPONENTS", 1)
     train = np.zeros((4, 2, 2))
     train[:2, 0, 0] = 1  # half the images, and nothing elsewhere
@@ -222,14 +222,14 @@ def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_neve
     assert rows["PCA, 1 components"].metrics["bce"] == pytest.approx(projected, rel=1e-5)
 
 
-def test_fewer_images_than_components():
+def test_pca_baseline_with_fewer_images_than_components():
     data = problem(grey(7), grey(3, seed=1))
     assert list(reconstruction.baselines(data, seed=0))[2] == "PCA, 7 components"
     arrays = reconstruction.measure(Fake(perfect), data, seed=0).arrays
     assert arrays["originals"].shape == arrays["reconstructions"].shape == (3, 6, 5)
 
 
-def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
+def test_baselines_of_real_digits_have_known_values(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
     data = EvaluationData(split(load("digits")))
     values = [row.metrics["bce"] for row in reconstruction.baselines(data, seed=0).values()]
@@ -237,7 +237,7 @@ def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
-def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
+def test_figure_has_one_row_per_label(tmp_path, monkeypatch, shape):
     data = problem(grey(shape=shape), grey(20, shape=shape, seed=1))
     perfect_one = reconstruction.measure(Fake(perfect), data, seed=0)
     constant = reconstruction.measure(Fake(np.zeros_like), data, seed=0)
@@ -267,7 +267,7 @@ def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
     assert reconstruction.draw([], rows, data, tmp_path) == []
 
 
-def test_numbers_are_plain_and_the_columns_are_among_them():
+def test_metrics_are_python_floats_and_include_all_columns():
     data = problem(grey(), grey(seed=1))
     numbers = reconstruction.measure(Gaussian(), data, seed=0).metrics
     assert json.loads(json.dumps(numbers)) == numbers

@@ -48,7 +48,7 @@ def test_test_accuracy_is_high(classifier, digits):
     assert f"{accuracy:.2%}" in classifier.description
 
 
-def test_the_features_are_the_layer_before_the_softmax(classifier, digits):
+def test_features_are_the_layer_before_the_softmax(classifier, digits):
     images = digits.train.images
     features, probabilities = classifier.features(images), classifier.probabilities(images)
     assert features.shape == (len(images), 64) and features.min() >= 0

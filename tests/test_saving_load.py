@@ -62,7 +62,7 @@ def weights(change):
     return apply
 
 
-def test_every_variant_may_be_loaded(tmp_path):
+def test_every_variant_can_be_loaded(tmp_path):
     for name in VARIANTS:
         model = VARIANTS[name](image_shape=(8, 8))
         model.compile()
@@ -74,7 +74,7 @@ def test_every_variant_may_be_loaded(tmp_path):
             np.testing.assert_array_equal(value, other)
 
 
-def test_metrics_and_schedules_of_keras_may_be_in_it(saved):
+def test_keras_metrics_and_schedules_are_allowed(saved):
     assert load_model(saved).latent_dim == 2
 
 
@@ -125,7 +125,7 @@ def under_our_name(config):
         shadowed_name, under_our_name,
     ],
 )  # fmt: skip
-def test_a_config_that_names_anything_else_is_refused(path, mischief):
+def test_config_with_other_classes_is_refused(path, mischief):
     rewritten(path, config=planted(mischief))
     with pytest.raises(ValueError, match="it names|is no variant"):
         load_model(path)
@@ -160,20 +160,20 @@ def endless_array(file):
 @pytest.mark.parametrize(
     "mischief", [external_link, soft_link, circle, external_storage, virtual_array, endless_array]
 )
-def test_weights_that_lead_elsewhere_or_never_end_are_refused(path, mischief):
+def test_external_cyclic_and_endless_weights_are_refused(path, mischief):
     rewritten(path, weights=weights(mischief))
     with pytest.raises(ValueError, match="its weights"):
         check_model_file(path)
 
 
-def test_an_archive_that_unfolds_to_gigabytes_is_refused(path):
+def test_archive_that_expands_to_gigabytes_is_refused(path):
     rewritten(path, weights=lambda data: data + bytes(2**26))
     with pytest.raises(ValueError, match="unfolds"):
         check_model_file(path)
 
 
 @pytest.mark.parametrize("name", ["../../outside.py", "assets/vocabulary.txt", "/etc/cron.d/x"])
-def test_a_member_that_does_not_belong_is_refused(path, name):
+def test_unexpected_archive_member_is_refused(path, name):
     rewritten(path, **{name: lambda _: b"x"})
     with pytest.raises(ValueError, match="instead of a variant"):
         check_model_file(path)

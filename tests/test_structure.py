@@ -228,7 +228,7 @@ def test_documented_layout_names_every_folder():
             assert shown in page, name
 
 
-def test_no_modules_import_one_another():
+def test_no_modules_import_each_other():
     assert cycle(sources()) is None
 
 

@@ -77,7 +77,7 @@ def cross_entropy(logits, target):
     return -(target * np.log(probability) + (1 - target) * np.log(1 - probability)).mean()
 
 
-def test_the_losses_of_the_three_nets_are_those_of_a_slow_version():
+def test_losses_of_the_three_networks_match_a_slow_version():
     images = pictures(24)
     model = built(feature_variance=0.5)
     model.fit(images, epochs=2, verbose=0)
@@ -109,7 +109,7 @@ class Recorder(keras.optimizers.SGD):
         return super().apply(grads, trainable_variables)
 
 
-def test_each_net_follows_the_gradient_of_its_own_loss():
+def test_each_network_follows_the_gradient_of_its_loss():
     images = tf.constant(pictures(24))
     optimizers = {
         "optimizer": Recorder(0.0),
@@ -140,7 +140,7 @@ def test_each_net_follows_the_gradient_of_its_own_loss():
         assert np.any(ours != 0)
 
 
-def test_a_step_moves_every_net():
+def test_training_step_changes_every_network():
     model = built()
     before = numbers(model.trainable_variables)
     model.fit(pictures(), batch_size=32, epochs=1, verbose=0)
@@ -148,7 +148,7 @@ def test_a_step_moves_every_net():
         assert np.any(was != variable.numpy()), variable.path
 
 
-def test_codes_of_images_and_of_the_prior_have_noise_of_their_own():
+def test_posterior_and_prior_samples_use_independent_noise():
     model = built()
     origin = tf.zeros((1000, 4))
     drawn = model.bottleneck.sampling((origin, origin)), model.prior_noise((origin, origin))
@@ -158,7 +158,7 @@ def test_codes_of_images_and_of_the_prior_have_noise_of_their_own():
 # ---- two optimizers ----
 
 
-def test_the_second_optimizer_is_like_the_first_unless_given():
+def test_discriminator_optimizer_defaults_to_a_copy():
     optimizer = keras.optimizers.RMSprop(0.007)
     model = built({"optimizer": optimizer})
     assert isinstance(model.discriminator_optimizer, keras.optimizers.RMSprop)
@@ -169,7 +169,7 @@ def test_the_second_optimizer_is_like_the_first_unless_given():
     assert model._get_optimizers() == [model.optimizer, model.discriminator_optimizer]
 
 
-def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
+def test_saved_and_loaded_training_continues_bit_for_bit(tmp_path):
     # In mixed precision, where both optimizers are wrapped; the contract has the other case.
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
@@ -198,7 +198,7 @@ def started(folder):
     return Checkpoint(run, config.request)
 
 
-def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
+def test_interrupted_run_resumes_bit_for_bit(tmp_path):
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
     whole = built()
@@ -212,7 +212,7 @@ def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
     assert_same(state_variables(resumed).values(), state_variables(whole).values())
 
 
-def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
+def test_xla_epochs_match_single_eager_steps():
     images = pictures(32)
     compiled = built({"jit_compile": True})
     history = compiled.fit(images, batch_size=16, epochs=1, shuffle=False, verbose=0).history
@@ -222,7 +222,7 @@ def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
         np.testing.assert_allclose(history[name], expected[name], rtol=2e-3, err_msg=name)
 
 
-def test_mixed_precision_trains_with_a_scale_for_each_optimizer():
+def test_mixed_precision_scales_the_loss_of_each_optimizer():
     model = built(dtype="mixed_float16")
     for optimizer in model._get_optimizers():
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -274,7 +274,7 @@ def with_verdicts(model, real, made):
         (0.0, 3.0, "decoder"),
     ],
 )
-def test_who_wins_a_batch_is_seen_from_the_cross_entropies(real, made, winner):
+def test_winner_of_a_batch_depends_on_the_cross_entropies(real, made, winner):
     images = tf.ones((8, *SHAPE))
     model = built()
     with_verdicts(model, real, made)
@@ -288,7 +288,7 @@ def test_who_wins_a_batch_is_seen_from_the_cross_entropies(real, made, winner):
 
 
 @pytest.mark.parametrize("winner", ["discriminator", "decoder"])
-def test_who_has_won_learns_nothing_from_it(winner):
+def test_winner_of_a_batch_is_not_updated(winner):
     model = built({"optimizer": Recorder(0.1), "run_eagerly": True}, gamma=0.0)
     original = model._batch_losses
 
@@ -316,7 +316,7 @@ def diverging(**compiled):
     return built({"discriminator_optimizer": broken, **compiled}, equilibrium_margin=100.0)
 
 
-def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
+def test_divergence_names_the_first_nonfinite_losses():
     model = diverging()
     with pytest.warns(UserWarning, match="stopped in epoch 1: .*feature_loss became") as caught:
         history = model.fit(pictures(), batch_size=16, epochs=3, verbose=0).history
@@ -327,7 +327,7 @@ def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
         assert np.isfinite(weight.numpy()).all()
 
 
-def test_a_diverged_run_is_refused_by_the_name_of_such_a_loss(tmp_path):
+def test_diverged_run_error_names_the_loss(tmp_path):
     checkpoint = started(tmp_path / "run")
     # Before the epoch ends, and with it the model's own warning.
     with pytest.raises(Diverged, match="^(feature|adversarial|discriminator)_loss became"):
@@ -336,7 +336,7 @@ def test_a_diverged_run_is_refused_by_the_name_of_such_a_loss(tmp_path):
         )
 
 
-def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
+def test_dominant_discriminator_is_warned_about_once():
     model = built({"optimizer": keras.optimizers.SGD(0.0)})
     with_verdicts(model, real=3.0, made=-3.0)
     with pytest.warns(UserWarning, match="discriminator won 100% of the batches of epoch") as found:
@@ -355,13 +355,13 @@ def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
         ({"discriminator_filters": ()}, "discriminator_filters must hold at least one number"),
     ],
 )
-def test_bad_arguments_are_named(arguments, words):
+def test_bad_arguments_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words) as error:
         built(**arguments)
     assert "\n" not in str(error.value)
 
 
-def test_logits_beyond_the_limit_are_pulled_back():
+def test_logits_beyond_the_limit_are_penalized():
     rebuilt, sampled = np.zeros((2, 2, 3)), np.zeros((2, 2, 3))
     rebuilt[0, 0, 0], rebuilt[1, 1, 1], sampled[0, 1, 2] = 11.0, 8.9, -12.0
     outputs = {"logits": tf.constant(rebuilt), "sampled_logits": tf.constant(sampled)}

@@ -214,7 +214,7 @@ def test_state_changes_only_in_training_of_a_trainable_layer(trainable):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
-def test_unused_vector_is_revived_from_the_batch_after_the_given_steps(ema_decay, jit_compile):
+def test_unused_vector_is_revived_after_the_given_steps(ema_decay, jit_compile):
     codebook = np.vstack([codes(3, 2), [[500.0, 500.0]], [[-500.0, 500.0]]])
     quantizer = quantizer_with(codebook, ema_decay=ema_decay, revive_after=4, seed=2)
     step = tf.function(lambda batch: quantizer(batch, training=True), jit_compile=jit_compile)
@@ -245,7 +245,7 @@ def test_used_vector_is_never_replaced():
     np.testing.assert_array_equal(quantizer.embeddings, [[-1.0], [0.0], [1.0]])
 
 
-def test_revivals_are_random_seeded_and_from_the_whole_batch():
+def test_revivals_are_seeded_draws_from_the_whole_batch():
     def revived(seed):
         quantizer = quantizer_with(np.full((400, 1), 1e6), revive_after=1, seed=seed)
         quantizer(np.arange(20, dtype="float32")[:, None], training=True)
@@ -394,7 +394,7 @@ print("same")
         ("revive_after", "soon"),
     ],
 )
-def test_bad_arguments_are_named_with_what_was_received(name, value):
+def test_bad_arguments_are_refused(name, value):
     with pytest.raises(ValueError) as caught:
         VectorQuantizer(**{name: value})
     message = str(caught.value)
