@@ -1,4 +1,4 @@
-"""The binary code and the search among it, against statistics and a slow double loop."""
+"""Binary codes and nearest-neighbor search, against statistics and a slow double loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def packed(num, num_bits, seed=0):
 
 
 def prototypes(num=120, seed=0):
-    """Noisy copies of five images, and which of them each is of."""
+    """Noisy copies of five images, and the index of the original of each."""
     random = np.random.default_rng(seed)
     originals = (np.random.default_rng(9).random((5, 6, 5)) < 0.5).astype("float32")
     kinds = random.integers(0, 5, num)
@@ -128,7 +128,7 @@ def slow_neighbors(codes, references, num_neighbors):
 
 @pytest.mark.parametrize(("num_bits", "num_neighbors"), [(4, 7), (12, 1), (64, 50), (150, 50)])
 def test_neighbors_match_a_double_loop(num_bits, num_neighbors, monkeypatch):
-    monkeypatch.setattr(hashing, "DISTANCES_PER_STEP", 300)  # six codes at a time
+    monkeypatch.setattr(hashing, "DISTANCES_PER_STEP", 300)  # batches of six codes
     codes, references = packed(20, num_bits), packed(50, num_bits, seed=1)
     expected = slow_neighbors(codes.tolist(), references, num_neighbors)
     answer = hamming_neighbors(codes, references, num_neighbors)

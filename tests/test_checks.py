@@ -1,4 +1,4 @@
-"""Validation of images and sizes: what is accepted, and one line for what is not."""
+"""Validation of images and sizes: accepted input, and one-line errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four protocols on fakes whose answer is known, and against NumPy and SciPy."""
+"""The four protocols on fake models with known results, and against NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def random_codes(images):
 
 
 def blurred_codes(images):
-    """Two pixels that know a part of the class, one that knows nothing, one constant."""
+    """Codes of two informative pixels, one uninformative pixel and one constant."""
     first, second = images[:, 0, 0] + 4 * images[:, 1, 0], images[:, 0, 1] + 4 * images[:, 1, 1]
     return np.stack([first, second * 9, images[:, 2, 2], 0 * first], axis=1)
 
@@ -91,12 +91,12 @@ def test_random_codes_have_chance_accuracy(problem):
     assert converged(random_codes, problem)["converged"] == pytest.approx(1 / 3, abs=0.1)
 
 
-def slow_accuracy(codes, split, labelled):
-    """The maximum a posteriori fit by its definition: mean 0, variance 1, penalty |W|^2 / 2."""
+def slow_accuracy(codes, split, labeled):
+    """Maximum a posteriori logistic regression on standardized codes, penalty |W|^2 / 2."""
     train, test = np.float64(codes(split.train.images)), np.float64(codes(split.test.images))
     scale = np.where(train.std(axis=0) > 0, train.std(axis=0), 1)
     train, test = ((part - train.mean(axis=0)) / scale for part in (train, test))
-    x, y = train[labelled], split.train.labels[labelled]
+    x, y = train[labeled], split.train.labels[labeled]
 
     def objective(flat):
         kernel, bias = flat[:-NUM_CLASSES].reshape(-1, NUM_CLASSES), flat[-NUM_CLASSES:]
@@ -169,10 +169,10 @@ def test_only_the_few_labels_are_used(problem, monkeypatch):
 # ---- published ----
 
 
-def slow_published(codes, split, labelled, kernel, bias, num_epochs=20, batch_size=32):
-    """Adam on the whole of at most 32 images, in NumPy, with the best of the epochs' weights."""
-    assert len(labelled) <= batch_size
-    x, y = np.float64(codes(split.train.images[labelled])), split.train.labels[labelled]
+def slow_published(codes, split, labeled, kernel, bias, num_epochs=20, batch_size=32):
+    """Full-batch Adam on at most 32 images in NumPy; returns the weights of the best epoch."""
+    assert len(labeled) <= batch_size
+    x, y = np.float64(codes(split.train.images[labeled])), split.train.labels[labeled]
     weights = [np.float64(kernel), np.float64(bias)]
     first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
     best, waited = (-1.0, None), 0
@@ -198,8 +198,8 @@ def slow_published(codes, split, labelled, kernel, bias, num_epochs=20, batch_si
 
 @pytest.mark.parametrize(("scale", "shuffled"), [(1.0, True), (10.0, True), (3.0, False)])
 def test_published_protocol_matches_numpy(problem, monkeypatch, scale, shuffled):
-    # With labels that mean nothing the accuracy falls and rises again, so that patience shows;
-    # with true ones it rises until the last epoch.
+    # With random labels the accuracy falls and rises again, so early stopping takes effect;
+    # with true labels it rises until the last epoch.
     validation = images_with_labels(3000, seed=9)
     if shuffled:
         labels = np.random.default_rng(0).permutation(validation.labels)
@@ -229,8 +229,8 @@ def test_published_protocol_matches_numpy(problem, monkeypatch, scale, shuffled)
     assert len(seen) == len(starts) == 3
     for draw, (start, weights) in enumerate(zip(starts, seen, strict=True)):
         assert all(np.abs(part).max() <= 0.5 for part in start)  # 1 / sqrt(4 units)
-        labelled = few_labels(split.train.labels, seed=draw)
-        expected = slow_published(codes, split, labelled, *start)
+        labeled = few_labels(split.train.labels, seed=draw)
+        expected = slow_published(codes, split, labeled, *start)
         for one, other in zip(weights, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=2e-5)
     assert not np.array_equal(starts[0][0], starts[1][0])
@@ -393,8 +393,8 @@ def test_figures_show_every_protocol(problem, measured, monkeypatch, tmp_path):
     ]
     plain = {name: one[name] for name in ("num_labels", "converged", "converged_spread", "curve")}
     baselines = [Result("pixels", "pixels", 0, 0, None, Measurement(plain))]
-    told = Measurement({"note": "It was told the labels."})
-    entries.insert(0, Result("conditional_vae", "conditional_vae", 0, 4, None, told))
+    note_only = Measurement({"note": "It takes labels."})
+    entries.insert(0, Result("conditional_vae", "conditional_vae", 0, 4, None, note_only))
     assert classification.draw(entries[:1], [], problem, tmp_path) == []
     figures = classification.draw(entries, baselines, problem, tmp_path)
     assert all(figure.path.exists() for figure in figures)

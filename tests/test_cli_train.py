@@ -1,4 +1,4 @@
-"""`train.py` as a user meets it: run directories, output, the grid."""
+"""`train.py` from end to end: run directories, output, grids of runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("offline", "eager")
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """Two variants trained and exported: the command, and where the runs are."""
+    """Two trained and exported variants: the command and the output folder."""
     output_dir = tmp_path_factory.mktemp("trained") / "runs"
     line = command(tiny, output_dir, "deep", "vae", epochs=2)
     assert train(*line, "--export") == 0
@@ -364,7 +364,7 @@ def test_binarized_images_are_recorded_and_found_again(tiny, tmp_path, how):
     (run,) = catalog.find_runs(tmp_path).runs
     assert run.directory == run_of(tmp_path, "shallow", f"tiny.npz_{how}")
     assert run.data.binarize == how and run.data.source == str(tiny)
-    found = load_data(run)  # or an error: its fingerprint must be that of the training
+    found = load_data(run)  # fails if the fingerprint differs from that of the training
     assert set(np.unique(found.train_images)) == {0, 255}
     options = run.config.data_options()
     assert options[options.index("--binarize") + 1] == how

@@ -1,4 +1,4 @@
-"""What several comparisons share."""
+"""Shared code of the comparisons."""
 
 import ast
 import random
@@ -67,7 +67,7 @@ def test_pca_baseline_matches_the_singular_value_decomposition():
 
 
 def draw_everywhere():
-    """One number from each generator that the seeds of a comparison touch."""
+    """One number from each random generator that a comparison seeds."""
     return (
         random.random(),
         np.random.rand(),
@@ -79,7 +79,7 @@ def draw_everywhere():
 
 @pytest.mark.parametrize("seed", [3, None])
 def test_comparison_leaves_the_random_state_unchanged(seed):
-    """Without a seed before, TensorFlow has none afterwards."""
+    """If TensorFlow had no global seed before, it has none afterwards."""
 
     def numbers(between):
         keras.utils.set_random_seed(3)
@@ -117,7 +117,7 @@ MODELS = {"model", "bottleneck", "layer", "encoder", "decoder", "prior", "classi
 
 
 def questions_to_objects(source):
-    """Calls of `isinstance` and the like on something that is, or belongs to, a model."""
+    """Calls of `isinstance` and the like on a model or a part of it."""
     return [
         ast.unparse(node)
         for node in ast.walk(ast.parse(source))

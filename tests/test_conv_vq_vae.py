@@ -1,4 +1,4 @@
-"""The convolutional VQ-VAE: its map, what it logs, and its prior."""
+"""Convolutional VQ-VAE: its feature map, logged metrics and prior."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPE = (6, 5)
 
 
 def pictures(num=96, shape=SHAPE, seed=0):
-    """One of two pictures each, a bright left or a bright right half, with a little noise."""
+    """Images with a bright left or right half, with a little noise."""
     random = np.random.default_rng(seed)
     side = random.integers(0, 2, (num, *[1] * len(shape)))
     columns = np.arange(shape[1]).reshape(1, 1, -1, *[1] * (len(shape) - 2))
@@ -35,7 +35,7 @@ def small(shape=SHAPE, **arguments):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model and images it was trained on a little."""
+    """A briefly trained model and its training images."""
     model, images = small(), pictures()
     model.fit(images, epochs=3, batch_size=16, verbose=0)
     return model, images
@@ -51,7 +51,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(value, other[path], err_msg=path)
 
 
-# ---- the nets ----
+# ---- networks ----
 
 
 def test_preset_encodes_28x28_images_as_a_7x7_map():
@@ -69,7 +69,7 @@ def test_preset_encodes_28x28_images_as_a_7x7_map():
     assert model.encoder.count_params() == encoder
     assert model.decoder.count_params() == decoder
     sizes = [np.prod(weight.shape) for weight in model.trainable_variables]
-    assert sum(sizes) == encoder + decoder  # the codebook follows averages, the prior comes later
+    assert sum(sizes) == encoder + decoder  # without codebook and prior
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_latent_loss_is_the_commitment_loss_summed_over_the_map(trained):
     assert logs["latent_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-# ---- the prior ----
+# ---- prior ----
 
 
 def test_fit_and_fit_prior_change_separate_weights():
@@ -138,7 +138,7 @@ def test_fit_and_fit_prior_change_separate_weights():
     assert np.any(after["prior/logits/kernel"] != prior["prior/logits/kernel"])
     assert model.evaluate(images, verbose=0, return_dict=True) == before
     assert int(model.optimizer.iterations) == steps
-    model.fit(images, epochs=1, verbose=0)  # and training goes on
+    model.fit(images, epochs=1, verbose=0)  # training can continue
 
 
 def test_fit_prior_depends_only_on_the_model_and_its_seed():
@@ -161,7 +161,7 @@ def test_samples_of_a_fitted_prior_resemble_the_images():
     model.fit(images, epochs=25, batch_size=32, verbose=0)
 
     def distance(samples):
-        """To the nearer of the two pictures, a pixel."""
+        """Mean absolute difference per pixel from the nearer of the two prototypes."""
         left, right = (np.arange(5) < 2).astype(float), (np.arange(5) >= 2).astype(float)
         errors = [np.abs(samples - half).mean(axis=(1, 2)) for half in (left, right)]
         return np.minimum(*errors).mean(), (errors[0] < errors[1]).mean()

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder and its variational sister."""
+"""The convolutional autoencoder and the convolutional VAE."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_latent_dim_adds_a_dense_layer_on_each_side_of_the_code():
     assert model.encode(images_of((28, 28))).shape == (6, 20)
 
 
-@pytest.mark.filterwarnings("ignore:The posterior of ConvVAE")  # there is no more than noise
+@pytest.mark.filterwarnings("ignore:The posterior of ConvVAE")  # the images are noise
 @pytest.mark.parametrize("shape", [(6, 5), (7, 7, 3), (1, 9)])
 @pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
 def test_odd_and_small_image_sizes_train(variant, shape):
@@ -71,7 +71,7 @@ def test_feature_map_becomes_576_means_and_log_variances():
     assert model.decoder.get_layer("dense").kernel.shape == (576, 576)
     assert [part.shape for part in model.posterior(images_of((28, 28)))] == [(6, 576)] * 2
     dense = 576 * 1152 + 1152 + 576 * 576 + 576
-    # Two numbers are the state of the noise.
+    # Two values are the state of the noise generator.
     assert sum(np.prod(w.shape) for w in model.trainable_variables) == 46_529 + dense
 
 

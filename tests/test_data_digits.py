@@ -32,7 +32,7 @@ def test_digits_equal_resized_sklearn_digits():
     enlarged = np.stack([np.asarray(image) for image in resized])
     found = np.concatenate([loaded.train_images, loaded.test_images]).sum(axis=(1, 2))
     np.testing.assert_allclose(np.sort(found), np.sort(enlarged.sum(axis=(1, 2))), rtol=1e-4)
-    # One image, pixel by pixel: whichever loaded one is nearest to the first bundled one.
+    # Compare the loaded image nearest to the first bundled one pixel by pixel.
     distance = np.abs(loaded.train_images - enlarged[0]).max(axis=(1, 2))
     distance = min(distance.min(), np.abs(loaded.test_images - enlarged[0]).max(axis=(1, 2)).min())
     assert distance < 1e-5

@@ -12,7 +12,7 @@ from keras_ae.layers import DropoutCorruption
 
 
 def kept_of(shape, rate=0.5, seed=1):
-    """Which pixels of white images the layer keeps."""
+    """Mask of the pixels of white images that the layer does not drop."""
     return DropoutCorruption(rate, seed=seed)(np.ones(shape, "float32"), training=True).numpy() > 0
 
 
@@ -30,7 +30,7 @@ def test_pixels_are_dropped_or_scaled_by_the_keep_probability(rate):
     np.testing.assert_allclose(answer[kept], images[kept] / (1 - rate), rtol=1e-6)
     error = np.sqrt(rate * (1 - rate) / kept.size)
     assert abs(kept.mean() - (1 - rate)) < 4.5 * error
-    assert abs(answer.mean() / images.mean() - 1) < 0.02  # the mean stays
+    assert abs(answer.mean() / images.mean() - 1) < 0.02  # the mean is unchanged
 
 
 @pytest.mark.parametrize("distance", [1, 28, 784])
@@ -106,7 +106,7 @@ def test_config_and_output_shape():
     assert (again.rate, again.seed) == (0.25, 3)
 
 
-# ---- the variant ----
+# ---- variant ----
 
 
 def test_variant_drops_input_pixels_but_not_target_pixels():

@@ -158,7 +158,7 @@ def test_only_stale_measurements_are_recomputed(runs, image_set, fakes, tmp_path
     assert again() == {"whole": 1, "novel": 0}
     assert again(options={"projection": "tsne"}) == {"whole": 3, "novel": 0}
     assert again(options={"projection": "tsne"}, seed=8) == {"whole": 3, "novel": 4}
-    assert again() == {"whole": 0, "novel": 0}  # what went before is kept
+    assert again() == {"whole": 0, "novel": 0}  # earlier results stay cached
     kept = sorted((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))
     assert len(kept) == 3
     for path in kept:
@@ -202,7 +202,7 @@ def test_new_package_version_is_measured_again(
     monkeypatch.setattr(evaluation, "package_versions", lambda: versions)
     second = evaluate(runs, image_set, tmp_path / "out")
     assert count(fakes) == {name: 2 * number for name, number in before.items()}
-    # Each prints the version that made its numbers, and no other.
+    # Each report prints only the version that made its numbers.
     assert second.made_by()["versions"] == versions
     assert first.made_by()["versions"] != versions
     monkeypatch.undo()
@@ -211,7 +211,7 @@ def test_new_package_version_is_measured_again(
 def test_versions_in_the_report_are_those_that_made_the_numbers(
     runs, image_set, fakes, tmp_path, monkeypatch
 ):
-    """Also where files of several versions were mixed, say by copying a cache."""
+    """Also if the cache has files of several versions, for example after copying."""
     made_by = evaluate(runs, image_set, tmp_path / "out").made_by()
     assert made_by["versions"] == caching.package_versions() and made_by["mixed"] == []
     assert made_by["device"]
@@ -338,9 +338,9 @@ def test_comparison_without_runs_or_labels_is_skipped(runs, image_set, fakes, tm
     shutil.rmtree(runs / "c")
     shutil.rmtree(runs / "d")
     assert evaluate(runs, image_set, tmp_path / "out").names == ["whole"]
-    unlabelled = data.ImageSet("toy", image_set.train_images, None, image_set.test_images, None)
+    unlabeled = data.ImageSet("toy", image_set.train_images, None, image_set.test_images, None)
     found = find_runs(runs).runs
-    done = Evaluation(unlabelled, found, ["classification", "whole"], tmp_path, options={}, seed=1)
+    done = Evaluation(unlabeled, found, ["classification", "whole"], tmp_path, options={}, seed=1)
     assert done.names == ["whole"]
 
 

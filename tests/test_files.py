@@ -1,4 +1,4 @@
-"""Atomic writes and digests, against the plainest version of each."""
+"""Atomic writes and digests, against simple versions of each."""
 
 import hashlib
 

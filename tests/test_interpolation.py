@@ -1,4 +1,4 @@
-"""The interpolation comparison, against closed forms and slow versions, on models made by hand."""
+"""The interpolation comparison, against closed forms and slow versions, on fake models."""
 
 import json
 import re
@@ -16,7 +16,7 @@ NAMES = tuple("0123456789")
 
 
 def ink_classifier():
-    """Its confidence is (1 + mean pixel) / 2."""
+    """A classifier whose confidence is (1 + mean pixel) / 2."""
 
     def probabilities(images):
         ink = images.reshape(len(images), -1).mean(axis=1)
@@ -39,7 +39,7 @@ def problem(num=60, shape=(4, 3), names=NAMES, labels=True, classifier=None, tra
 
 
 class Fake(FakeAutoencoder):
-    """Answers with `path(start, end, fraction)`."""
+    """A model whose interpolation is `path(start, end, fraction)`."""
 
     def __init__(self, path):
         self.path = path
@@ -145,7 +145,7 @@ def test_frames_of_a_linear_output_are_clipped():
     assert (frames.min(), frames.max()) == (0, 1)
 
 
-# ---- which pairs ----
+# ---- pairs ----
 
 
 def test_displayed_pair_is_the_first_test_image_of_each_class():
@@ -203,7 +203,7 @@ def test_single_test_image_is_measured():
     assert "largest_step" not in numbers
 
 
-# ---- baselines and pictures ----
+# ---- baselines and figures ----
 
 
 def test_cross_fade_baseline_matches_a_linear_model():
@@ -215,7 +215,7 @@ def test_cross_fade_baseline_matches_a_linear_model():
     for name in ("confidence", "lowest_confidence", "largest_step", "path_nearest"):
         assert fade.metrics[name] == pytest.approx(linear.metrics[name], rel=1e-5)
     np.testing.assert_allclose(fade.arrays["frames"], linear.arrays["frames"], atol=1e-6)
-    only = interpolation.measure(JUMPING, data, seed=0).metrics  # six times each end
+    only = interpolation.measure(JUMPING, data, seed=0).metrics  # six frames of each end
     for name in ("confidence", "lowest_confidence", "path_nearest"):
         assert ends.metrics[name] == pytest.approx(only[name], rel=1e-5)
     assert "largest_step" not in ends.metrics and not ends.arrays

@@ -1,4 +1,4 @@
-"""The importance-weighted bound against a slow version and a likelihood in closed form."""
+"""IWAE: the importance-weighted bound against a slow version and an exact likelihood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def small_iwae(**arguments):
 
 
 def draws_of(model, images):
-    """The draws that the model's next step will use, `(k, N, latent_dim)`, and their parameters."""
+    """The latents `(k, N, latent_dim)` that the next step will draw, and their parameters."""
     num = model.num_importance_samples
     state = model.bottleneck.sampling.seed_generator.state
     before = state.numpy()
@@ -58,7 +58,7 @@ def test_loss_matches_the_bound_of_the_paper(beta):
 
 
 def test_gradient_matches_equation_14_of_the_paper():
-    """Equation 14 of the paper, a draw at a time."""
+    """The gradient is the mean of the log weights' gradients, weighted; draw by draw."""
     model, images = linear_model(0.7, keras_ae.IWAE, num_importance_samples=3), images_of(4)
     draws, mean, log_var = draws_of(model, images)
     noise = ((draws - mean) / np.exp(log_var / 2)).astype("float32")
@@ -84,7 +84,7 @@ def test_gradient_matches_equation_14_of_the_paper():
 
 
 def training_losses(model, images, num=4000):
-    """Reconstruction and latent loss of many draws for each image, each averaged."""
+    """Reconstruction and latent loss, averaged over many draws per image."""
     many = tf.constant(np.tile(images, (num, 1, 1)))
     per_image, latent_loss, _ = model._batch_losses(many, many, training=True)
     return float(tf.reduce_mean(per_image)), float(latent_loss)

@@ -1,4 +1,4 @@
-"""Latent structure on fakes whose answer is known, and against slow versions."""
+"""Latent structure on fake models with known results, and against slow versions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fake(FakeAutoencoder):
 
 @pytest.fixture(autouse=True)
 def quick_map(request, monkeypatch):
-    """The first two dimensions for a map, but where the map itself is tested."""
+    """Replace the projection by the first two dimensions, except in tests with `real_map`."""
     if "real_map" not in request.fixturenames:
         cheap = lambda codes, **_: np.pad(codes, ((0, 0), (0, 1)))[:, :2]  # noqa: E731
         monkeypatch.setattr(latent_structure, "map_of", cheap)
@@ -53,7 +53,7 @@ def quick_map(request, monkeypatch):
 
 @pytest.fixture
 def real_map():
-    """Asks for the map as it is made."""
+    """Use the real projection."""
 
 
 def class_codes(images):
@@ -109,12 +109,12 @@ def test_neighbor_accuracy_matches_a_slow_version(spread):
 
 
 def test_hamming_retrieval_precision_matches_a_slow_version():
-    """Among many bits few distances are equal, and those choose few of the neighbours."""
+    """With many bits few distances are equal, so ties decide few of the neighbors."""
     random = np.random.default_rng(2)
     labels = random.integers(0, NUM_CLASSES, 60)
-    centres = random.integers(0, 2, (NUM_CLASSES, 200))
+    centers = random.integers(0, 2, (NUM_CLASSES, 200))
     flips = random.random((60, 200)) < 0.44
-    bits = np.where(flips, 1 - centres[labels], centres[labels]).astype("float32")
+    bits = np.where(flips, 1 - centers[labels], centers[labels]).astype("float32")
     shares = []
     for index, code in enumerate(bits):
         distances = [((bits[other] != code).sum(), other) for other in range(60) if other != index]
@@ -127,7 +127,7 @@ def test_hamming_retrieval_precision_matches_a_slow_version():
 
 def test_code_is_not_its_own_neighbor():
     codes = np.arange(8.0)[:, None] * 10 + np.array([0, 1])[None]
-    labels = np.tile([0, 1], 8)  # in each pair the only near one is of the other class
+    labels = np.tile([0, 1], 8)  # each code's only near neighbor is of the other class
     accuracy = neighbor_accuracy(codes.reshape(-1, 1), labels)
     assert accuracy == slow_neighbor_accuracy(codes.reshape(-1, 1), labels)
     assert neighbor_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
@@ -139,7 +139,7 @@ def test_equal_codes_are_neighbors_of_each_other():
     assert neighbor_accuracy(codes, labels) == 1.0
 
 
-# ---- the map ----
+# ---- projection ----
 
 
 def test_two_dimensional_codes_are_not_projected(real_map):
@@ -242,8 +242,8 @@ def test_binary_code_has_a_bin_around_each_value(low):
     edges, density = made.arrays["edges"], made.arrays["density"]
     (first, last), widths = np.flatnonzero(density), np.diff(edges)
     assert widths.min() >= 0.999 * latent_structure.MIN_BIN_WIDTH
-    centres = (edges[1:] + edges[:-1]) / 2
-    np.testing.assert_allclose(centres[[first, last]], [low, 1.0], atol=1e-9)
+    centers = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(centers[[first, last]], [low, 1.0], atol=1e-9)
     np.testing.assert_allclose((density * widths)[[first, last]], [0.75, 0.25])
 
 
@@ -282,7 +282,7 @@ class WithBottleneck(Fake):
 
 
 class Gaussian(Fake):
-    """Its code holds the mean and then something that is not Gaussian."""
+    """A model whose code has the mean and two other values."""
 
     def __init__(self):
         super().__init__(lambda images: np.pad(parameters(images)[:, :3], ((0, 0), (0, 2))))
@@ -293,7 +293,7 @@ class Gaussian(Fake):
 
 
 def parameters(images):
-    """Means whose deviations are 1, 0.2, 0.05 times those of a pixel, and log-variances."""
+    """Means with standard deviations of 1, 0.2 and 0.05, and log-variances."""
     pixels = (images[:, 1, :3] - 0.1) / 0.0577
     return np.concatenate([pixels * [1.0, 0.2, 0.05], images[:, 2, :3] * 5 - 1], axis=1)
 
@@ -310,14 +310,13 @@ def test_gaussian_codes_have_active_units_and_kl(monkeypatch):
     assert numbers["active_units"] == 2
 
 
-class Told(Fake):
-    """Its Gaussian mean is the image's second row, moved by the label it is given; its code holds
-    the label too."""
+class Conditional(Fake):
+    """A conditional model: the mean is the image's second row, shifted by the label."""
 
     needs_labels = True
 
     def __init__(self):
-        super().__init__(None)  # nothing asks for the code itself
+        super().__init__(None)  # the code itself is not used
 
     def posterior(self, inputs):
         assert len(inputs["images"]) == len(inputs["labels"]) <= 50
@@ -328,14 +327,14 @@ class Told(Fake):
 def test_label_part_of_a_code_is_not_measured(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 50)
     problem = problem_of()
-    made = latent_structure.measure(Told(), problem, seed=0, projection="tsne")
+    made = latent_structure.measure(Conditional(), problem, seed=0, projection="tsne")
     test = problem.split.test
     z_mean = test.images[:, 1, :3] + 0.01 * test.labels[:, None]
     assert made.metrics["neighbour_accuracy"] == slow_neighbor_accuracy(z_mean, test.labels)
     assert made.metrics["neighbour_accuracy"] < 0.8
     assert made.metrics["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
     assert made.metrics["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
-    assert "Told takes the class label" in made.metrics["note"]
+    assert "Conditional takes the class label" in made.metrics["note"]
 
 
 def test_quantized_codes_have_perplexity_and_usage(monkeypatch):

@@ -1,4 +1,4 @@
-"""The ways through the latent space, on nets whose codes are known, against NumPy."""
+"""Interpolation, arithmetic and traversal in latent space, against NumPy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pictures(num, seed=0):
 
 @pytest.fixture(scope="module")
 def vae():
-    """Of three dimensions, its weights grown so that the codes are not all near zero."""
+    """A 3-D VAE with enlarged weights, so that the codes are not all near zero."""
     model = made("vae", 3)
     model.set_weights([2.0 * weight for weight in model.get_weights()])
     return model
@@ -42,11 +42,11 @@ def deep():
     return made("deep", 2)
 
 
-# ---- arcs ----
+# ---- spherical interpolation ----
 
 
 def shoemake(start, end, fractions):
-    """The formula as published, for vectors of one length at an angle between 0 and pi."""
+    """Shoemake's slerp formula for vectors of equal length at an angle between 0 and pi."""
     angle = np.arccos(start @ end / np.linalg.norm(start) / np.linalg.norm(end))
     weights = np.sin([(1 - fractions) * angle, fractions * angle]) / np.sin(angle)
     return weights.T @ np.stack([start, end])
@@ -184,7 +184,7 @@ def test_arithmetic_refuses_terms_that_are_not_images(vae, plus, minus, words):
         vae.latent_arithmetic(plus, minus)
 
 
-# ---- walks ----
+# ---- traversals ----
 
 
 def test_traversal_changes_one_dimension_only(vae):

@@ -1,4 +1,4 @@
-"""Layers: the contract of all of them, closed forms, slow versions and statistics."""
+"""Layers: the common contract, closed forms, slow versions and statistics."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def noise_of(shape, stddev=0.05, seed=1, **arguments):
 
 @pytest.mark.parametrize("arguments", [{}, {"training": False}])
 def test_corruption_passes_images_through_outside_training(arguments):
-    images = codes(4, 5, 5, scale=3.0)  # even those that clipping would change
+    images = codes(4, 5, 5, scale=3.0)  # even out-of-range pixels, which clipping would change
     np.testing.assert_array_equal(layers.GaussianCorruption(0.5)(images, **arguments), images)
 
 
@@ -340,7 +340,7 @@ def test_corruption_noise_is_standard_normal():
     assert 3.9 < -noise.min() < 4.5
 
 
-@pytest.mark.parametrize("distance", [1, 2, 28, 784, 39_200])  # 39,200: the halves of one word
+@pytest.mark.parametrize("distance", [1, 2, 28, 784, 39_200])  # 39,200: one random word
 def test_corruption_noise_is_uncorrelated(distance):
     noise = noise_of((100, 28, 28)).ravel()
     limit = 4.5 / np.sqrt(noise.size - distance)
@@ -709,7 +709,7 @@ def assert_nearest(quantizer, inputs):
 @pytest.mark.parametrize("num_embeddings", [2, 3, 4, 5, 7, 8, 9, 512])
 def test_indices_match_a_slow_nearest_search(num_embeddings):
     codebooks = codes(6, num_embeddings, seed=num_embeddings)
-    inputs = codes(300, 6, seed=1, scale=2.0)  # many beyond both ends
+    inputs = codes(300, 6, seed=1, scale=2.0)  # many values beyond both ends of the codebook
     assert assert_nearest(quantizer_with(codebooks), inputs) > 0.99
     ends = np.array([[-100.0] * 6, [100.0] * 6], "float32")
     np.testing.assert_array_equal(
@@ -730,7 +730,7 @@ def test_each_scalar_is_its_own_nearest(num_embeddings):
 @pytest.mark.parametrize("num_embeddings", [2, 3, 5, 8, 512])
 def test_search_works_with_duplicate_scalars(num_embeddings):
     codebooks = np.round(codes(4, num_embeddings), 1)
-    codebooks[0] = 0.5  # all the same
+    codebooks[0] = 0.5  # all equal
     codebooks[1, : num_embeddings // 2] = codebooks[1, -1]
     assert_nearest(quantizer_with(codebooks), codes(300, 4, seed=1))
 

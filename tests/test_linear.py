@@ -44,7 +44,7 @@ def test_closed_form_matches_scikit_learn_pca(num):
     codes = pca.transform(flat(unseen))
     expected = pca.inverse_transform(codes).reshape(unseen.shape)
     np.testing.assert_allclose(model.reconstruct(unseen), expected, atol=1e-5)
-    signs = np.sign(np.sum(model.encode(unseen) * codes, axis=0))  # a component may be mirrored
+    signs = np.sign(np.sum(model.encode(unseen) * codes, axis=0))  # arbitrary signs
     np.testing.assert_allclose(model.encode(unseen) * signs, codes, atol=1e-5)
     model.compile(jit_compile=False)
     squared_error = np.square(flat(unseen) - flat(expected)).sum(axis=1).mean()

@@ -23,7 +23,7 @@ def script(path: str):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """Runs on 84 small gray images, in black and white; the deep one has no Gaussian code."""
+    """Runs on 84 small binarized images; `deep` has no Gaussian code."""
     folder = tmp_path_factory.mktemp("runs")
     images = np.random.default_rng(0).random((84, 4, 4)).astype("float32")
     np.savez(folder / "small.npz", images=images, labels=np.arange(84) % 2)
@@ -49,10 +49,10 @@ def test_script_prints_the_mean_log_likelihood(runs, variant, capsys, monkeypatc
     monkeypatch.setattr(sys, "argv", ["log_likelihood.py", *line])
     script("scripts/log_likelihood.py").main()
     shown = json.loads(capsys.readouterr().out)
-    ((inputs, answers),) = seen
-    assert shown["num_images"] == len(answers) == 7 and shown["num_samples"] == 30
-    assert shown["negative_log_likelihood"] == pytest.approx(-answers.mean())
-    assert shown["standard_error"] == pytest.approx(answers.std() / 7**0.5)
+    ((inputs, values),) = seen
+    assert shown["num_images"] == len(values) == 7 and shown["num_samples"] == 30
+    assert shown["negative_log_likelihood"] == pytest.approx(-values.mean())
+    assert shown["standard_error"] == pytest.approx(values.std() / 7**0.5)
     images = inputs if variant == "vae" else inputs["images"]
     assert set(np.unique(images)) == {0.0, 1.0}
 

@@ -17,7 +17,7 @@ def images_and_logits(*shape, seed=0):
 
 
 def slow_bce(targets, logits):
-    """Summed over the pixels of each image, in float64, from the definition."""
+    """BCE summed over the pixels of each image, in float64."""
     targets, logits = np.float64(targets), np.float64(logits)
     pixels = -targets * special.log_expit(logits) - (1.0 - targets) * special.log_expit(-logits)
     return np.array([image.sum() for image in pixels])

@@ -1,4 +1,4 @@
-"""Real MNIST, where it is prepared: known BCE values, and a short compiled training."""
+"""Real MNIST, if it is prepared: known BCE values, and a short compiled training."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The autoregressive prior against the sum over all maps, counted samples and known sources."""
+"""The PixelCNN prior against sums over all maps, sample counts and known sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_ae.priors.pixel_cnn import PixelCNN, gated, sample_categorical, unifo
 
 
 def random_prior(map_shape=(3, 4), num_embeddings=5, seed=1, **arguments):
-    """A prior whose logits are far from uniform, though it saw no data."""
+    """An untrained prior with random weights, whose logits are far from uniform."""
     prior = PixelCNN(map_shape, num_embeddings, **{"filters": 6, "num_blocks": 2, **arguments})
     prior.build()
     random = np.random.default_rng(seed)
@@ -28,7 +28,7 @@ def all_maps(map_shape, num_embeddings):
     return np.array(maps, "int32").reshape(-1, *map_shape)
 
 
-# ---- what each place sees ----
+# ---- receptive field ----
 
 
 @pytest.mark.parametrize("map_shape", [(4, 4), (3, 5), (1, 4), (4, 1)])
@@ -41,7 +41,7 @@ def test_logits_depend_on_exactly_the_earlier_indices(map_shape):
     changed %= 5
     before = prior(maps.reshape(1, *map_shape)).numpy().reshape(1, num_places, 5)
     after = prior(changed.reshape(-1, *map_shape)).numpy().reshape(num_places, num_places, 5)
-    depends = np.abs(after - before).max(axis=2) > 1e-5  # [place changed, place of the logits]
+    depends = np.abs(after - before).max(axis=2) > 1e-5  # [changed position, logits' position]
     np.testing.assert_array_equal(depends, np.triu(np.ones((num_places, num_places), bool), k=1))
 
 
@@ -145,12 +145,12 @@ def test_prior_is_uniform_before_fitting():
     counts = np.bincount(prior.draw(2000, [1, 2]).numpy().ravel(), minlength=5)
     assert stats.chisquare(counts).pvalue > 1e-3
     history = prior.fit(maps, epochs=1)
-    assert history == [pytest.approx(12 * np.log(5))]  # the one batch, before its step
+    assert history == [pytest.approx(12 * np.log(5))]  # the only batch, before its update
     assert prior.is_fitted
 
 
 def copies(num, seed=0):
-    """The first index is random, a row repeats it, and the next row is one more, modulo 4."""
+    """Maps whose rows are constant: the first is random, each next one is 1 larger, modulo 4."""
     first = np.random.default_rng(seed).integers(0, 4, (num, 1, 1))
     return ((first + np.arange(3)[:, None]) % 4 * np.ones((1, 1, 4), int)).astype("int32")
 

@@ -1,4 +1,4 @@
-"""Pictures read back from the disk, and colours that tell their subjects apart."""
+"""Figures read back from disk, and distinct styles for variants."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_image_grid_places_tiles_in_order():
     for place, image in enumerate(images):
         top, left = (place // 2) * 4, (place % 2) * 5
         np.testing.assert_array_equal(page[top : top + 3, left : left + 4], image)
-    assert (page[3] == 0).all() and (page[:, 4] == 0).all()  # drawn white, as ink is dark
+    assert (page[3] == 0).all() and (page[:, 4] == 0).all()  # a value of 0 is drawn white
     assert (page[8:, 5:] == 0).all()
 
 
@@ -75,7 +75,7 @@ def test_new_variant_does_not_change_existing_styles(monkeypatch):
 
 
 def test_style_of_an_unknown_variant_depends_on_its_name():
-    """Fixed values: a style must be the same in every process and for good."""
+    """Fixed values: a style must be the same in every process and version."""
     assert plots.variant_style("mine") == {"color": "#44AA99", "linestyle": "-.", "marker": "1"}
     known = {plots.variant_style(name)["marker"] for name in VARIANTS}
     styles = [plots.variant_style(f"variant {number}") for number in range(200)]
@@ -98,7 +98,7 @@ def test_labels_of_one_variant_share_its_color_only():
     assert styles["deep"]["color"] != styles["vae"]["color"]
 
 
-# ---- many at once ----
+# ---- many panels ----
 
 
 @pytest.mark.parametrize("num", [9, 24])
@@ -138,14 +138,14 @@ def test_titles_of_many_panels_do_not_overlap(tmp_path, monkeypatch):
     boxes = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
     assert len(boxes) == 24
     for one, other in zip(boxes, boxes[1:], strict=False):
-        assert one.x1 < other.x0 or other.x0 < one.x0  # beside it, or in the next row
+        assert one.x1 < other.x0 or other.x0 < one.x0  # next to it, or in the next row
 
 
 # ---- latent tools ----
 
 
 def page_of(monkeypatch):
-    """What imshow is given, in order."""
+    """The arguments of the calls of `imshow`."""
     from matplotlib.axes import Axes
 
     shown, genuine = [], Axes.imshow

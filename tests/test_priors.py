@@ -16,7 +16,7 @@ from keras_ae.priors.mixtures import BernoulliMixturePrior, GaussianMixturePrior
 
 
 def fake(encode, bottleneck=None, scalar_codebooks=None):
-    """What `fit_prior` asks of an autoencoder."""
+    """A fake autoencoder with the methods that `fit_prior` uses."""
     snap = bottleneck.snap if bottleneck else lambda latents: latents
     return SimpleNamespace(encode=encode, snap_latents=snap, scalar_codebooks=scalar_codebooks)
 
@@ -25,7 +25,7 @@ def fake(encode, bottleneck=None, scalar_codebooks=None):
 
 
 def blobs(num=4000, seed=0):
-    """Two Gaussians, 0.3 and 0.7 of the codes, the second with correlated dimensions."""
+    """Codes from two Gaussians with weights 0.3 and 0.7; the second one is correlated."""
     random = np.random.default_rng(seed)
     second = random.random(num) < 0.7
     narrow = random.normal([-5, 200], [0.5, 10], (num, 2))
@@ -50,13 +50,13 @@ def test_samples_are_seeded_and_shuffled():
     np.testing.assert_array_equal(first, prior.sample(500, 5))
     np.testing.assert_array_equal(first, twin.sample(500, 5))
     assert (first != prior.sample(500, 6)).any()
-    for part in np.split(first, 5):  # the first 16 are shown: they must not be of one component
+    for part in np.split(first, 5):  # figures show only the first 16
         assert 0.5 < (part[:, 0] > 0).mean() < 0.9
 
 
 def test_samples_stay_within_the_range_of_the_codes():
     random = np.random.default_rng(0)
-    codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them zero
+    codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them are zero
     samples = GaussianMixturePrior(codes, seed=0, num_components=1).sample(3000, 0)
     assert samples.min() == 0.0
     assert (samples <= codes.max(axis=0).astype("float32")).all()
@@ -119,11 +119,11 @@ def test_wide_codes_are_fitted_on_principal_components(monkeypatch):
     codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
     samples = GaussianMixturePrior(codes @ turn * 3 + 5, seed=0, num_components=2).sample(20_000, 1)
     back = (samples - 5) / 3 @ turn.T
-    np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # but for the clipping
+    np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # except for clipping
     np.testing.assert_allclose(np.corrcoef(back.T), np.corrcoef(codes.T), atol=0.03)
     found = np.histogram(back[:, 0], bins=20, range=(-3, 3), density=True)[0]
     expected = np.histogram(codes[:, 0], bins=20, range=(-3, 3), density=True)[0]
-    assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # of two humps
+    assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # bimodal
 
 
 def test_codes_of_64_dimensions_are_fitted_without_pca():
@@ -133,7 +133,7 @@ def test_codes_of_64_dimensions_are_fitted_without_pca():
     assert GaussianMixturePrior(codes[:40], seed=0).sample(3, 0).shape == (3, 65)
 
 
-# ---- codes that are not continuous ----
+# ---- discrete codes ----
 
 
 def test_samples_of_a_shared_codebook_are_its_vectors():
@@ -151,7 +151,7 @@ def test_samples_of_a_shared_codebook_are_its_vectors():
 
 
 def test_sampled_codes_keep_valid_labels():
-    """The mean of the code is that of its class, in both."""
+    """Codes and samples of a class have the same mean."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 3000)
     codes = np.column_stack([random.normal(labels * 10, 1), random.normal(size=3000)])
@@ -166,7 +166,7 @@ def test_sampled_codes_keep_valid_labels():
 
 
 def bits(num, seed=0):
-    """Three kinds of four bits: 0.2, 0.3 and 0.5 of the codes, a tenth of the bits flipped."""
+    """Three 4-bit patterns with weights 0.2, 0.3 and 0.5; a tenth of the bits is flipped."""
     random = np.random.default_rng(seed)
     kinds = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1]])
     chosen = kinds[random.choice(3, num, p=[0.2, 0.3, 0.5])]
@@ -211,14 +211,14 @@ def test_bit_probabilities_are_never_0_or_1():
     assert prior.sample(5, 0).shape == (5, 3)
 
 
-# ---- the distribution over code indices ----
+# ---- autoregressive prior over code indices ----
 
 SCALARS = np.array([-1.0, 0.0, 1.1, 2.0, 2.1, 7.0])
-RELATED = np.array([3, 0, 5, 2])  # what the second index is, given the first of four
+RELATED = np.array([3, 0, 5, 2])  # the second index for each of the four values of the first
 
 
 def indices(num, seed=0):
-    """First: four of six, evenly. Second: a function of the first. Third: 0 or 5, on its own."""
+    """First: uniform over four of six. Second: a function of the first. Third: 0 or 5."""
     random = np.random.default_rng(seed)
     first = random.integers(0, 4, num)
     return np.column_stack([first, RELATED[first], 5 * (random.random(num) < 0.25)])
@@ -229,7 +229,7 @@ ENTROPY = np.log(4) + 0.0 - 0.25 * np.log(0.25) - 0.75 * np.log(0.75)
 
 @pytest.fixture(scope="module")
 def codebooks():
-    """Of three dimensions, unsorted, each on a scale of its own."""
+    """Unsorted codebooks of three dimensions, each with another scale."""
     order = np.random.default_rng(1).permutation(6)
     return np.stack([SCALARS[order], 100 * SCALARS[order] + 40, 0.01 * SCALARS[order]]).astype(
         "float32"
@@ -248,7 +248,7 @@ def numbers(codebooks, latents):
 
 @pytest.fixture(scope="module")
 def prior(codebooks):
-    """Of a model that encodes images `(3, 1)` of code indices."""
+    """The prior of a fake model that encodes images `(3, 1)` of code indices."""
     model = fake(lambda images: scalars(codebooks, images[:, :, 0]), scalar_codebooks=codebooks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(autoregressive, "EPOCHS", 24)
@@ -263,7 +263,7 @@ def test_autoregressive_prior_learns_the_dependencies(prior, codebooks):
     assert known.mean() > 0.98
     follows = RELATED[found[known, 0]] == found[known, 1]
     assert follows.mean() > 0.95
-    # Independent dimensions with the very same marginals would follow in one of four.
+    # Independent dimensions with the same marginals would agree in one of four cases.
     apart = np.random.default_rng(0).permutation(found[known, 1])
     assert (RELATED[found[known, 0]] == apart).mean() < 0.3
     np.testing.assert_allclose(np.bincount(found[:, 0], minlength=6)[:4] / 2000, 0.25, atol=0.05)
@@ -333,7 +333,7 @@ def test_log_mass_matches_scipy():
     parameters = random.normal(size=(40, 3, 3))
     lower = random.normal(0, 6, 40)
     width = 10.0 ** random.uniform(-6, 1, 40)
-    lower[:4] = 12, 15, -12, -15  # far out, where 1 - cdf has no digits left in float32
+    lower[:4] = 12, 15, -12, -15  # far in the tails, where 1 - cdf is 0 in float32
     cells = np.stack([lower, lower + width, width], axis=-1)[:, None].astype("float32")
     weights = np.exp(parameters[..., 0])
     weights /= weights.sum(axis=-1, keepdims=True)
@@ -347,7 +347,7 @@ def test_log_mass_matches_scipy():
 
 
 def test_mixture_likelihood_matches_the_true_density():
-    """The oracle of the whole fit: scipy's density of the true two Gaussians."""
+    """Oracle of the whole fit: SciPy's density of the true mixture."""
     fresh = blobs(2000, seed=5).astype("float64")
     prior = GaussianMixturePrior(blobs(), seed=0, num_components=2)
     standardized = (fresh - prior.mean) / prior.scale

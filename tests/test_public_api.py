@@ -1,4 +1,4 @@
-"""The package as a whole: lazy names, what they are, and Keras finding its classes."""
+"""Public names: lazy imports, their targets, and loading by Keras in any import order."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def run_python(code: str, *arguments, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A saved VAE, and the code of a black image beside it."""
+    """A saved VAE and the file with the code of a black image."""
     import numpy as np
 
     path = tmp_path_factory.mktemp("saved") / "model.keras"
@@ -94,7 +94,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_all_matches_what_type_checkers_see():
-    """The block under TYPE_CHECKING imports every public name, from where it is defined."""
+    """The TYPE_CHECKING block imports every public name from its module."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     (block,) = (
         node

@@ -10,7 +10,7 @@ from keras_ae.evaluation.summary import indistinguishable, mean_and_std, rank, s
 
 
 def welch_p(first, second):
-    """Welch (1947), by hand."""
+    """P-value of Welch's t-test (1947), from the formula."""
     a, b = (np.var(values, ddof=1) / len(values) for values in (first, second))
     t = (np.mean(first) - np.mean(second)) / np.sqrt(a + b)
     freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))

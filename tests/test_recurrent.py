@@ -1,4 +1,4 @@
-"""The recurrent autoencoder."""
+"""Recurrent autoencoder (LSTM)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_units_set_both_hidden_lstms():
 
 
 def test_xla_matches_training_without_xla():
-    """A loop over the rows inside the compiled loop over the steps."""
+    """The loop over the rows runs inside the compiled loop over the steps."""
     weights = []
     for jit_compile in (True, False):
         keras.utils.set_random_seed(0)
@@ -44,7 +44,7 @@ def test_xla_matches_training_without_xla():
 
 
 def test_model_learns_the_order_of_the_rows():
-    """Striped images: only the order in which the rows come tells the two kinds apart."""
+    """Striped images: the two kinds differ only in the order of the rows."""
     up = np.linspace(0.1, 0.9, 6)[:, None].repeat(5, axis=1)
     images = np.stack([up, up[::-1]] * 40).astype("float32")
     keras.utils.set_random_seed(0)

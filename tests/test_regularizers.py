@@ -74,7 +74,7 @@ def test_repeating_the_batch_does_not_change_the_loss():
     model(images_of(8, tile=8))
     (many,) = model.losses
     np.testing.assert_allclose(few, many, rtol=1e-6)
-    assert few > 0.5  # eight-fold differences could not hide
+    assert few > 0.5  # an eight-fold difference would be visible
 
 
 @pytest.mark.parametrize("num, tile", [(8, 1), (8, 8)])
@@ -155,8 +155,8 @@ def test_bad_target_is_refused(target):
 # ---- settings ----
 
 
-class At(keras.callbacks.Callback):
-    """Calls a function at the start of each epoch."""
+class CallOnEpochBegin(keras.callbacks.Callback):
+    """Call a function at the start of each epoch."""
 
     def __init__(self, function):
         super().__init__()
@@ -178,7 +178,9 @@ def test_callback_changes_of_weight_and_target_take_effect(jit_compile):
         regularizer.weight, regularizer.target = values[epoch]
 
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss=None, jit_compile=jit_compile)
-    losses = model.fit(images, epochs=4, verbose=0, callbacks=[At(set_values)]).history["loss"]
+    losses = model.fit(
+        images, epochs=4, verbose=0, callbacks=[CallOnEpochBegin(set_values)]
+    ).history["loss"]
     expected = [formula(weight, target, codes) for weight, target in values]
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
     assert regularizer.get_config() == {"weight": 0.7, "target": 0.6}

@@ -1,4 +1,4 @@
-"""Both pages, read back: what they show, that they agree, and that no text breaks out of them."""
+"""Both report pages, parsed: their content, that they agree, and that text is escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keras_ae.evaluation import report, write_report
 from keras_ae.evaluation.report import html as report_html
 from keras_ae.evaluation.report import sections
 
-# The smallest pictures that are PNG and GIF files.
+# Minimal PNG and GIF files.
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
@@ -59,7 +59,7 @@ def configuration(label, **more):
 
 
 def metrics():
-    """Three variants, two comparisons, everything that a page can hold."""
+    """Metrics of three variants and two comparisons that use every feature of the page."""
     reconstruction = {
         "title": "Reconstruction",
         "summary": "In nats/image.",
@@ -141,7 +141,7 @@ def metrics():
 
 
 def planted(thing):
-    """The same with every text an attack, but for the names that have a meaning."""
+    """`metrics()` with markup in every text, except in names with a meaning."""
     meaning = {"kind", "better", "key", "file", "published_column"}
     if isinstance(thing, dict):
         return {
@@ -155,11 +155,11 @@ def planted(thing):
     return EVIL + thing if isinstance(thing, str) else thing
 
 
-# ---- reading the pages back ----
+# ---- parsing the pages ----
 
 
 class Page(HTMLParser):
-    """Tags, their attributes, the tables as rows of texts, and whether every tag is closed."""
+    """HTML parser: tags, attributes, tables as rows of texts; checks that every tag is closed."""
 
     def __init__(self, source):
         super().__init__()
@@ -206,7 +206,7 @@ class Page(HTMLParser):
 
 
 def markdown_tables(source):
-    """Cell by cell, split at every bar, since none may be left in a text."""
+    """Tables of a Markdown page. Every `|` separates cells, because texts contain none."""
     tables, rule = [], r"\|(?: -+:? \|)+"
     lines = [*source.splitlines(), ""]
     for before, line in zip(lines, lines[1:], strict=False):
@@ -223,7 +223,7 @@ def plain(cell):
 
 
 def rendered(source):
-    """Markdown as CommonMark with tables has it, by a library that comes with Keras."""
+    """Render CommonMark with tables, using a library that Keras depends on."""
     markdown_it = pytest.importorskip("markdown_it")
     return Page(markdown_it.MarkdownIt("commonmark").enable("table").render(source))
 
@@ -238,7 +238,7 @@ def images(page):
     return [attributes for tag, attributes in page.tags if tag == "img"]
 
 
-# ---- what is shown ----
+# ---- content ----
 
 
 def test_result_table_has_the_expected_cells(tmp_path):
@@ -513,7 +513,7 @@ def test_link_within_the_folder_is_followed(tmp_path):
     assert len(images(Page(page))) == 2
 
 
-# ---- nothing breaks out ----
+# ---- escaping ----
 
 
 def harmless(page):
@@ -621,7 +621,7 @@ def test_equal_section_titles_get_distinct_anchors():
     assert all(re.fullmatch("[a-z0-9-]+", anchor) for anchor in anchors)
 
 
-# ---- incomplete and odd metrics ----
+# ---- incomplete and unknown metrics ----
 
 
 @pytest.mark.parametrize("content", [{}, {"comparisons": {}}, {**metrics(), "comparisons": {}}])

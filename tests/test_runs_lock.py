@@ -91,7 +91,7 @@ def test_lock_files_are_not_written_through_a_link(tmp_path, name):
 
 
 def test_concurrent_threads_never_hold_the_lock_together(tmp_path):
-    """Threads that open, delete and reopen the file, as processes might at any moment."""
+    """Threads open, delete and reopen the lock file in any order, like processes."""
     inside, most, entered = 0, 0, 0
     count = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""RunRequest and RunConfig: JSON and command line there and back, names, damaged content."""
+"""RunRequest and RunConfig: JSON and command-line round trips, names, invalid content."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_other_versions_lists_what_differs():
 
 
 def test_request_keys_are_literals_in_one_module_only():
-    """`content["latent_dim"]` outside `runs/request.py` would be a second reader of the format."""
+    """Only `runs/request.py` reads the format of config.json."""
     keys = {field.name for field in dataclasses.fields(RunRequest)} - {"variant", "seed"}
     found = []
     for path in PACKAGE.rglob("*.py"):

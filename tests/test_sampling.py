@@ -1,4 +1,4 @@
-"""Sampling, judged on fakes whose answer is known."""
+"""The sampling comparison, on fake models with known results."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ SHAPE = (4, 4)
 
 
 def images(num, seed, shape=SHAPE):
-    """One bright quarter of four: the classes; the rest dark noise."""
+    """Images with one bright quarter, which is the class; the rest is dark noise."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 4, num)
     found = random.uniform(0, 0.2, (num, *shape)).astype("float32")
@@ -56,7 +56,7 @@ def problem_of(shape=SHAPE, labels=True, num=400):
 
 
 class Fake(FakeAutoencoder):
-    """Its code is the image; its prior gives what it is told to."""
+    """A model whose code is the image, with configurable samples."""
 
     def __init__(self, sampled=None, shape=SHAPE):
         self.sampled, self.image_shape, self.can_sample = sampled, shape, sampled is not None
@@ -119,8 +119,8 @@ def test_frechet_is_zero_for_equal_moments_and_never_negative():
 def test_moments_match_the_definition():
     features = np.random.default_rng(3).normal(size=(30, 4)).astype("float32")
     mean, covariance = moments(features)
-    centred = features.astype("float64") - features.astype("float64").mean(axis=0)
-    np.testing.assert_allclose(covariance, centred.T @ centred / 29, rtol=1e-6, atol=1e-9)
+    centered = features.astype("float64") - features.astype("float64").mean(axis=0)
+    np.testing.assert_allclose(covariance, centered.T @ centered / 29, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(mean, features.mean(axis=0), atol=1e-6)
     assert moments(features[:1])[1].shape == (4, 4) and moments(features[:, :1])[1].shape == (1, 1)
 
@@ -294,9 +294,9 @@ def test_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, proble
 
 
 def test_single_figure_without_priors_and_in_color(tmp_path):
-    colour = (4, 4, 3)
-    problem = problem_of(colour)
-    measured = sampling.measure(Fake(shape=colour), problem, seed=0)
+    color = (4, 4, 3)
+    problem = problem_of(color)
+    measured = sampling.measure(Fake(shape=color), problem, seed=0)
     rows = [
         Result(name, name, 0, 0, None, row)
         for name, row in sampling.baselines(problem, seed=0).items()

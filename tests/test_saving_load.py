@@ -1,4 +1,4 @@
-"""Model files from strangers: one of each kind of mischief, shown inert."""
+"""Loading untrusted model files: each kind of attack is refused without effect."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def path(saved, tmp_path):
 
 
 def rewritten(path, **members) -> None:
-    """Replaces members of the archive; `config_json=function` maps the parsed config."""
+    """Replace members of the archive; `config_json=function` maps the parsed config."""
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     for key, change in members.items():

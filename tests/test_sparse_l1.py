@@ -1,4 +1,4 @@
-"""The l1 penalty against the formula."""
+"""Sparse autoencoder with an l1 penalty, against the formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_preset_matches_the_network_of_the_book():
     kernels = [tuple(w.shape) for w in model.weights if w.path.endswith("kernel")]
     assert kernels == [(784, 100), (100, 300), (300, 100), (100, 784)]
     assert model.l1 == 1e-3
-    # Biases, and no normalisation: Geron's 28 * 28 - 100 - 300 - 100 - 28 * 28.
+    # Biases, no normalization: Geron's 28 * 28 - 100 - 300 - 100 - 28 * 28.
     assert model.count_params() == 785 * 100 + 101 * 300 + 301 * 100 + 101 * 784
 
 

@@ -1,4 +1,4 @@
-"""Rows, spreads and tables by class, from measurements made by hand."""
+"""Summaries: rows, spreads and tables by class, from invented measurements."""
 
 import statistics
 
@@ -36,7 +36,8 @@ def test_seeds_are_summarized_as_mean_and_spread():
     }
     assert row(part, "deep")["values"]["auc"] == {"mean": 0.7, "std": None, "num": 1}
     assert row(part, "deep")["values"]["odd"]["mean"] == 3
-    assert [column["key"] for column in part["columns"]] == ["auc", "odd"]  # nobody has the third
+    # The third column has no values.
+    assert [column["key"] for column in part["columns"]] == ["auc", "odd"]
     assert [line["label"] for line in part["rows"]] == ["vae", "deep"]
 
 
@@ -119,12 +120,14 @@ def test_only_variants_and_columns_with_a_direction_are_ranked():
 
 
 def test_row_without_the_main_metric_is_not_ranked():
-    told = Result("told", "told", 1, 2, None, Measurement({"note": "It was told."}))
-    part = summarize("whole", WHOLE, [told, entry("vae", 0.5), entry("deep", 0.6)], [], "toy")
-    assert row(part, "told")["values"] == {}
+    conditional = Result("cond", "cond", 1, 2, None, Measurement({"note": "It takes labels."}))
+    part = summarize(
+        "whole", WHOLE, [conditional, entry("vae", 0.5), entry("deep", 0.6)], [], "toy"
+    )
+    assert row(part, "cond")["values"] == {}
     assert part["rankings"][0]["groups"] == [["deep"], ["vae"]]
-    assert part["notes"] == ["It was told."]
-    alone = summarize("whole", WHOLE, [told], [], "toy")
+    assert part["notes"] == ["It takes labels."]
+    alone = summarize("whole", WHOLE, [conditional], [], "toy")
     assert [column["key"] for column in alone["columns"]] == ["auc"]
     assert alone["rankings"][0]["groups"] == []
 

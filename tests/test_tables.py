@@ -1,4 +1,4 @@
-"""The README's tables, from an invented metrics.json."""
+"""The result tables of the documentation, from an invented metrics.json."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ def test_family_table_includes_the_notes(scripts):
 def test_bake_off_tables_omit_the_other_variants(scripts):
     text = scripts["bake_off"].tables(METRICS)
     assert "linear" not in text and "tied" not in text
-    general, novelty = text.split("\n\n")[:2]
+    general, anomaly = text.split("\n\n")[:2]
     rows = cells(general)
     assert rows["vae"][:2] == ["76.12", "76.00"]  # of a sampled code, as published
     assert rows["deep"] == ["63.92", "64.12 ± 0.06", "0.7835", "0.770", "0.812", "12,345", "1.23"]
-    assert cells(novelty)["deep"] == ["0.7972", "0.876", "0.450"]
+    assert cells(anomaly)["deep"] == ["0.7972", "0.876", "0.450"]
     assert "10,000 test images; seeds 42, 43; keras 3; CPU" in text
 
 
@@ -128,7 +128,7 @@ def test_only_text_between_the_markers_is_replaced(scripts, name, tmp_path, monk
     script = scripts[name]
     make = script.table if name == "family" else script.tables
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
-    page = tmp_path / "README.md"
+    page = tmp_path / "results.md"
     page.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
     arguments = [name, str(tmp_path / "metrics.json"), "--write", str(page)]
     monkeypatch.setattr(sys, "argv", arguments)

@@ -1,4 +1,4 @@
-"""The fast path of fit gives what the plain path gives, in the same order."""
+"""The multi-step execution of `fit` matches single steps, in the same order."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def pictures(num=200, seed=0):
     random = np.random.default_rng(seed)
     prototypes = random.random((4, *SHAPE)) > 0.5
     weights = random.dirichlet(np.full(4, 0.3), size=num)
-    # Some noise: a constant pixel has a gradient of rounding errors only, which Adam blows up.
+    # Noise, because gradients of constant pixels are rounding errors, which Adam amplifies.
     noise = 0.1 * random.random((num, *SHAPE))
     return (np.tensordot(weights, 0.9 * prototypes, axes=1) + noise).astype("float32")
 
@@ -33,7 +33,7 @@ def built(name="deep", seed=5, **compile_arguments):
 
 
 def slow_loop(model, images, batch_size, epochs):
-    """The obvious version: one eager train_step after another."""
+    """The simple version: one eager train_step after another."""
     losses = []
     for epoch in range(epochs):
         order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
@@ -138,7 +138,7 @@ def test_fit_in_two_parts_equals_one_bit_for_bit():
 
 
 def test_compiled_steps_read_nothing_from_the_host():
-    # No GPU is needed to see it: the compiled loop holds no op that reads from the host.
+    # Works without a GPU: the compiled loop must contain no op that reads from the host.
     model = built("vae")
     feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
     model._feed = feed

@@ -22,7 +22,7 @@ def small(name, image_shape=IMAGE_SHAPE):
     keras.utils.set_random_seed(0)
     arguments = {} if name == "shallow" else {"hidden_units": (6,)}
     model = VARIANTS[name](image_shape=image_shape, latent_dim=LATENT_DIM, seed=1, **arguments)
-    if name == "vq_vae":  # codebooks as wide as the codes, as after training
+    if name == "vq_vae":  # codebooks as wide as the codes, like after training
         model.bottleneck.embeddings.assign(np.linspace(-2, 2, 512)[None].repeat(LATENT_DIM, 0))
     for layer in model.encoder._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -39,7 +39,7 @@ def images_and_labels(number=24, image_shape=IMAGE_SHAPE):
 
 def compiled(model, freeze):
     classifier = pretrained_classifier(model, NUM_CLASSES, freeze=freeze)
-    # Eagerly: for steps as few as here, tracing takes far longer.
+    # Eagerly, because tracing takes longer than these few steps.
     classifier.compile(
         keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", run_eagerly=True
     )

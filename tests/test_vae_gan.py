@@ -1,4 +1,4 @@
-"""The VAE/GAN: its three losses, its two optimizers, its guards."""
+"""VAE/GAN: its three losses, two optimizers and checks of the balance."""
 
 import fake_runs
 import keras
@@ -40,7 +40,7 @@ def assert_same(ours, theirs):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
-# ---- the losses ----
+# ---- losses ----
 
 
 def leaky(values):
@@ -48,7 +48,7 @@ def leaky(values):
 
 
 def slow_convolution(maps, kernel, bias):
-    """3x3, stride 2, as much padding as rounding up needs, the odd one behind."""
+    """3x3 convolution, stride 2, "same" padding: an odd pixel of padding goes last."""
     sizes = [-(-side // 2) for side in maps.shape[1:3]]
     pads = [2 * (size - 1) + 3 - side for size, side in zip(sizes, maps.shape[1:3], strict=True)]
     padded = np.pad(maps, [(0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)])
@@ -102,7 +102,7 @@ def test_losses_of_the_three_networks_match_a_slow_version():
 
 
 class Recorder(keras.optimizers.SGD):
-    """Plain gradient descent that keeps what it was given."""
+    """Gradient descent that records the gradients."""
 
     def apply(self, grads, trainable_variables=None):
         self.given = [np.asarray(grad) for grad in grads]
@@ -170,7 +170,7 @@ def test_discriminator_optimizer_defaults_to_a_copy():
 
 
 def test_saved_and_loaded_training_continues_bit_for_bit(tmp_path):
-    # In mixed precision, where both optimizers are wrapped; the contract has the other case.
+    # In mixed precision both optimizers are wrapped; test_variants.py tests float32.
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
 
@@ -244,21 +244,21 @@ def test_losses_are_divided_among_replicas(monkeypatch):
     assert float(scale_loss(optimizer, tf.constant(6.0))) == 2.0
 
 
-# ---- the guards ----
+# ---- balance and divergence ----
 
 
 def with_verdicts(model, real, made):
-    """Gives images fixed logits: real ones, which are to be white, and made ones, all grey."""
+    """Set the discriminator to fixed logits for real images (white) and generated ones (gray)."""
     for weight in model.decoder.get_layer("logits").weights:
         weight.assign(tf.zeros_like(weight))
     both = tf.stack([tf.ones(SHAPE), tf.fill(SHAPE, 0.5)])
     for weight in model.discriminator.weights[:-2]:
         weight.assign(tf.abs(weight))
     model.discriminator.layers[-1].set_weights([np.full((64, 1), 1.0), np.zeros(1)])
-    white, grey = model.discriminator(both)[1].numpy().ravel()
-    slope = (real - made) / (white - grey)
+    white, gray = model.discriminator(both)[1].numpy().ravel()
+    slope = (real - made) / (white - gray)
     model.discriminator.layers[-1].set_weights(
-        [np.full((64, 1), slope), np.array([made - slope * grey])]
+        [np.full((64, 1), slope), np.array([made - slope * gray])]
     )
 
 
@@ -267,7 +267,7 @@ def with_verdicts(model, real, made):
     [
         (0.0, 0.0, None),
         (3.0, -3.0, "discriminator"),
-        (3.0, 0.0, None),  # 0.37: one side alone does not decide
+        (3.0, 0.0, None),  # 0.37: both cross-entropies must be outside the margin
         (4.0, -0.2, "discriminator"),
         (-2.0, 2.0, "decoder"),
         (-0.5, 0.5, None),
@@ -321,7 +321,7 @@ def test_divergence_names_the_first_nonfinite_losses():
     with pytest.warns(UserWarning, match="stopped in epoch 1: .*feature_loss became") as caught:
         history = model.fit(pictures(), batch_size=16, epochs=3, verbose=0).history
     assert len(history["loss"]) == 1
-    assert np.isfinite(history["loss"]).all()  # that of the pixels, which nothing broke
+    assert np.isfinite(history["loss"]).all()  # the pixel loss stays finite
     assert "reconstruction_loss" not in str(caught[0].message)
     for weight in (*model.encoder.weights, *model.decoder.weights):
         assert np.isfinite(weight.numpy()).all()
@@ -329,7 +329,7 @@ def test_divergence_names_the_first_nonfinite_losses():
 
 def test_diverged_run_error_names_the_loss(tmp_path):
     checkpoint = started(tmp_path / "run")
-    # Before the epoch ends, and with it the model's own warning.
+    # Raised before the end of the epoch, so before the model's own warning.
     with pytest.raises(Diverged, match="^(feature|adversarial|discriminator)_loss became"):
         diverging().fit(
             pictures(), batch_size=16, verbose=0, callbacks=[CheckpointCallback(checkpoint)]

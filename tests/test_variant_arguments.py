@@ -1,4 +1,4 @@
-"""Arguments of the variants: signatures, documentation, attributes, and what saving keeps."""
+"""Arguments of the variants: signatures, documentation, attributes and saving."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import complete_docstring
 from keras_ae.variants.settings import is_settable
 
-# One name of each class.
+# One preset name per class.
 CLASSES = {preset.class_name: name for name, preset in reversed(VARIANTS.items())}
 PUBLIC = [preset.load() for preset in VARIANTS.values()]
 # Arguments that can be set later, with a value other than the default.
@@ -39,7 +39,7 @@ SETTABLE = {
     "VQVAE": {"commitment_cost": 9.0},
     "ConvVQVAE": {"commitment_cost": 9.0, "ema_decay": 0.2},
 }
-# They change the weights that a step leaves, not its losses.
+# These change the weights after a step, not its losses.
 CHANGE_WEIGHTS = {"gamma", "ema_decay"}
 
 
@@ -146,7 +146,7 @@ CASES = [(name, *pair) for name, arguments in SETTABLE.items() for pair in argum
 
 @pytest.mark.parametrize(("name", "argument", "value"), CASES)
 def test_setting_an_argument_takes_effect_in_a_compiled_epoch(name, argument, value):
-    """Set before the second epoch, it gives the epoch of a model that had it from the start."""
+    """Setting it before epoch 2 gives the same epoch as a model that has it from the start."""
     images = pictures(32)
     rate = 0.1 if argument in CHANGE_WEIGHTS else 0.0
 
@@ -210,7 +210,7 @@ def test_changed_argument_survives_saving(tmp_path):
     np.testing.assert_array_equal(loaded.encode(pictures(4)), model.encode(pictures(4)))
 
 
-# ---- what saving cannot keep is refused ----
+# ---- arguments that cannot be saved ----
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -291,7 +291,7 @@ def test_subclass_with_its_own_layers_survives_saving(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.encoder.get_layer("noise").stddev == 0.3
     np.testing.assert_array_equal(loaded.encode(pictures(4)), model.encode(pictures(4)))
-    model.stddev = 2  # an argument of the user's own class is the user's to handle
+    model.stddev = 2  # the user's class handles its own arguments
 
 
 def test_bottleneck_without_the_interface_is_refused():
@@ -310,7 +310,7 @@ def test_single_number_is_one_layer():
     assert keras_ae.ConditionalVAE(SHAPE, 3, hidden_units=np.int64(4)).hidden_units == (4,)
 
 
-# ---- the interface ----
+# ---- interface ----
 
 INTERFACE = {
     "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_statistics", "decode",

@@ -1,4 +1,4 @@
-"""The contract that every variant keeps, and what makes each of them itself."""
+"""The common contract of all variants, and the properties of each variant."""
 
 import subprocess
 import sys
@@ -18,14 +18,14 @@ NAMES = list(VARIANTS)
 
 
 def pictures(num=96, shape=SHAPE, seed=0):
-    """Images with structure to learn: a few random prototypes, dimmed and blended."""
+    """Images with structure to learn: dimmed and blended random prototypes."""
     random = np.random.default_rng(seed)
     prototypes = random.random((4, *shape)) > 0.5
     weights = random.dirichlet(np.full(4, 0.3), size=num)
     return np.tensordot(weights, prototypes, axes=1).astype("float32").clip(0, 1)
 
 
-# The arguments of a small net, where they are not those of a dense one.
+# Arguments of a small network, for variants that are not dense.
 SMALL = {
     "shallow": {},
     "linear": {},
@@ -44,7 +44,7 @@ SMALL = {
         "prior_blocks": 1,
     },
 }
-# Other than default arguments.
+# Non-default arguments.
 OTHER = {
     "shallow": {"activation": "tanh"},
     "deep": {"tied": True},
@@ -101,16 +101,16 @@ def is_dense(name):
 
 
 def small(name, shape=SHAPE, **arguments):
-    """The variant on a small net, compiled."""
+    """The variant with a small network, compiled."""
     default = {"latent_dim": 4, "seed": 3, **SMALL.get(name, {"hidden_units": (12, 8)})}
     keras.utils.set_random_seed(3)
     model = VARIANTS[name](image_shape=shape, **{**default, **arguments})
-    model.compile(jit_compile=False)  # XLA has its own tests; compiling is what takes time here
+    model.compile(jit_compile=False)  # XLA has its own tests, and compiling takes most of the time
     return model
 
 
 def inputs(model, images):
-    """What the model takes: images, with labels where it asks for them."""
+    """The model's inputs: images, with labels if it needs them."""
     if not model.needs_labels:
         return images
     return {"images": images, "labels": np.arange(len(images)) % model.num_classes}
@@ -118,7 +118,7 @@ def inputs(model, images):
 
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request):
-    """A variant's model and the history of its training, for tests that change neither."""
+    """A trained model and its history, for tests that change neither."""
     model = small(request.param)
     seen = inputs(model, pictures())
     unseen = inputs(model, pictures()[:32])
@@ -194,7 +194,7 @@ def test_every_trainable_parameter_receives_a_gradient(name):
         per_image, latent_loss, _ = model._batch_losses(seen, images, training=True)
         loss = tf.reduce_mean(per_image) + latent_loss
     model._build_optimizers()
-    variables = model.optimizer._trainable_variables  # not those that have another one
+    variables = model.optimizer._trainable_variables  # except those with another optimizer
     for weight, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
         assert gradient is not None, weight.path
         assert np.any(tf.convert_to_tensor(gradient).numpy() != 0), weight.path
@@ -259,7 +259,7 @@ def test_save_and_load_keep_outputs_optimizer_and_config(name, tmp_path):
     assert loaded.evaluate(images, verbose=0, return_dict=True) == expected
     for before, after in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
-    # Noise states are saved too: both go on alike.
+    # Noise states are saved too, so both continue identically.
     model.fit(images, batch_size=16, epochs=1, verbose=0)
     loaded.fit(images, batch_size=16, epochs=1, verbose=0)
     for before, after in zip(model.weights, loaded.weights, strict=True):
@@ -268,13 +268,13 @@ def test_save_and_load_keep_outputs_optimizer_and_config(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Every variant, exported, with what the Keras model answers."""
+    """Every variant, exported, with the outputs of the Keras model."""
     root = tmp_path_factory.mktemp("exported")
     images = pictures(6)
     for name in NAMES:
         model = small(name)
         model.train_on_batch(inputs(model, pictures()))
-        if name == "deep":  # functions that are kept, and none of them to be exported
+        if name == "deep":  # caches functions that must not be exported
             model.fit(pictures(), epochs=1, verbose=0)
             model.predict(images, verbose=0)
             model.fit(pictures(), epochs=1, verbose=0)
@@ -412,7 +412,7 @@ def test_compile_defaults_to_adam_at_1e_3():
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
 
 
-# ---- what makes a variant itself ----
+# ---- individual variants ----
 
 
 def test_tied_weights_halve_the_dense_kernels_and_are_stored_once(tmp_path):
@@ -483,14 +483,14 @@ def test_vq_codes_are_scalars_of_the_codebooks_and_usage_is_logged():
         assert np.isin(codes, codebooks[dimension]).all()
     for name in ("perplexity", "val_perplexity"):
         assert 1 <= history[name][-1] <= 16
-    # The metric counts what the codes show.
+    # The metric matches the codes.
     usage = np.mean([len(np.unique(codes)) / 16 for codes in model.encode(images).T])
     logged = model.evaluate(images, verbose=0, return_dict=True)["codebook_usage"]
     assert logged == pytest.approx(usage)
 
 
 class Watcher(keras.callbacks.Callback):
-    """Keeps the weights and the optimizer after every epoch."""
+    """Records the weights and the optimizer after every epoch."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the variants with a Gaussian code share, against closed forms and integrals."""
+"""Methods of the variants with a Gaussian code, against closed forms and integrals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small_vae(shape=(6, 5), **arguments):
     return model
 
 
-# ---- the likelihood ----
+# ---- likelihood ----
 
 
 def test_log_ratio_matches_two_normal_densities():
@@ -42,7 +42,7 @@ def test_log_ratio_matches_two_normal_densities():
 
 @pytest.mark.parametrize("num_samples", [1, 150])
 def test_exact_posterior_gives_the_exact_likelihood_per_draw(num_samples):
-    images = images_of(45)  # more than go into one call, the last call with fewer
+    images = images_of(45)  # several calls, the last one smaller
     answer = linear_model().log_likelihood(images, num_samples, seed=0)
     assert answer.shape == (45,) and answer.dtype == np.float64
     np.testing.assert_allclose(answer, exact_log_likelihood(images), atol=1e-4)
@@ -137,11 +137,11 @@ def test_posterior_collapse_warns_once():
         small_vae().fit(images, batch_size=16, epochs=25, verbose=0)
 
 
-# ---- the warm-up of the divergence ----
+# ---- KL warm-up ----
 
 
 class Weights(keras.callbacks.Callback):
-    """Keeps what the divergence counts in each epoch."""
+    """Records the weight of the KL divergence in each epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         self.seen = [*getattr(self, "seen", []), float(self.model.bottleneck.kl_weight.value)]
@@ -163,7 +163,7 @@ def test_kl_weight_grows_each_epoch_in_training_only(kind, jit):
         data, epochs=6, validation_data=data, callbacks=[weights], verbose=0, **arguments
     ).history
     assert weights.seen == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
-    # The net hardly moves at this rate, so what moves the latent loss is its weight.
+    # At this learning rate the weights hardly change, so the KL weight changes the latent loss.
     whole = history["latent_loss"][-1]
     assert history["latent_loss"][0] == 0.0
     np.testing.assert_allclose(history["latent_loss"], whole * np.array(weights.seen), rtol=0.1)

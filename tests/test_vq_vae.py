@@ -1,4 +1,4 @@
-"""The dense VQ-VAE with vectors: the shared codebook behind the protocol of the bake-off's."""
+"""Dense VQ-VAE with a shared codebook of vectors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_loaded_model_predicts_and_trains_the_same(tmp_path):
 
 
 def test_config_without_embedding_dim_means_scalars():
-    """A model of before there was a choice has no embedding_dim in its config."""
+    """Configs of version 0.1.0 have no embedding_dim."""
     config = small(embedding_dim=1).get_config()
     assert config.pop("embedding_dim") == 1
     model = VQVAE.from_config(config)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness import ROOT, table
 
-# Number of trials of each fault: in full, with --quick.
+# Number of trials of each fault: in full, and with --quick.
 TRIALS = {
     "killing": (50, 12),
     "stopping": (10, 2),
