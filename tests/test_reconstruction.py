@@ -148,8 +148,8 @@ def test_noise_depends_on_the_seed_not_on_the_batches(monkeypatch):
     assert first["sampled_bce"] != other["sampled_bce"]
     assert first["bce"] == other["bce"]
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
-    portions = reconstruction.measure(Gaussian(), data, seed=5).metrics
-    assert portions == pytest.approx(first, rel=1e-6)
+    batches = reconstruction.measure(Gaussian(), data, seed=5).metrics
+    assert batches == pytest.approx(first, rel=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +171,12 @@ def test_conditional_model_gets_the_true_labels(conditional, monkeypatch):
     data = EvaluationData(Split(Subset(gray()), Subset(gray(1)), Subset(images, labels)))
     made = reconstruction.measure(conditional, data, seed=5)
     conditional.compile(jit_compile=False)
-    told = conditional.evaluate({"images": images, "labels": labels}, verbose=0, return_dict=True)
+    expected = conditional.evaluate(
+        {"images": images, "labels": labels}, verbose=0, return_dict=True
+    )
     numbers = made.metrics
-    assert numbers["bce"] == pytest.approx(told["reconstruction_loss"], rel=1e-5)
-    assert numbers["kl"] == pytest.approx(told["latent_loss"], rel=1e-5)
+    assert numbers["bce"] == pytest.approx(expected["reconstruction_loss"], rel=1e-5)
+    assert numbers["kl"] == pytest.approx(expected["latent_loss"], rel=1e-5)
     alone = conditional.anomaly_score(images, score="bce").mean()
     assert abs(numbers["bce"] - alone) > 0.1, "or the inferred labels would do as well"
 

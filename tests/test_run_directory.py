@@ -341,7 +341,7 @@ def test_checkpoint_that_expands_to_gigabytes_is_refused_unread(run):
     run.start(CONFIG)
     with zipfile.ZipFile(run.directory / "resume.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("history.npy", bytes(2**26 + 2**20))
-    with pytest.raises(RunError, match="unfolds to"):
+    with pytest.raises(RunError, match="decompresses to"):
         checkpoint(run).restore(small(), 3)
 
 

@@ -169,8 +169,8 @@ def test_gray_noise_is_far_from_real_images(problem):
 
 def test_confidence_and_entropy_match_numpy():
     table = np.random.default_rng(0).dirichlet(np.ones(4), 200)
-    judge = ReferenceClassifier(quarters, lambda pictures: table[: len(pictures)])
-    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=judge)
+    classifier = ReferenceClassifier(quarters, lambda images: table[: len(images)])
+    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=classifier)
     found = sampling.classifier_metrics(problem.split.test.images, problem)
     assert found["confidence"] == pytest.approx(table.max(axis=1).mean())
     mean = table.mean(axis=0)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_ae"
 
 # A folder imports from itself and from the folders above it in this list. The modules at the root
-# of the package that stand in one line count as one folder.
+# of the package that share a line count as one folder.
 ORDER = (
     ("checks", "attributes", "files", "progress", "losses", "metrics", "regularizers", "hashing"),
     ("layers",),

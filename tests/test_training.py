@@ -309,7 +309,7 @@ def losses(strategy):
 two = losses(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 one = losses(tf.distribute.get_strategy())
 np.testing.assert_allclose(two, one, rtol=1e-4)
-print("alike")
+print("equal")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip().endswith("alike"), result.stderr[-3000:]
+    assert result.stdout.strip().endswith("equal"), result.stderr[-3000:]

@@ -321,12 +321,12 @@ for name in sys.argv[2:]:
             except tf.errors.InvalidArgumentError:
                 continue
             raise SystemExit(f"{name}: {endpoint} took {shape}")
-print("alike")
+print("equal")
 """
     result = subprocess.run(
         [sys.executable, "-c", program, str(exported), *NAMES], capture_output=True, text=True
     )
-    assert result.stdout.strip() == "alike", result.stderr[-2000:]
+    assert result.stdout.strip() == "equal", result.stderr[-2000:]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -110,7 +110,7 @@ def combine_made_by(measurements: Sequence[Measurement]) -> dict[str, Any]:
 
     Returns:
         `versions`, by package: the version, or all of them, separated by " and ", where the
-        measurements differ; `device` alike; `mixed`, the names of what differs.
+        measurements differ; `device` likewise; `mixed`, the names of what differs.
     """
     found: dict[str, dict[str, None]] = {}
     devices: dict[str, None] = {}

@@ -397,12 +397,12 @@ def curve_panels(
     """
     if len(panels) == 1:
         figure, axes = new_figure(WIDTH * 0.75, legend_height(*map(len, panels.values())))
-        beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+        legend = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
     else:
         width = WIDTH / len(panels)
         height = width * 0.95 + 0.17 * max(len(curves) for curves in panels.values())
         figure, axes = new_figure(WIDTH, height, 1, len(panels), sharey=True)
-        beside = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         if diagonal:
             axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
@@ -417,7 +417,7 @@ def curve_panels(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(labels[0])
         axis.grid(alpha=0.25)
-        axis.legend(fontsize=8, title=legend_title, **beside)
+        axis.legend(fontsize=8, title=legend_title, **legend)
     axes[0].set_ylabel(labels[1])
     return save(figure, path)
 

@@ -52,7 +52,9 @@ class Checkpoint:
         """
         if not self.run.has_checkpoint:
             if self.run.path("history.csv").exists():
-                raise RunError(f"{self.path} is missing beside history.csv.", Remedy.RETRAIN)
+                raise RunError(
+                    f"{self.path} is missing, although history.csv exists.", Remedy.RETRAIN
+                )
             return 0
         try:
             check_expansion(self.path, _max_bytes(model))

@@ -180,7 +180,7 @@ class RunDirectory:
         if not self.started:
             lost = [name for name in (*RUN_FILES, "resume.npz") if self.path(name).exists()]
             if lost:
-                problem = f"{self.path('config.json')} is missing beside {lost[0]}."
+                problem = f"{self.path('config.json')} is missing, although {lost[0]} exists."
                 raise RunError(problem, Remedy.RETRAIN)
             return
         before = self.config

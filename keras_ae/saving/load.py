@@ -51,7 +51,7 @@ def load_model(path: str | Path) -> Any:
         ValueError: the file holds something other than a variant, or more than a variant needs; one
             line that says what.
         OSError: the file cannot be read.
-        Exception: whatever Keras raises on a file that fits no model.
+        Exception: any error of Keras for a file that does not fit its model.
     """
     path = Path(path)
     try:

@@ -368,7 +368,7 @@ def remedies() -> set[str]:
     """The remedies that the programs suggest for an error."""
     from keras_ae.cli.remedies import IN_EVALUATE, IN_TRAIN
 
-    return {*IN_TRAIN.values(), *IN_EVALUATE.values(), "train anew", "retrain"}
+    return {*IN_TRAIN.values(), *IN_EVALUATE.values(), "retrain"}
 
 
 def failures_of(result: ProcessResult, damaged: str) -> list[str]:

@@ -38,7 +38,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     Returns:
         Metrics, each a mean over all test images. `mse`: the squared error summed over the pixels,
         and `mse_per_pixel`. `bce`, where the output is a probability: of the deterministic code,
-        in nats/image. `kl`, where the code is Gaussian: unweighted, whatever the model's beta.
+        in nats/image. `kl`, where the code is Gaussian, without the weight beta.
         With both, `sampled_bce`, for a code drawn as in training, and `negative_elbo`, the sum of
         that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample for each
         image). A model that needs labels gets the true ones, as `evaluate` does, and a `note`
