@@ -27,7 +27,7 @@ def register(classes: Mapping[str, str]) -> None:
 
 
 class _StandIn:
-    """Looks like the class to Keras, and imports it when it is used."""
+    """A stand-in for a class, which imports the class when it is used."""
 
     def __init__(self, module: str, name: str):
         self._module = module
@@ -63,7 +63,7 @@ class _AfterKeras:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "keras":
             return None
-        # Another library may only ask whether there is a Keras: nothing is imported by that.
+        # Another library may only check whether Keras is installed; that imports nothing.
         others = (finder for finder in sys.meta_path if finder is not self)
         found = (finder.find_spec(name, path, target) for finder in others)
         spec = next(filter(None, found), None)

@@ -20,7 +20,7 @@ class SettableNumber:
 
     Reading the attribute gives a Python float. The layer computes with `current_value`, which reads
     a float64 variable: arithmetic on it, cast to the layer's precision at the end, gives the same
-    digits as a Python float would. The variable is no Keras weight, so files of weights do not
+    digits as a Python float would. The variable is not a Keras weight, so weights files do not
     contain it; `get_config` saves the float.
 
     ```python

@@ -81,7 +81,7 @@ def check_labels(labels: Any, num_images: int, num_classes: int) -> np.ndarray:
         num_classes: Number of classes.
 
     Raises:
-        ValueError: the labels are None, not numeric, of another shape, or no class numbers.
+        ValueError: the labels are None, not numeric, of another shape, or not class indices.
     """
     if labels is None:
         raise ValueError(

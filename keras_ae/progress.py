@@ -29,7 +29,7 @@ class GridProgress:
         self._run_left = 0
 
     def start_run(self, first_epoch: int, epochs: int) -> None:
-        """Begin a run of `epochs` epochs, `first_epoch` of which were finished before."""
+        """Begin a run of `epochs` epochs, `first_epoch` of which are already finished."""
         self._done += first_epoch
         self._run_epochs = epochs
         self._run_left = epochs - first_epoch
@@ -100,7 +100,7 @@ class StepProgress:
         self._subject = None
 
     def begin(self, kind: str, subject: str) -> None:
-        """Begin a step of a kind; `subject` is what it is about."""
+        """Begin a step of a kind; `subject` names it in the progress line."""
         self._start = time.perf_counter()
         if not self.enabled:
             return
@@ -121,7 +121,7 @@ class StepProgress:
             print("\r\x1b[K", end="", flush=True)
 
     def seconds_left(self) -> float:
-        """By the mean of each kind so far; a kind not seen yet counts as the mean of all."""
+        """The estimate, from the mean time of each kind; an unseen kind takes the mean of all."""
         means = {kind: sum(times) / len(times) for kind, times in self._seconds.items()}
         usual = sum(means.values()) / max(len(means), 1)
         return sum(means.get(kind, usual) for kind in self._left)

@@ -33,7 +33,7 @@ class PretrainedEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.bottleneck = bottleneck
-        # Files of version 0.1.0 have a plain Keras layer where there is no constraint on the code.
+        # Files of version 0.1.0 have a Keras layer as the bottleneck of an unconstrained code.
         self._is_discrete = isinstance(bottleneck, Bottleneck) and bottleneck.is_discrete
         encoder.trainable = self.trainable  # Keras passes on later changes only
         bottleneck.trainable = False

@@ -1,6 +1,6 @@
-"""Tables of our results beside the published ones, from the metrics of an evaluation.
+"""Make the tables of results next to the published ones, from metrics.json.
 
-    python scripts/bake_off_table.py results/mnist/metrics.json --write README.md
+    python scripts/bake_off_table.py results/mnist/metrics.json --write docs/results.md
 
 With `--write` the tables replace the text between their two comment lines in that file.
 """
@@ -20,26 +20,26 @@ BEGIN, END = "<!-- bake-off tables -->", "<!-- end of the bake-off tables -->"
 GENERAL = (
     "variant",
     "BCE, published",
-    "ours",
+    "BCE, measured",
     "accuracy, published",
-    "ours, as published",
-    "ours, converged",
+    "accuracy, published protocol",
+    "accuracy, converged",
     "parameters",
     "s/epoch",
 )
-NOVELTY = ("variant", "published", "signed, digit 1", "BCE, digit 1")
+ANOMALY = ("variant", "published", "signed, digit 1", "BCE, digit 1")
 
 
-def published(dataset: str, comparison: str, label: str) -> str:
+def format_published(dataset: str, comparison: str, label: str) -> str:
     figure = PUBLISHED.get(dataset, {}).get(comparison, {}).get(label)
     return "–" if figure is None else f"{figure:g}"
 
 
-def of_the_nine(metrics: dict, comparison: str) -> dict[str, dict]:
-    """The values of the variants that were published, by label."""
-    nine = {row["label"] for row in metrics["configurations"] if row["variant"] in BAKE_OFF}
+def bake_off_values(metrics: dict, comparison: str) -> dict[str, dict]:
+    """The values of the nine bake-off variants, by label."""
+    labels = {row["label"] for row in metrics["configurations"] if row["variant"] in BAKE_OFF}
     values = values_of(metrics, comparison)
-    return {label: made for label, made in values.items() if label in nine}
+    return {label: made for label, made in values.items() if label in labels}
 
 
 def general_table(metrics: dict) -> str:
@@ -47,14 +47,14 @@ def general_table(metrics: dict) -> str:
     accuracies = values_of(metrics, "classification")
     costs = configurations_of(metrics)
     lines = []
-    for label, bce in of_the_nine(metrics, "reconstruction").items():
+    for label, bce in bake_off_values(metrics, "reconstruction").items():
         accuracy, cost = accuracies.get(label, {}), costs[label]
         lines.append(
             [
                 label,
-                published(dataset, "reconstruction", label),
+                format_published(dataset, "reconstruction", label),
                 format_value(bce.get("sampled_bce") or bce["bce"], 2),
-                published(dataset, "classification", label),
+                format_published(dataset, "classification", label),
                 format_value(accuracy.get("published"), 3),
                 format_value(accuracy.get("converged"), 3),
                 format_int(cost["num_parameters"]),
@@ -64,12 +64,12 @@ def general_table(metrics: dict) -> str:
     return as_table(GENERAL, lines)
 
 
-def novelty_table(metrics: dict) -> str:
-    """AUCs of digit 1, and the mean over the digits where several were held out."""
+def anomaly_table(metrics: dict) -> str:
+    """AUCs for digit 1, and their mean over the digits if several were held out."""
     dataset, part = metrics["data"]["name"], metrics["comparisons"]["anomaly"]
-    values = of_the_nine(metrics, "anomaly")
+    values = bake_off_values(metrics, "anomaly")
     classes = part["by_class"][0]["classes"] if part["by_class"] else []
-    of_one = {
+    of_digit_1 = {
         key: {row["label"]: row["values"][classes.index("1")] for row in table["rows"]}
         for key, table in zip(("auc", "auc_signed"), part["by_class"], strict=False)
     }
@@ -77,14 +77,14 @@ def novelty_table(metrics: dict) -> str:
     def digit(label: str, key: str) -> str:
         if not classes:
             return format_value(values[label][key], 3)
-        return f"{of_one[key][label]:.3f}"
+        return f"{of_digit_1[key][label]:.3f}"
 
-    heading, lines = list(NOVELTY), []
+    heading, lines = list(ANOMALY), []
     if classes:
         digits = f"digits {', '.join(classes)}"
         heading += [f"BCE, {digits}", f"signed, {digits}"]
     for label, made in values.items():
-        line = [label, published(dataset, "anomaly", label)]
+        line = [label, format_published(dataset, "anomaly", label)]
         line += [digit(label, "auc_signed"), digit(label, "auc")]
         line += (
             [format_value(made["auc"], 3), format_value(made["auc_signed"], 3)] if classes else []
@@ -94,7 +94,7 @@ def novelty_table(metrics: dict) -> str:
 
 
 def tables(metrics: dict) -> str:
-    return "\n\n".join([general_table(metrics), novelty_table(metrics), caption(metrics)])
+    return "\n\n".join([general_table(metrics), anomaly_table(metrics), caption(metrics)])
 
 
 if __name__ == "__main__":

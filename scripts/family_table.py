@@ -1,9 +1,9 @@
-"""Table of all variants beside a few of the bake-off, from the metrics of an evaluation.
+"""Make the table of the variants that are not in the bake-off, from metrics.json.
 
-    python scripts/family_table.py results/family/mnist/metrics.json --write README.md
+    python scripts/family_table.py results/family/mnist/metrics.json --write docs/results.md
 
-With `--write` the table replaces the text between its two comment lines in that file. The nine
-bake-off variants have a table of their own; a few of them are listed here for comparison.
+With `--write` the table replaces the text between its two comment lines in that file. A few of the
+nine bake-off variants are listed for comparison; `bake_off_table.py` makes their own tables.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ HEADING = (
 )
 
 
-def belongs(configuration: dict) -> bool:
-    """Whether a configuration is in the table: not one of the nine, or a reference."""
-    of_the_nine = configuration["variant"] in BAKE_OFF
-    return not of_the_nine or bool(configuration["arguments"]) or is_reference(configuration)
+def is_listed(configuration: dict) -> bool:
+    """Whether a configuration is in the table: not in the bake-off, or a reference."""
+    in_bake_off = configuration["variant"] in BAKE_OFF
+    return not in_bake_off or bool(configuration["arguments"]) or is_reference(configuration)
 
 
 def is_reference(configuration: dict) -> bool:
@@ -45,7 +45,7 @@ def family_table(metrics: dict) -> str:
     accuracies = values_of(metrics, "classification")
     lines = []
     for label, configuration in configurations_of(metrics).items():
-        if not belongs(configuration):
+        if not is_listed(configuration):
             continue
         reconstruction = reconstructions.get(label, {})
         lines.append(
@@ -64,7 +64,7 @@ def family_table(metrics: dict) -> str:
 
 
 def notes(metrics: dict) -> list[str]:
-    """The notes of the comparisons on single variants, such as one that takes labels."""
+    """The notes of the comparisons, for example on a variant that takes labels."""
     comparisons = metrics["comparisons"]
     measured = [comparisons.get(name, {}) for name in ("reconstruction", "classification")]
     return [note for comparison in measured for note in comparison.get("notes", [])]

@@ -1,10 +1,10 @@
-"""What a variational code is good for, on drawings: the figures of the README.
+"""Draw the QuickDraw figures: an autoencoder and a VAE on drawings.
 
     python train.py --variant convolutional conv_vae --dataset quickdraw --classes cat tree fish
-    python scripts/quickdraw_figures.py runs/quickdraw-cat-tree-fish results/quickdraw
+    python scripts/quickdraw_figures.py runs/quickdraw-cat-tree-fish docs/results/quickdraw
 
-Reads the two runs and writes PNGs: from a cat to a tree, new drawings from both nets, the values of
-their codes, and whiskers for a cat that has none.
+Reads the two runs and writes four PNG files: interpolations, random samples, histograms of the code
+values, and latent arithmetic (adding whiskers to a cat).
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.run_directory import RunDirectory
 
-PLAIN, VARIATIONAL = "convolutional", "conv_vae"
+AUTOENCODER, VAE = "convolutional", "conv_vae"
 NUM_STEPS = 12
 NUM_SAMPLES = 36
 SEED = 0
-# Among the test images of cats (seed 42, these three classes), by eye.
+# Indices of test images of cats (seed 42, these three classes), chosen by eye.
 WITH_WHISKERS = (9, 12, 21, 57)
 WITHOUT_WHISKERS = (0, 33, 34, 49)
-TO_BE_GIVEN_SOME = 54
+TARGET_CAT = 54
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="the folder of the two runs")
-    parser.add_argument("figures", type=Path, help="where the pictures go")
+    parser.add_argument("figures", type=Path, help="the output folder")
     parser.add_argument("--pair", nargs=2, default=("cat", "tree"), metavar="CLASS")
     options = parser.parse_args()
-    runs = {name: only_run(options.runs, name) for name in (PLAIN, VARIATIONAL)}
+    runs = {name: only_run(options.runs, name) for name in (AUTOENCODER, VAE)}
     models = {name: run.load_model() for name, run in runs.items()}
-    split, class_names = data_of(runs[PLAIN])
+    split, class_names = load_split(runs[AUTOENCODER])
     options.figures.mkdir(parents=True, exist_ok=True)
     for path in (
-        draw_paths(models, split, class_names, options.pair, options.figures),
+        draw_interpolations(models, split, class_names, options.pair, options.figures),
         draw_samples(models, split, options.figures),
         draw_densities(models, split, options.figures),
-        draw_whiskers(models[VARIATIONAL], split, class_names, options.figures),
+        draw_arithmetic(models[VAE], split, class_names, options.figures),
     ):
         print(f"wrote {path}")
 
@@ -56,57 +56,56 @@ def only_run(folder: Path, variant: str) -> RunDirectory:
     runs = map(RunDirectory, sorted(folder.glob(f"{variant}-*")))
     found = [run for run in runs if run.finished]
     if not found:
-        raise SystemExit(f"{folder} holds no finished run of {variant}: see --help")
+        raise SystemExit(
+            f"{folder} contains no finished run of {variant}; train it first (see --help)"
+        )
     return found[0]
 
 
-def data_of(run: RunDirectory) -> tuple[data.Split, list[str]]:
-    """The images that a run was trained on, split as they were for it."""
+def load_split(run: RunDirectory) -> tuple[data.Split, list[str]]:
+    """The split of the images that a run was trained on, and the class names."""
     image_set = load_data(read_run(run))
     return data.split(image_set, seed=run.config.request.seed), list(image_set.class_names)
 
 
-def draw_paths(models, split, class_names, pair, folder: Path) -> Path:
-    """From the first test image of one class to the first of another, and the cross-fade."""
+def draw_interpolations(models, split, class_names, pair, folder: Path) -> Path:
+    """Interpolations between the first test images of two classes, and a cross-fade of pixels."""
     start, end = (
         split.test.images[np.flatnonzero(split.test.labels == class_names.index(name))[0]]
         for name in pair
     )
     rows = {"pixels, cross-faded": np.linspace(start, end, NUM_STEPS)}
     rows |= {name: model.interpolate(start, end, NUM_STEPS) for name, model in models.items()}
-    variational = models[VARIATIONAL]
-    rows[f"{VARIATIONAL}, spherical"] = variational.interpolate(
-        start, end, NUM_STEPS, spherical=True
-    )
+    vae = models[VAE]
+    rows[f"{VAE}, spherical"] = vae.interpolate(start, end, NUM_STEPS, spherical=True)
     return plots.image_rows(rows, folder / f"{pair[0]}_to_{pair[1]}.png")
 
 
 def draw_samples(models, split, folder: Path) -> Path:
-    """New drawings: what comes out when a code is drawn at random."""
+    """Images decoded from random codes, next to real drawings."""
     random = np.random.default_rng(SEED)
-    plain = models[PLAIN]
-    codes = plain.encode(split.train.images)
-    noise = random.standard_normal((NUM_SAMPLES, *plain.code_shape))
+    autoencoder = models[AUTOENCODER]
+    codes = autoencoder.encode(split.train.images)
+    noise = random.standard_normal((NUM_SAMPLES, *autoencoder.code_shape))
     blocks = {
         "drawings": split.test.images[:NUM_SAMPLES],
-        f"{PLAIN}, N(0, I)": plain.decode(noise),
-        f"{PLAIN}, own moments": plain.decode(codes.mean(axis=0) + codes.std(axis=0) * noise),
-        f"{VARIATIONAL}, N(0, I)": models[VARIATIONAL].sample(NUM_SAMPLES, seed=SEED),
+        f"{AUTOENCODER}, N(0, I)": autoencoder.decode(noise),
+        f"{AUTOENCODER}, own moments": autoencoder.decode(
+            codes.mean(axis=0) + codes.std(axis=0) * noise
+        ),
+        f"{VAE}, N(0, I)": models[VAE].sample(NUM_SAMPLES, seed=SEED),
     }
     return plots.image_blocks(blocks, folder / "samples.png", columns=6, per_row=4)
 
 
 def draw_densities(models, split, folder: Path) -> Path:
-    """The values of all units of all test codes; of the variational one, drawn as in training."""
+    """Histograms of the code values of all test images; for the VAE also of sampled codes."""
     random = np.random.default_rng(SEED)
-    z_mean, z_log_var = (
-        np.asarray(part) for part in models[VARIATIONAL].posterior(split.test.images)
-    )
+    z_mean, z_log_var = (np.asarray(part) for part in models[VAE].posterior(split.test.images))
     values = {
-        PLAIN: models[PLAIN].encode(split.test.images),
-        f"{VARIATIONAL}, means": z_mean,
-        f"{VARIATIONAL}, sampled": z_mean
-        + np.exp(z_log_var / 2) * random.standard_normal(z_mean.shape),
+        AUTOENCODER: models[AUTOENCODER].encode(split.test.images),
+        f"{VAE}, means": z_mean,
+        f"{VAE}, sampled": z_mean + np.exp(z_log_var / 2) * random.standard_normal(z_mean.shape),
     }
     densities, notes = {}, {}
     for name, codes in values.items():
@@ -122,10 +121,10 @@ def draw_densities(models, split, folder: Path) -> Path:
     )  # fmt: skip
 
 
-def draw_whiskers(model, split, class_names, folder: Path) -> Path:
-    """Cats with whiskers less cats without, and another cat: that one with whiskers."""
+def draw_arithmetic(model, split, class_names, folder: Path) -> Path:
+    """Latent arithmetic: cats with whiskers - cats without + another cat."""
     cats = split.test.images[split.test.labels == class_names.index("cat")]
-    plus = [cats[list(WITH_WHISKERS)], cats[TO_BE_GIVEN_SOME]]
+    plus = [cats[list(WITH_WHISKERS)], cats[TARGET_CAT]]
     minus = [cats[list(WITHOUT_WHISKERS)]]
     result = model.latent_arithmetic(plus, minus)
     return plots.equation(plus, minus, result, folder / "whiskers.png")

@@ -1,4 +1,4 @@
-"""Shared code of the scripts that write Markdown tables from metrics.json."""
+"""Helpers for the scripts that write Markdown tables from metrics.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def format_value(value: dict | None, digits: int) -> str:
-    """`64.52 ± 0.11`, `64.52` of one run, or a dash."""
+    """`64.52 ± 0.11`, `64.52` for a single run, or a dash."""
     if not value or value["mean"] is None:
         return "–"
     spread = f" ± {value['std']:.{digits}f}" if value["std"] is not None else ""
@@ -38,7 +38,7 @@ def as_table(heading, lines) -> str:
 
 
 def caption(metrics: dict) -> str:
-    """The data set, seeds, versions and device, in a line."""
+    """The data set, seeds, versions and device in one line."""
     made, data = metrics["made_by"], metrics["data"]
     seeds = sorted({seed for row in metrics["configurations"] for seed in row["seeds"]})
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
@@ -49,53 +49,57 @@ def caption(metrics: dict) -> str:
 
 
 def retimed(metrics: dict, folder: Path) -> dict:
-    """The metrics with the seconds per epoch of other runs: short ones, on an idle machine.
+    """Replace the seconds per epoch in the metrics by those of other runs, made on an idle machine.
 
     Args:
-        folder: Where their run directories lie.
+        folder: The folder of their run directories.
     """
     seconds = {}
     for path in folder.rglob("test.json"):
         request = json.loads((path.parent / "config.json").read_text())["request"]
         taken = json.loads(path.read_text())["seconds_per_epoch"]
-        seconds[what_ran(request)] = {"mean": taken, "std": None, "num": 1}
+        seconds[run_key(request)] = {"mean": taken, "std": None, "num": 1}
     rows = [
-        {**row, "seconds_per_epoch": seconds.get(what_ran(row), row["seconds_per_epoch"])}
+        {**row, "seconds_per_epoch": seconds.get(run_key(row), row["seconds_per_epoch"])}
         for row in metrics["configurations"]
     ]
     return {**metrics, "configurations": rows}
 
 
-def what_ran(request: dict) -> tuple:
+def run_key(request: dict) -> tuple:
     return request["variant"], request["latent_dim"], json.dumps(request["arguments"])
 
 
 def run(description: str, make: Callable[[dict], str], begin: str, end: str) -> None:
-    """The command line: print the tables and, with `--write`, write them between two lines."""
+    """Run the command line: print the tables and, with `--write`, insert them into a page."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("metrics", type=Path)
-    parser.add_argument("--times", type=Path, help="runs to take the seconds per epoch from")
-    parser.add_argument("--write", type=Path, help="a file with the table's two comment lines")
+    parser.add_argument("metrics", type=Path, help="metrics.json of an evaluation")
+    parser.add_argument(
+        "--times", type=Path, help="folder of runs to take the seconds per epoch from"
+    )
+    parser.add_argument(
+        "--write", type=Path, help="page that contains the table's two comment lines"
+    )
     options = parser.parse_args()
     metrics = json.loads(options.metrics.read_text())
     text = make(retimed(metrics, options.times) if options.times else metrics)
     print(text)
     if options.write:
         try:
-            put_between(options.write, begin, end, text)
+            replace_section(options.write, begin, end, text)
         except ValueError as error:
             parser.error(str(error))
 
 
-def put_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Write `text` between two lines of a page.
+def replace_section(path: Path, begin: str, end: str, text: str) -> None:
+    """Replace the text between two lines of a page.
 
     Raises:
-        ValueError: the page does not contain each of the lines once.
+        ValueError: If the page does not contain each of the lines once.
     """
     page = path.read_text()
     if page.count(begin) != 1 or page.count(end) != 1:
-        raise ValueError(f"{path}: it must hold the lines {begin} and {end} once each")
+        raise ValueError(f"{path}: it must contain the lines {begin} and {end} once each")
     head, rest = page.split(begin)
     _, tail = rest.split(end)
     path.write_text(f"{head}{begin}\n{text}\n{end}{tail}")

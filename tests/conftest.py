@@ -1,4 +1,4 @@
-"""Fixtures that several files share; and freeing what each file has traced."""
+"""Shared fixtures, and freeing memory after each test file."""
 
 import gc
 import sys
@@ -16,7 +16,7 @@ def _no_custom_gradients_left():
 
 @pytest.fixture(autouse=True, scope="module")
 def _clean_session():
-    """A thousand models in one process would be gigabytes."""
+    """Free the traced functions of a test file: a thousand models would take gigabytes."""
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
@@ -40,7 +40,7 @@ def tiny(tmp_path_factory, worker) -> Path:
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
-    """No network, and a cache of its own."""
+    """No network, and an empty cache."""
     from keras_ae import data
 
     folder = tmp_path_factory.mktemp("surroundings")
@@ -55,7 +55,7 @@ def offline(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def eager():
-    """Without tracing, these networks train in milliseconds."""
+    """Run functions eagerly: without tracing, small networks train in milliseconds."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)

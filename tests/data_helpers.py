@@ -1,4 +1,4 @@
-"""What the tests of `keras_ae.data` share."""
+"""Helpers for the tests of `keras_ae.data`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_mnist = pytest.mark.skipif(
 )
 needs_quickdraw = pytest.mark.skipif(
     not (DRAWINGS_DIR / "cat.npy").is_file(),
-    reason="neither QUICKDRAW_DIR nor the folder beside TFDS_DATA_DIR has cat.npy",
+    reason="neither QUICKDRAW_DIR nor the folder next to TFDS_DATA_DIR has cat.npy",
 )
 
 

@@ -1,4 +1,4 @@
-"""Run directories without a training."""
+"""Fake run directories, made without training."""
 
 import json
 
@@ -38,7 +38,7 @@ def config(variant="deep", **request) -> RunConfig:
 
 
 def write_run(folder, variant="deep", *, finished=True, epochs=60, **request):
-    """The files of a run as a training leaves them, except for the content of the model file."""
+    """Write the files of a run; the model file has no valid content."""
     content = config(variant, epochs=epochs, **request).to_dict()
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""Fake autoencoders: the protocol of `Autoencoder` as comparisons use it, with known answers."""
+"""Fake autoencoders with the interface of `Autoencoder` that comparisons use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 class FakeAutoencoder:
-    """Answers every question of the protocol as a plain autoencoder would.
+    """An autoencoder with a deterministic, continuous code and without a prior.
 
-    A test overrides what it is about: `encode`, `decode`, `posterior`, ...
+    Tests override the methods that matter: `encode`, `decode`, `posterior`, ...
     """
 
     image_shape = (4, 4)

@@ -1,4 +1,4 @@
-"""What every layer of the package has to do, as one check. The first step of a new layer's test.
+"""The common contract of all layers, as one check. Start the tests of a new layer with it.
 
 def test_my_layer_fulfills_the_contract(tmp_path):
     layer_contract(MyLayer(stddev=0.5, seed=1), (8, 4), tmp_path, settable={"stddev": 2.0})
@@ -33,7 +33,7 @@ def layer_contract(
 
     - Its config goes through JSON and gives an equal layer, with the same initial weights.
     - `compute_output_shape` is the shape of the output, also for an unknown batch size.
-    - A loaded layer continues where the saved one stopped, bit for bit, noise included.
+    - A loaded layer continues like the saved one, bit for bit, noise included.
     - Compiled by XLA, it gives the outputs, losses and weights of eager mode.
     - With the policy mixed_float16 the output is float16 and near that of float32.
     - Each constructor argument can be set, with effect in a function that is compiled already, or

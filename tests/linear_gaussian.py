@@ -1,4 +1,4 @@
-"""A linear VAE whose likelihood is known in closed form, and small images."""
+"""A linear VAE with a likelihood in closed form, and small images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import stats
 import keras_ae
 
 SHAPE = (3, 2)
-# Rows at right angles: the posterior of the linear model is then a Gaussian with independent units.
+# Orthogonal rows, so that the posterior of the linear model has independent units.
 KERNEL = np.array([[0.9, -0.4, 0.3, 0.0, 0.2, -0.1], [0.4, 0.9, 0.0, 0.7, 0.0, 0.0]])
 BIAS = np.array([0.5, 0.4, 0.3, 0.6, 0.5, 0.2])
 

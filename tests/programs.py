@@ -54,7 +54,7 @@ def refused(capsys, program: Callable, *arguments, code: int = 2) -> str:
 
 
 def small_images(path: Path, num: int = NUM_IMAGES) -> Path:
-    """A `.npz` of images of 8x8 in four classes that are easy to tell apart."""
+    """Write a `.npz` of 8x8 images in four easily separable classes."""
     random = np.random.default_rng(0)
     labels = np.arange(num) % 4
     shapes = random.random((4, 8, 8)) < 0.4
@@ -79,7 +79,7 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 def losses(run: Path) -> list[dict[str, str]]:
-    """The history without the seconds, which no two runs share."""
+    """The history without the seconds, which always differ."""
     return [{name: row[name] for name in row if name != "seconds"} for row in history(run)]
 
 
@@ -147,7 +147,7 @@ def compiled():
 
 
 def shared(tmp_path_factory, worker_id: str, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that one of the test processes fills and all of them read."""
+    """A folder that one test process fills and all test processes read."""
     root = tmp_path_factory.getbasetemp()
     root = root if worker_id == "master" else root.parent
     folder = root / name
@@ -160,16 +160,16 @@ def shared(tmp_path_factory, worker_id: str, name: str, make: Callable[[Path], N
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """For a program that shares no cache with this machine's user."""
+    """Environment variables for a program with its own cache."""
     own = {"KERAS_AE_CACHE": str(folder / "cache"), "MPLBACKEND": "agg"}
     return {**os.environ, **own, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
 
 
 def forget_custom_gradients() -> None:
-    """TensorFlow's registry keeps the graph of every training step that was ever traced.
+    """Clear TensorFlow's registry, which keeps the graph of every traced training step.
 
     Keras's optimizers sum gradients over replicas by `tf.custom_gradient`, which in a graph
-    registers itself for good: 25 MB per model, and garbage collections that take ever longer.
+    registers itself permanently: 25 MB per model, and slower and slower garbage collection.
     """
     if "tensorflow" in sys.modules:
         from tensorflow.python.framework.ops import gradient_registry

@@ -1,4 +1,4 @@
-"""The anomaly comparison, against scikit-learn, a count of pairs and models made by hand."""
+"""The anomaly comparison, against scikit-learn, counted pairs and fake models."""
 
 import json
 
@@ -16,7 +16,7 @@ NAMES = ("thin", "thick", "odd")
 
 
 def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
-    """Images of class 0 have little ink, those of class 1 more, those of class 2 most."""
+    """Toy data: the ink (sum of pixels) grows with the class, 0 to 2."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(num) % 3)
     images = random.uniform(0, 0.3, (num, *shape)) + 0.3 * labels.reshape(-1, *[1] * len(shape))
@@ -40,36 +40,36 @@ def ink(images):
     return images.reshape(len(images), -1).sum(axis=1)
 
 
-def by_pairs(anomalous, scores):
-    """Mann and Whitney: the share of pairs that are in the right order, ties counting half."""
+def auc_by_pairs(anomalous, scores):
+    """AUC by Mann and Whitney: the share of correctly ordered pairs; ties count half."""
     above = scores[anomalous][:, None] - scores[~anomalous][None]
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
-def test_a_perfect_a_blind_and_a_mistaken_score():
+def test_auc_of_perfect_constant_and_inverted_scores():
     data = problem()
     numbers = anomaly.measure(Fake(ink), data, seed=0).metrics
     assert numbers["auc"] == pytest.approx(1.0)
-    assert numbers["auc_signed"] == pytest.approx(0.5)  # all scores are the same
+    assert numbers["auc_signed"] == pytest.approx(0.5)  # all scores are equal
     assert anomaly.measure(Fake(lambda x: -ink(x)), data, seed=0).metrics["auc"] == 0.0
-    # The least ink is held out: what is taken for anomalous is every other image.
+    # The class with the least ink is held out, so every other image looks more anomalous.
     assert anomaly.measure(Fake(ink), problem(held_out=0), seed=0).metrics["auc"] == 0.0
 
 
-def test_the_area_is_the_share_of_pairs_in_the_right_order():
+def test_auc_is_the_share_of_correctly_ordered_pairs():
     data = problem(held_out=1)
     random = np.random.default_rng(2)
     bce, signed = random.integers(0, 12, (2, 90))  # with ties
     model = Fake(lambda images: bce, lambda images: signed)
     numbers = anomaly.measure(model, data, seed=0).metrics
     anomalous = data.split.test.labels == 1
-    assert numbers["auc"] == pytest.approx(by_pairs(anomalous, bce))
-    assert numbers["auc_signed"] == pytest.approx(by_pairs(anomalous, signed))
+    assert numbers["auc"] == pytest.approx(auc_by_pairs(anomalous, bce))
+    assert numbers["auc_signed"] == pytest.approx(auc_by_pairs(anomalous, signed))
     assert json.loads(json.dumps(numbers)) == numbers
     assert {column.key for column in COMPARISONS["anomaly"].columns} <= set(numbers)
 
 
-def test_thinned_curves_keep_the_ends_and_the_area():
+def test_thinned_curves_keep_their_ends_and_area():
     random = np.random.default_rng(0)
     anomalous = random.random(20_000) < 0.1
     scores = random.normal(size=20_000) + anomalous
@@ -81,28 +81,30 @@ def test_thinned_curves_keep_the_ends_and_the_area():
     assert auc(fpr, tpr) == pytest.approx(measurement.metrics["auc_signed"], abs=1e-3)
     full_fpr, full_tpr, _ = roc_curve(anomalous, scores)
     assert set(zip(fpr, tpr, strict=True)) <= set(zip(full_fpr, full_tpr, strict=True))
-    assert np.hypot(np.diff(fpr), np.diff(tpr)).max() < 0.02  # nowhere a gap
+    assert np.hypot(np.diff(fpr), np.diff(tpr)).max() < 0.02  # no gaps
 
 
-def test_baselines_against_numpy():
+def test_baselines_match_numpy():
     data = problem(held_out=1)
     rows = anomaly.baselines(data, seed=0)
     assert list(rows) == ["PCA, 2 components", "ink sum"]
     anomalous = data.split.test.labels == 1
     test = data.split.test.images.reshape(90, -1).astype("float64")
     train = data.split.train.images.reshape(-1, 16).astype("float64")
-    centre = train.mean(axis=0)
-    axes = np.linalg.svd(train - centre, full_matrices=False)[2][:2]
-    left = (test - centre) - (test - centre) @ axes.T @ axes
+    center = train.mean(axis=0)
+    axes = np.linalg.svd(train - center, full_matrices=False)[2][:2]
+    left = (test - center) - (test - center) @ axes.T @ axes
     errors = (left**2).sum(axis=1)
-    assert rows["PCA, 2 components"].metrics["auc"] == pytest.approx(by_pairs(anomalous, errors))
-    expected = by_pairs(anomalous, test.sum(axis=1))
+    assert rows["PCA, 2 components"].metrics["auc"] == pytest.approx(
+        auc_by_pairs(anomalous, errors)
+    )
+    expected = auc_by_pairs(anomalous, test.sum(axis=1))
     assert rows["ink sum"].metrics["auc"] == pytest.approx(expected)
     assert anomaly.baselines(problem(held_out=2), seed=0)["ink sum"].metrics["auc"] == 1.0
 
 
-def test_components_come_from_training_images_alone():
-    """An image of the unseen class lies off the plane of the others, wherever that may be."""
+def test_pca_components_come_from_training_images_only():
+    """Images of the held-out class lie outside the plane of the other classes."""
     random = np.random.default_rng(0)
     plane, labels = random.random((2, 16)), np.arange(60) % 3
     images = 0.3 * random.random((60, 2)) @ plane
@@ -113,7 +115,7 @@ def test_components_come_from_training_images_alone():
     assert anomaly.baselines(data, seed=0)["PCA, 2 components"].metrics["auc"] == 1.0
 
 
-def test_what_cannot_be_measured_is_an_error_in_one_line():
+def test_unmeasurable_data_raises_a_one_line_error():
     with pytest.raises(ValueError, match="trained without one class"):
         anomaly.measure(Fake(ink), problem(held_out=None), seed=0)
     data = problem()
@@ -124,17 +126,17 @@ def test_what_cannot_be_measured_is_an_error_in_one_line():
         anomaly.measure(Fake(ink), EvaluationData(Split(only, only, only), NAMES, 0), seed=0)
 
 
-def test_colour_images():
+def test_color_images_are_measured():
     data = problem(shape=(4, 4, 3))
     assert anomaly.measure(Fake(ink), data, seed=0).metrics["auc"] == 1.0
     assert anomaly.baselines(data, seed=0)["ink sum"].metrics["auc"] == 1.0
 
 
-# ---- pictures ----
+# ---- figures ----
 
 
 def corner(fpr, tpr, area):
-    """A curve of two straight pieces through (fpr, tpr)."""
+    """A piecewise linear ROC curve through (fpr, tpr)."""
     curve = np.array([0.0, fpr, 1.0]), np.array([0.0, tpr, 1.0])
     names = ("fpr", "tpr", "fpr_signed", "tpr_signed")
     return Measurement(
@@ -157,7 +159,7 @@ def test_curves_are_averaged_at_equal_false_positive_rates():
     assert one.note == "0.400" and one.band is None
 
 
-def test_every_class_counts_alike_in_the_mean_whatever_its_seeds():
+def test_mean_weights_classes_equally_whatever_their_seeds():
     entries = [
         Result("deep", "deep", 1, 2, "a", corner(0.0, 0.2, 0.6)),
         Result("deep", "deep", 2, 2, "a", corner(0.0, 0.4, 0.8)),
@@ -171,7 +173,7 @@ def test_every_class_counts_alike_in_the_mean_whatever_its_seeds():
 
 
 @pytest.mark.parametrize("num_classes, num_panels", [(1, 1), (3, 3), (4, 1)])
-def test_a_panel_a_class_and_of_more_than_three_their_mean(
+def test_figure_has_one_panel_per_class_or_the_mean_above_three(
     tmp_path, monkeypatch, num_classes, num_panels
 ):
     names = tuple("abcd")

@@ -1,4 +1,4 @@
-"""The binary code and the search among it, against statistics and a slow double loop."""
+"""Binary codes and nearest-neighbor search, against statistics and a slow double loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def packed(num, num_bits, seed=0):
 
 
 def prototypes(num=120, seed=0):
-    """Noisy copies of five images, and which of them each is of."""
+    """Noisy copies of five images, and the index of the original of each."""
     random = np.random.default_rng(seed)
     originals = (np.random.default_rng(9).random((5, 6, 5)) < 0.5).astype("float32")
     kinds = random.integers(0, 5, num)
@@ -38,13 +38,13 @@ def trained(noise_stddev=4.0, epochs=30, latent_dim=10):
 # ---- the layer ----
 
 
-def test_outside_training_the_code_is_the_sign_of_the_input():
+def test_code_is_the_sign_of_the_input_outside_training():
     inputs = np.array([[-3.0, -1e-3, 0.0, 1e-3, 40.0]], "float32")
     np.testing.assert_array_equal(BinaryBottleneck()(inputs), [[0, 0, 0, 1, 1]])
 
 
 @pytest.mark.parametrize("stddev", [0.5, 2.0])
-def test_in_training_it_is_a_sigmoid_of_the_input_with_noise_on_it(stddev):
+def test_code_is_a_sigmoid_of_the_noisy_input_in_training(stddev):
     inputs = np.full((5000, 2), [1.0, -0.5], "float32")
     codes = BinaryBottleneck(stddev, seed=1)(inputs, training=True).numpy().astype("float64")
     noise = special.logit(codes) - inputs
@@ -53,18 +53,18 @@ def test_in_training_it_is_a_sigmoid_of_the_input_with_noise_on_it(stddev):
     assert abs(np.corrcoef(noise.T)[0, 1]) < 0.05
 
 
-def test_without_noise_it_is_a_sigmoid():
+def test_code_is_a_sigmoid_without_noise():
     inputs = np.linspace(-4, 4, 12, dtype="float32").reshape(3, 4)
     codes = BinaryBottleneck(0.0)(inputs, training=True)
     np.testing.assert_allclose(codes, special.expit(inputs), rtol=1e-5)
 
 
-def test_two_draws_differ():
+def test_noise_differs_between_calls():
     layer, inputs = BinaryBottleneck(seed=1), np.zeros((4, 3), "float32")
     assert np.all(layer(inputs, training=True) != layer(inputs, training=True))
 
 
-def test_a_negative_stddev_is_refused():
+def test_negative_stddev_is_refused():
     with pytest.raises(ValueError, match="stddev must be a number >= 0; received -1"):
         BinaryBottleneck(-1)
 
@@ -72,7 +72,7 @@ def test_a_negative_stddev_is_refused():
 # ---- the variant ----
 
 
-def test_noise_drives_the_code_away_from_the_middle():
+def test_noise_pushes_the_code_towards_0_and_1():
     images, _ = prototypes()
     size = {
         stddev: np.abs(np.asarray(trained(stddev).encoder(images))).mean() for stddev in (0.0, 4.0)
@@ -80,7 +80,7 @@ def test_noise_drives_the_code_away_from_the_middle():
     assert size[4.0] > 2 * size[0.0]
 
 
-def test_what_is_reported_is_the_loss_of_the_rounded_code():
+def test_evaluate_reports_the_loss_of_the_rounded_code():
     (images, _), model = prototypes(), trained(epochs=3)
     codes = model.encode(images)
     assert set(np.unique(codes)) == {0.0, 1.0}
@@ -100,7 +100,7 @@ def test_hash_codes_are_the_packed_bits_of_the_code():
     assert 0.1 < unpacked.mean() < 0.9
 
 
-def test_neighbors_are_of_the_same_kind():
+def test_neighbors_share_the_prototype():
     model = trained()
     (images, kinds), (others, other_kinds) = prototypes(seed=0), prototypes(40, seed=1)
     indices, distances = model.neighbors(others, images, num_neighbors=5)
@@ -127,8 +127,8 @@ def slow_neighbors(codes, references, num_neighbors):
 
 
 @pytest.mark.parametrize(("num_bits", "num_neighbors"), [(4, 7), (12, 1), (64, 50), (150, 50)])
-def test_neighbors_are_those_of_a_double_loop(num_bits, num_neighbors, monkeypatch):
-    monkeypatch.setattr(hashing, "DISTANCES_PER_STEP", 300)  # six codes at a time
+def test_neighbors_match_a_double_loop(num_bits, num_neighbors, monkeypatch):
+    monkeypatch.setattr(hashing, "DISTANCES_PER_STEP", 300)  # batches of six codes
     codes, references = packed(20, num_bits), packed(50, num_bits, seed=1)
     expected = slow_neighbors(codes.tolist(), references, num_neighbors)
     answer = hamming_neighbors(codes, references, num_neighbors)

@@ -1,4 +1,4 @@
-"""Validation of images and sizes: what is accepted, and one line for what is not."""
+"""Validation of images and sizes: accepted input, and one-line errors."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_range_limits_are_valid_and_the_input_is_not_modified():
 
 
 @pytest.mark.parametrize("values", [16, np.int64(16), 16.0, (16,), [16], np.array([16])])
-def test_a_single_size_means_one_layer(values):
+def test_single_size_means_one_layer(values):
     assert check_sizes("hidden_units", values) == (16,)
     assert check_filters(values) == (16,)
 
@@ -130,7 +130,7 @@ def test_bad_sizes_are_refused_in_one_line(values):
     assert f"received {values!r}" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_wrong_number_of_sizes_is_refused():
+def test_wrong_number_of_sizes_is_refused():
     for values in (28, (28,), (28, 28, 1, 1)):
         with pytest.raises(ValueError, match="image_shape must be 2 or 3 whole numbers"):
             check_sizes("image_shape", values, lengths=(2, 3))

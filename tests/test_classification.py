@@ -1,4 +1,4 @@
-"""The four protocols on fakes whose answer is known, and against NumPy and SciPy."""
+"""The four protocols on fake models with known results, and against NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def random_codes(images):
 
 
 def blurred_codes(images):
-    """Two pixels that know a part of the class, one that knows nothing, one constant."""
+    """Codes of two informative pixels, one uninformative pixel and one constant."""
     first, second = images[:, 0, 0] + 4 * images[:, 1, 0], images[:, 0, 1] + 4 * images[:, 1, 1]
     return np.stack([first, second * 9, images[:, 2, 2], 0 * first], axis=1)
 
@@ -75,7 +75,7 @@ def converged(encode, problem):
 # ---- converged ----
 
 
-def test_codes_that_are_the_classes(problem):
+def test_class_codes_have_perfect_accuracy(problem):
     numbers = converged(class_codes, problem)
     assert (numbers["converged"], numbers["converged_spread"]) == (1.0, 0.0)
     assert numbers["curve"] == {
@@ -87,16 +87,16 @@ def test_codes_that_are_the_classes(problem):
     assert "published" not in numbers and "fine_tuned" not in numbers
 
 
-def test_random_codes_know_nothing(problem):
+def test_random_codes_have_chance_accuracy(problem):
     assert converged(random_codes, problem)["converged"] == pytest.approx(1 / 3, abs=0.1)
 
 
-def slow_accuracy(codes, split, labelled):
-    """The maximum a posteriori fit by its definition: mean 0, variance 1, penalty |W|^2 / 2."""
+def slow_accuracy(codes, split, labeled):
+    """Maximum a posteriori logistic regression on standardized codes, penalty |W|^2 / 2."""
     train, test = np.float64(codes(split.train.images)), np.float64(codes(split.test.images))
     scale = np.where(train.std(axis=0) > 0, train.std(axis=0), 1)
     train, test = ((part - train.mean(axis=0)) / scale for part in (train, test))
-    x, y = train[labelled], split.train.labels[labelled]
+    x, y = train[labeled], split.train.labels[labeled]
 
     def objective(flat):
         kernel, bias = flat[:-NUM_CLASSES].reshape(-1, NUM_CLASSES), flat[-NUM_CLASSES:]
@@ -110,7 +110,7 @@ def slow_accuracy(codes, split, labelled):
     return np.mean(scores.argmax(axis=1) == split.test.labels)
 
 
-def test_converged_against_its_definition(problem):
+def test_converged_matches_its_definition(problem):
     numbers, labels = converged(blurred_codes, problem), problem.split.train.labels
     draws = [
         slow_accuracy(blurred_codes, problem.split, few_labels(labels, seed=3 + draw))
@@ -127,19 +127,19 @@ def test_converged_against_its_definition(problem):
     assert numbers["curve"]["std"][0] == pytest.approx(np.std(draws), abs=0.002)
 
 
-def test_the_scale_of_a_code_does_not_matter(problem):
+def test_accuracy_does_not_depend_on_the_scale_of_the_code(problem):
     scaled = converged(lambda x: blurred_codes(x) * [1e-3, 1e3, 1, 1] + 7, problem)
     assert scaled["converged"] == pytest.approx(
         converged(blurred_codes, problem)["converged"], abs=0.002
     )
 
 
-def test_a_code_with_places_is_flattened(problem):
+def test_feature_map_codes_are_flattened(problem):
     numbers = converged(lambda images: images[..., None], problem)
     assert numbers["converged"] > 0.95
 
 
-def test_no_label_but_the_few_is_used(problem, monkeypatch):
+def test_only_the_few_labels_are_used(problem, monkeypatch):
     split = problem.split
     chosen = few_labels(split.train.labels, seed=0)
     monkeypatch.setattr(classification, "few_labels", lambda labels, **_: chosen)
@@ -169,10 +169,10 @@ def test_no_label_but_the_few_is_used(problem, monkeypatch):
 # ---- published ----
 
 
-def slow_published(codes, split, labelled, kernel, bias, num_epochs=20, batch_size=32):
-    """Adam on the whole of at most 32 images, in NumPy, with the best of the epochs' weights."""
-    assert len(labelled) <= batch_size
-    x, y = np.float64(codes(split.train.images[labelled])), split.train.labels[labelled]
+def slow_published(codes, split, labeled, kernel, bias, num_epochs=20, batch_size=32):
+    """Full-batch Adam on at most 32 images in NumPy; returns the weights of the best epoch."""
+    assert len(labeled) <= batch_size
+    x, y = np.float64(codes(split.train.images[labeled])), split.train.labels[labeled]
     weights = [np.float64(kernel), np.float64(bias)]
     first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
     best, waited = (-1.0, None), 0
@@ -197,9 +197,9 @@ def slow_published(codes, split, labelled, kernel, bias, num_epochs=20, batch_si
 
 
 @pytest.mark.parametrize(("scale", "shuffled"), [(1.0, True), (10.0, True), (3.0, False)])
-def test_published_against_numpy(problem, monkeypatch, scale, shuffled):
-    # With labels that mean nothing the accuracy falls and rises again, so that patience shows;
-    # with true ones it rises until the last epoch.
+def test_published_protocol_matches_numpy(problem, monkeypatch, scale, shuffled):
+    # With random labels the accuracy falls and rises again, so early stopping takes effect;
+    # with true labels it rises until the last epoch.
     validation = images_with_labels(3000, seed=9)
     if shuffled:
         labels = np.random.default_rng(0).permutation(validation.labels)
@@ -229,14 +229,14 @@ def test_published_against_numpy(problem, monkeypatch, scale, shuffled):
     assert len(seen) == len(starts) == 3
     for draw, (start, weights) in enumerate(zip(starts, seen, strict=True)):
         assert all(np.abs(part).max() <= 0.5 for part in start)  # 1 / sqrt(4 units)
-        labelled = few_labels(split.train.labels, seed=draw)
-        expected = slow_published(codes, split, labelled, *start)
+        labeled = few_labels(split.train.labels, seed=draw)
+        expected = slow_published(codes, split, labeled, *start)
         for one, other in zip(weights, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=2e-5)
     assert not np.array_equal(starts[0][0], starts[1][0])
 
 
-def test_published_samples_a_gaussian_code(problem, monkeypatch):
+def test_published_protocol_samples_a_gaussian_code(problem, monkeypatch):
     monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
     monkeypatch.setattr(classification, "accuracy", lambda classifier, *_: classifier)
 
@@ -254,7 +254,7 @@ def test_published_samples_a_gaussian_code(problem, monkeypatch):
     np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
 
 
-def test_a_model_that_was_told_the_labels_has_no_accuracy_and_says_so(problem):
+def test_model_with_label_input_has_no_accuracy_but_a_note(problem):
     model = Fake(class_codes)
     model.needs_labels = True
     numbers = classification.measure(model, problem, seed=0).metrics
@@ -280,18 +280,18 @@ def measured(problem):
         return made
 
 
-def test_the_same_seed_gives_the_same(measured):
+def test_same_seed_gives_the_same_results(measured):
     assert measured[0] == measured[1]
 
 
-def test_fine_tuning_learns(measured):
+def test_fine_tuning_beats_chance(measured):
     for name in ("fine_tuned", "from_scratch"):
         assert measured[0][name] > 0.6
     assert 0 <= measured[0]["published"] <= 1
     assert all(f"{name}_spread" in measured[0] for name in classification.PROTOCOLS)
 
 
-def test_from_scratch_knows_nothing_of_the_trained_weights(problem, monkeypatch):
+def test_from_scratch_ignores_the_trained_weights(problem, monkeypatch):
     monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
     monkeypatch.setattr(classification, "NUM_STEPS", 10)
     monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
@@ -304,7 +304,7 @@ def test_from_scratch_knows_nothing_of_the_trained_weights(problem, monkeypatch)
     assert one != two
 
 
-def test_from_scratch_has_no_codebook_of_any_kind():
+def test_from_scratch_has_no_codebook():
     for arguments in ({"embedding_dim": 1}, {"embedding_dim": 2}):
         model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), **arguments)
         untrained = classification.Untrained.of(model)
@@ -336,7 +336,7 @@ def test_fine_tuning_reaches_the_encoder_through_a_discrete_code(variant, argume
     assert moved[0] > 0
 
 
-def test_restart_forgets_everything():
+def test_restart_resets_all_state():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.compile(keras.optimizers.Adam(0.1), "mse")
     restart = classification.Restart(model)
@@ -353,14 +353,14 @@ def test_restart_forgets_everything():
 # ---- baselines and figures ----
 
 
-def test_the_baselines(problem):
+def test_baselines_are_pixels_and_pca(problem):
     made = classification.baselines(problem, seed=0)
     assert list(made) == ["pixels", "PCA, 12 components"]
     assert made["pixels"].metrics["converged"] > 0.95
     assert set(made["pixels"].metrics) == {"num_labels", "converged", "converged_spread", "curve"}
 
 
-def test_pooled_is_the_deviation_of_all_draws():
+def test_pooled_std_is_that_of_all_draws():
     draws = np.random.default_rng(0).uniform(size=(4, 3, 2))  # runs, draws, sizes
     curves = [
         {"num_labels": [50, 100], "mean": run.mean(axis=0), "std": run.std(axis=0)} for run in draws
@@ -376,7 +376,7 @@ def test_pooled_is_the_deviation_of_all_draws():
     assert classification.pooled_spread(runs, "a") == pytest.approx(draws[..., 0].std())
 
 
-def test_the_figures(problem, measured, monkeypatch, tmp_path):
+def test_figures_show_every_protocol(problem, measured, monkeypatch, tmp_path):
     seen = {}
     for name in ("curves", "dots"):
         genuine = getattr(plots, name)
@@ -393,8 +393,8 @@ def test_the_figures(problem, measured, monkeypatch, tmp_path):
     ]
     plain = {name: one[name] for name in ("num_labels", "converged", "converged_spread", "curve")}
     baselines = [Result("pixels", "pixels", 0, 0, None, Measurement(plain))]
-    told = Measurement({"note": "It was told the labels."})
-    entries.insert(0, Result("conditional_vae", "conditional_vae", 0, 4, None, told))
+    note_only = Measurement({"note": "It takes labels."})
+    entries.insert(0, Result("conditional_vae", "conditional_vae", 0, 4, None, note_only))
     assert classification.draw(entries[:1], [], problem, tmp_path) == []
     figures = classification.draw(entries, baselines, problem, tmp_path)
     assert all(figure.path.exists() for figure in figures)

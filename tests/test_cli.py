@@ -1,4 +1,4 @@
-"""The command line itself: subcommands, `--version`, `--help`, and what loads TensorFlow."""
+"""Command line: subcommands, `--version`, `--help`, and when TensorFlow is loaded."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`evaluate.py` as a user meets it: the report, the cache, and what it refuses."""
+"""`evaluate.py` from end to end: the report, the cache, and refused input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from programs import evaluate, refused, small_images, train
 import keras_ae
 from keras_ae.evaluation.comparisons import COMPARISONS, classification
 
-# A ReLU, a Gaussian and a quantized code; a linear output; a code that is a map; one with a label.
+# ReLU, Gaussian, quantized, feature-map and conditional codes; a linear output.
 VARIANTS = ("shallow", "vae", "vq_vae", "linear", "convolutional", "conditional_vae")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_steps(offline):
-    """How well the classifiers learn is tested elsewhere."""
+    """Few training steps; other tests check how well the classifiers learn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classification, "NUM_STEPS", 50)
         patch.setattr(classification, "NUM_FITTED_DRAWS", 1)
@@ -80,7 +80,7 @@ def test_metrics_are_json_and_complete(metrics):
         wanted = {"shallow", "vae"} if comparison.held_out else set(VARIANTS)
         rows = {row["label"]: row for row in part["rows"] if row["kind"] == "variant"}
         assert set(rows) == wanted
-        if name == "classification":  # it was told all labels
+        if name == "classification":  # it takes labels as input
             assert rows.pop("conditional_vae")["values"] == {}
         for row in rows.values():
             no_bce = name == "reconstruction" and row["label"] == "linear"

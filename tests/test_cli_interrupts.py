@@ -1,4 +1,4 @@
-"""Interrupted trainings: what is said, and that they resume bit for bit."""
+"""Interrupted trainings: their messages, and that they resume bit for bit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from keras_ae.runs.run_directory import RunDirectory
 
 SCRIPT = ROOT / "train.py"
 
-# Ctrl-C must reach the script even where the tests run in the background of a shell.
+# Ctrl-C must reach the script even if the tests run in the background of a shell.
 LAUNCH = """
 import runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -56,7 +56,7 @@ def trained(tiny, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tiny, tmp_path_factory):
-    """A function that trains a variant in one go, once, and returns its run directory."""
+    """A function that trains a variant once without interruption; returns its run directory."""
     output_dir = tmp_path_factory.mktemp("uninterrupted")
 
     def train_once(variant: str) -> Path:
@@ -100,7 +100,7 @@ def test_interrupted_run_resumes_bit_for_bit(
 
 @pytest.fixture
 def signals():
-    """The handlers of the test's process come back after it."""
+    """Restore the signal handlers after the test."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -180,7 +180,7 @@ PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1]
 
 @pytest.fixture(scope="module")
 def patient(tiny, tmp_path_factory):
-    """A training that stopped early, after a lower learning rate; and what it printed."""
+    """A training that reduced the learning rate and stopped early, and its output."""
     output_dir = tmp_path_factory.mktemp("patient")
     lines = io.StringIO()
     with contextlib.redirect_stdout(lines):
@@ -221,7 +221,7 @@ def test_early_stopping_state_survives_resume(patient, tiny, tmp_path, monkeypat
 
 
 def test_early_stopped_run_is_finalized_after_its_last_checkpoint(patient, tiny, tmp_path, capsys):
-    """An interruption before `model.keras` is written leaves all but that and the results."""
+    """Interrupted before `model.keras` is written: all other files but the results exist."""
     output_dir, _ = patient
     shutil.copytree(output_dir, tmp_path / "runs")
     run = run_of(tmp_path / "runs", "vae")
@@ -266,7 +266,7 @@ GRID = [variant for variant, *_ in KILLED]
 
 
 def ended(process: subprocess.Popen, run: Path, num_lines: int, number: signal.Signals):
-    """Sends a signal once the history of `run` has that many epochs; returns what was printed."""
+    """Send a signal once the history of `run` has that many epochs; return the output."""
     deadline = time.monotonic() + 90
     history = run / "history.csv"
     while not (history.exists() and history.read_text().count("\n") > num_lines):

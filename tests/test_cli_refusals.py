@@ -1,4 +1,4 @@
-"""What `train.py` refuses: one line, exit code 2, nothing written."""
+"""Input that `train.py` refuses: one line, exit code 2, no files written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("offline", "eager")
 
 
 def refused_data(capsys, tmp_path, dataset, *arguments) -> str:
-    """As `refused`, for a data set: one line, and no run directory."""
+    """Like `refused`, for a data set; also checks that there is no run directory."""
     output_dir = tmp_path / "runs"
     line = refused(capsys, train, *command(dataset, output_dir, "deep", batch_size=1), *arguments)
     assert not output_dir.exists()

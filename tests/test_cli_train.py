@@ -1,4 +1,4 @@
-"""`train.py` as a user meets it: run directories, output, the grid."""
+"""`train.py` from end to end: run directories, output, grids of runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("offline", "eager")
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """Two variants trained and exported: the command, and where the runs are."""
+    """Two trained and exported variants: the command and the output folder."""
     output_dir = tmp_path_factory.mktemp("trained") / "runs"
     line = command(tiny, output_dir, "deep", "vae", epochs=2)
     assert train(*line, "--export") == 0
@@ -233,7 +233,7 @@ def test_list_shows_every_variant_with_its_parameters(capsys):
     assert f"{keras_ae.Deep().count_params():,}" in deep
 
 
-def test_all_means_every_variant_once(tiny, tmp_path, monkeypatch):
+def test_all_trains_every_variant_once(tiny, tmp_path, monkeypatch):
     small = keras_ae.Shallow((2, 2), 1)
     monkeypatch.setattr(plan, "build_model", lambda variant, *_: small)
     monkeypatch.setattr(Training, "_train", finish_at_once)
@@ -316,7 +316,7 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
     assert len(validated) > 0
 
 
-def test_repeated_options_add_up(tiny, tmp_path):
+def test_repeated_options_accumulate(tiny, tmp_path):
     line = command(tiny, tmp_path, "vae", epochs=1)
     assert train(*line, "--set", "hidden_units=9,6", "--variant", "shallow", "--list") == 0
     options = parse([*line, "--set", "b=1", "--variant", "shallow", "--set", "a=no"])
@@ -364,7 +364,7 @@ def test_binarized_images_are_recorded_and_found_again(tiny, tmp_path, how):
     (run,) = catalog.find_runs(tmp_path).runs
     assert run.directory == run_of(tmp_path, "shallow", f"tiny.npz_{how}")
     assert run.data.binarize == how and run.data.source == str(tiny)
-    found = load_data(run)  # or an error: its fingerprint must be that of the training
+    found = load_data(run)  # fails if the fingerprint differs from that of the training
     assert set(np.unique(found.train_images)) == {0, 255}
     options = run.config.data_options()
     assert options[options.index("--binarize") + 1] == how

@@ -1,4 +1,4 @@
-"""What several comparisons share."""
+"""Shared code of the comparisons."""
 
 import ast
 import random
@@ -21,7 +21,7 @@ def pictures(num):
     return np.random.default_rng(0).random((num, *SHAPE)).astype("float32")
 
 
-def test_batches_are_all_images_in_order(monkeypatch):
+def test_batches_cover_all_images_in_order(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 4)
     images = pictures(10)
     batches = list(common.in_batches(images))
@@ -42,7 +42,7 @@ def test_posterior_is_the_encoder_output(variant, monkeypatch):
     np.testing.assert_allclose(z_mean, model.encode(pictures(10)), atol=1e-6)
 
 
-def test_only_a_gaussian_code_has_a_posterior_and_only_a_sigmoid_a_cross_entropy():
+def test_posterior_needs_a_gaussian_code_and_bce_a_sigmoid():
     deep = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(5,))
     linear = VARIANTS["linear"](image_shape=SHAPE, latent_dim=2)
     assert common.posterior(deep, pictures(3)) is None
@@ -53,7 +53,7 @@ def test_clipped_images_are_in_range():
     np.testing.assert_array_equal(common.clip_to_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])
 
 
-def test_pca_baseline_is_the_singular_value_decomposition():
+def test_pca_baseline_matches_the_singular_value_decomposition():
     images = pictures(10)
     label, pca = common.fit_pca(images, 3)
     assert label == "PCA, 3 components"
@@ -67,7 +67,7 @@ def test_pca_baseline_is_the_singular_value_decomposition():
 
 
 def draw_everywhere():
-    """One number from each generator that the seeds of a comparison touch."""
+    """One number from each random generator that a comparison seeds."""
     return (
         random.random(),
         np.random.rand(),
@@ -78,8 +78,8 @@ def draw_everywhere():
 
 
 @pytest.mark.parametrize("seed", [3, None])
-def test_random_state_is_as_if_no_comparison_had_been_made(seed):
-    """Without a seed before, TensorFlow has none afterwards."""
+def test_comparison_leaves_the_random_state_unchanged(seed):
+    """If TensorFlow had no global seed before, it has none afterwards."""
 
     def numbers(between):
         keras.utils.set_random_seed(3)
@@ -117,7 +117,7 @@ MODELS = {"model", "bottleneck", "layer", "encoder", "decoder", "prior", "classi
 
 
 def questions_to_objects(source):
-    """Calls of `isinstance` and the like on something that is, or belongs to, a model."""
+    """Calls of `isinstance` and the like on a model or a part of it."""
     return [
         ast.unparse(node)
         for node in ast.walk(ast.parse(source))
@@ -129,7 +129,7 @@ def questions_to_objects(source):
     ]
 
 
-def test_comparisons_ask_models_through_their_methods():
+def test_comparisons_do_not_check_model_types():
     for path in Path(common.__file__).parent.glob("*.py"):
         assert questions_to_objects(path.read_text()) == [], path.name
 
@@ -146,6 +146,6 @@ def test_comparisons_ask_models_through_their_methods():
         "type(model.bottleneck) is X",
     ],
 )
-def test_planted_question_to_a_model_is_caught(line):
+def test_planted_model_type_check_is_caught(line):
     assert questions_to_objects(f"def measure(model):\n    return {line}\n")
     assert not questions_to_objects("isinstance(inputs, dict)\ntype(model).__name__\n")

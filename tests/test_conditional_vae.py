@@ -1,4 +1,4 @@
-"""The conditional VAE: what the label does, and what labels it takes."""
+"""Conditional VAE: the effect of labels, and accepted and refused labels."""
 
 import importlib.util
 from pathlib import Path
@@ -19,8 +19,8 @@ def prototypes():
     return np.random.default_rng(0).random((NUM_CLASSES, *SHAPE)) > 0.5
 
 
-def labelled_pictures(num=240, seed=1):
-    """Images of three classes, each its prototype, dimmed and with noise."""
+def labeled_images(num=240, seed=1):
+    """Images of three classes: dimmed prototypes with noise."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, NUM_CLASSES, num)
     strength = random.uniform(0.5, 0.9, (num, 1, 1))
@@ -38,17 +38,17 @@ def built(**arguments):
 
 @pytest.fixture(scope="module")
 def trained():
-    images, labels = labelled_pictures()
+    images, labels = labeled_images()
     model = built()
     model.fit(images, labels, batch_size=16, epochs=30, verbose=0)
     return model
 
 
-# ---- the net ----
+# ---- network ----
 
 
-class Slow:
-    """The same net in NumPy, float64, without normalisation."""
+class SlowNetwork:
+    """The same network in NumPy, float64, without normalization."""
 
     def __init__(self, model):
         self.layers = {
@@ -90,11 +90,11 @@ class Slow:
         return bce, 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var).sum(axis=1)
 
 
-def test_label_and_losses_are_those_of_a_slow_version():
+def test_inferred_label_and_losses_match_a_slow_version():
     model = built(activation="tanh", batch_normalization=False, beta=2.0)
-    images, labels = labelled_pictures(30)
+    images, labels = labeled_images(30)
     model.fit(images, labels, epochs=3, batch_size=10, verbose=0)
-    slow = Slow(model)
+    slow = SlowNetwork(model)
     one_hot = np.eye(NUM_CLASSES)[labels]
     z_mean, z_log_var = slow.encode(images, one_hot)
     codes = np.concatenate([z_mean, one_hot], axis=1)
@@ -118,8 +118,8 @@ def test_label_and_losses_are_those_of_a_slow_version():
     np.testing.assert_array_equal(model.infer_labels(images), np.argmin(losses, axis=0))
 
 
-def test_without_labels_the_answers_are_those_of_the_inferred_ones(trained):
-    images, labels = labelled_pictures(20, seed=2)
+def test_missing_labels_are_inferred(trained):
+    images, labels = labeled_images(20, seed=2)
     inferred = trained.infer_labels(images)
     assert inferred.dtype == np.int32
     np.testing.assert_array_equal(inferred, labels)
@@ -135,31 +135,31 @@ def test_without_labels_the_answers_are_those_of_the_inferred_ones(trained):
         )
 
 
-def test_interpolation_fades_from_label_to_label(trained):
-    images, labels = labelled_pictures(12, seed=3)
+def test_interpolation_ends_match_labeled_reconstructions(trained):
+    images, labels = labeled_images(12, seed=3)
     for spherical in (False, True):
         path = trained.interpolate(images[0], images[1], 5, spherical=spherical, labels=labels[:2])
         ends = trained.reconstruct(images[:2], labels[:2])
         np.testing.assert_allclose(path[[0, -1]], ends, atol=1e-5)
 
 
-# ---- samples ----
+# ---- sampling ----
 
 
-def test_samples_are_of_the_class_asked_for(trained):
+def test_samples_are_of_the_requested_class(trained):
     labels = np.repeat(np.arange(NUM_CLASSES), 100)
     samples = trained.sample(300, seed=5, labels=labels)
     distances = np.square(samples[:, None] - 0.7 * prototypes()).sum(axis=(2, 3))
     assert np.mean(distances.argmin(axis=1) == labels) > 0.98
 
 
-def test_a_label_for_all_samples_is_that_label_for_each(trained):
+def test_single_label_applies_to_every_sample(trained):
     ones = trained.sample(4, seed=6, labels=1)
     np.testing.assert_array_equal(ones, trained.sample(4, seed=6, labels=[1, 1, 1, 1]))
     assert np.any(ones != trained.sample(4, seed=7, labels=1))
 
 
-def test_labels_not_asked_for_are_drawn_evenly_and_apart_from_the_noise(trained):
+def test_unrequested_labels_are_uniform_and_independent_of_noise(trained):
     codes = trained._sample_latents(30_000, [3, 0]).numpy()
     assert codes.shape == (30_000, *trained.code_shape)
     one_hot = codes[:, 2:]
@@ -169,7 +169,7 @@ def test_labels_not_asked_for_are_drawn_evenly_and_apart_from_the_noise(trained)
     assert np.abs(np.corrcoef(codes.T)[:2, 2:]).max() < 0.02
 
 
-# ---- the ways to give labels ----
+# ---- label formats ----
 
 
 def weights_after(fit):
@@ -178,8 +178,8 @@ def weights_after(fit):
     return [weight.numpy() for weight in model.weights]
 
 
-def test_every_way_to_fit_gives_the_same_weights():
-    images, labels = labelled_pictures(64)
+def test_every_input_format_of_fit_gives_the_same_weights():
+    images, labels = labeled_images(64)
     both = {"images": images, "labels": labels}
     settings = {"batch_size": 16, "epochs": 1, "verbose": 0}
     expected = weights_after(lambda model: model.fit(images, labels, **settings))
@@ -192,8 +192,8 @@ def test_every_way_to_fit_gives_the_same_weights():
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_datasets_train_like_arrays_in_the_stored_order():
-    images, labels = labelled_pictures(64)
+def test_datasets_train_like_unshuffled_arrays():
+    images, labels = labeled_images(64)
     both = {"images": images, "labels": labels.astype("uint8")}
 
     def slices(data):
@@ -209,8 +209,8 @@ def test_datasets_train_like_arrays_in_the_stored_order():
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_validation_and_evaluation_take_labels_in_every_form():
-    images, labels = labelled_pictures(64)
+def test_validation_and_evaluation_accept_every_label_format():
+    images, labels = labeled_images(64)
     both = {"images": images, "labels": labels}
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
     model = built()
@@ -226,8 +226,8 @@ def test_validation_and_evaluation_take_labels_in_every_form():
     assert np.isfinite(history["val_loss"]).all()
 
 
-def test_sample_weights_weigh_the_reconstructions():
-    images, labels = labelled_pictures(32)
+def test_sample_weights_scale_the_reconstruction_loss():
+    images, labels = labeled_images(32)
     model = built()
     weight = np.random.default_rng(0).random(32)
     reported = model.evaluate(images, labels, sample_weight=weight, verbose=0, return_dict=True)[
@@ -237,7 +237,7 @@ def test_sample_weights_weigh_the_reconstructions():
     assert reported == pytest.approx(expected, rel=1e-5)
 
 
-# ---- labels that are refused ----
+# ---- refused labels ----
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_sample_weights_weigh_the_reconstructions():
         (None, "must be given.*received None"),
     ],
 )
-def test_an_unknown_label_is_a_clear_error(labels, words):
-    images, _ = labelled_pictures(4)
+def test_unknown_label_is_refused_in_one_line(labels, words):
+    images, _ = labeled_images(4)
     known = np.zeros(4, int)
     model = built()
     both = {"images": images, "labels": labels}
@@ -278,8 +278,8 @@ def test_an_unknown_label_is_a_clear_error(labels, words):
         assert "\n" not in str(error.value)
 
 
-def test_a_dict_without_labels_and_a_dataset_of_images_alone_are_refused():
-    images, _ = labelled_pictures(4)
+def test_inputs_without_labels_are_refused():
+    images, _ = labeled_images(4)
     model = built()
     with pytest.raises(ValueError, match="keys 'images' and 'labels'; received 'images'"):
         model.fit({"images": images}, verbose=0)
@@ -288,8 +288,8 @@ def test_a_dict_without_labels_and_a_dataset_of_images_alone_are_refused():
 
 
 @pytest.mark.parametrize("unknown", [-1, 3, 99])
-def test_an_unknown_label_stops_predict_and_a_call_too(unknown):
-    images, labels = labelled_pictures(4)
+def test_predict_and_call_refuse_an_unknown_label(unknown):
+    images, labels = labeled_images(4)
     model = built()
     both = {"images": images, "labels": np.append(labels[:3], unknown)}
     for ask in (model, model.predict):
@@ -299,8 +299,8 @@ def test_an_unknown_label_stops_predict_and_a_call_too(unknown):
             ask(both)
 
 
-def test_an_unknown_label_in_a_later_batch_of_a_dataset_stops_it():
-    images, labels = labelled_pictures(12)
+def test_unknown_label_in_a_later_batch_is_refused():
+    images, labels = labeled_images(12)
     labels[-1] = 7
     model = built()
     for data in ((images, labels), {"images": images, "labels": labels}):
@@ -310,17 +310,17 @@ def test_an_unknown_label_in_a_later_batch_of_a_dataset_stops_it():
                 ask(dataset, verbose=0)
 
 
-def test_pretrained_classifier_says_that_it_cannot():
+def test_pretrained_classifier_refuses_a_conditional_model():
     with pytest.raises(ValueError, match="received a ConditionalVAE, whose encoder") as error:
         keras_ae.pretrained_classifier(built(), NUM_CLASSES)
     assert "\n" not in str(error.value)
 
 
-# ---- further ----
+# ---- other methods ----
 
 
-def test_the_exported_model_samples_the_class_asked_for(trained, tmp_path):
-    images, _ = labelled_pictures(5)
+def test_exported_model_samples_the_requested_class(trained, tmp_path):
+    images, _ = labeled_images(5)
     trained.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(str(tmp_path / "exported"))
     five, seed = tf.constant(5), tf.constant(9)
@@ -334,8 +334,8 @@ def test_the_exported_model_samples_the_class_asked_for(trained, tmp_path):
         exported.sample_class(five, seed, tf.constant(3))
 
 
-def test_log_likelihood_with_and_without_labels(trained):
-    images, labels = labelled_pictures(6, seed=4)
+def test_log_likelihood_works_with_and_without_labels(trained):
+    images, labels = labeled_images(6, seed=4)
     images = (images > 0.5).astype("float32")
     given = trained.log_likelihood(images, 3000, seed=1, labels=labels)
     both = {"images": images, "labels": labels}
@@ -346,7 +346,7 @@ def test_log_likelihood_with_and_without_labels(trained):
     ]
     expected = np.log(np.exp(of_classes).mean(axis=0))
     np.testing.assert_allclose(trained.log_likelihood(images, 200, seed=1), expected, rtol=1e-6)
-    # The plain mean of p(x|z, y) over the prior, of many draws.
+    # Simple Monte Carlo: the mean of p(x|z, y) over many draws from the prior.
     noise = np.random.default_rng(0).standard_normal((20_000, 2)).astype("float32")
     for image, label, estimate in zip(images, labels, given, strict=True):
         codes = np.concatenate([noise, np.eye(NUM_CLASSES, dtype="float32")[[label] * 20_000]], 1)
@@ -355,14 +355,14 @@ def test_log_likelihood_with_and_without_labels(trained):
         assert estimate == pytest.approx(np.log(np.exp(log_p).mean()), abs=0.1)
 
 
-def test_the_divergence_can_warm_up():
-    images, labels = labelled_pictures(64)
+def test_kl_warmup_is_supported():
+    images, labels = labeled_images(64)
     model = built(kl_warmup_epochs=2)
     history = model.fit(images, labels, epochs=3, verbose=0).history["latent_loss"]
     assert history[0] == 0 and history[1] > 0
 
 
-def test_a_run_without_a_class_keeps_the_numbers_of_the_others(tmp_path):
+def test_held_out_class_keeps_the_label_indices(tmp_path):
     path = Path(__file__).parents[1] / "train.py"
     spec = importlib.util.spec_from_file_location("train", path)
     script = importlib.util.module_from_spec(spec)

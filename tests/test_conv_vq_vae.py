@@ -1,4 +1,4 @@
-"""The convolutional VQ-VAE: its map, what it logs, and its prior."""
+"""Convolutional VQ-VAE: its feature map, logged metrics and prior."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPE = (6, 5)
 
 
 def pictures(num=96, shape=SHAPE, seed=0):
-    """One of two pictures each, a bright left or a bright right half, with a little noise."""
+    """Images with a bright left or right half, with a little noise."""
     random = np.random.default_rng(seed)
     side = random.integers(0, 2, (num, *[1] * len(shape)))
     columns = np.arange(shape[1]).reshape(1, 1, -1, *[1] * (len(shape) - 2))
@@ -35,7 +35,7 @@ def small(shape=SHAPE, **arguments):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model and images it was trained on a little."""
+    """A briefly trained model and its training images."""
     model, images = small(), pictures()
     model.fit(images, epochs=3, batch_size=16, verbose=0)
     return model, images
@@ -51,10 +51,10 @@ def assert_same(one, other):
         np.testing.assert_array_equal(value, other[path], err_msg=path)
 
 
-# ---- the nets ----
+# ---- networks ----
 
 
-def test_the_preset_has_a_7_by_7_map_of_28_by_28_images():
+def test_preset_encodes_28x28_images_as_a_7x7_map():
     model = VARIANTS["conv_vq_vae"]()
     assert model.code_shape == (7, 7, 16) and model.latent_dim == 7 * 7 * 16
     assert model.bottleneck.embeddings.shape == (64, 16)
@@ -69,7 +69,7 @@ def test_the_preset_has_a_7_by_7_map_of_28_by_28_images():
     assert model.encoder.count_params() == encoder
     assert model.decoder.count_params() == decoder
     sizes = [np.prod(weight.shape) for weight in model.trainable_variables]
-    assert sum(sizes) == encoder + decoder  # the codebook follows averages, the prior comes later
+    assert sum(sizes) == encoder + decoder  # without codebook and prior
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_preset_has_a_7_by_7_map_of_28_by_28_images():
         ((1, 1), (3, 4), (1, 1)),
     ],
 )
-def test_images_of_every_shape_come_back_in_it(shape, filters, map_shape):
+def test_reconstructions_have_the_shape_of_the_images(shape, filters, map_shape):
     model = small(shape, filters=filters)
     images = np.random.default_rng(0).random((3, *shape)).astype("float32")
     assert model.encode(images).shape == (3, *map_shape, 2)
@@ -100,7 +100,7 @@ def test_codes_are_the_vectors_of_their_indices(trained):
     np.testing.assert_array_equal(model.indices(tf.constant(images)), indices)
 
 
-def test_perplexity_and_usage_are_those_of_the_indices(trained):
+def test_perplexity_and_usage_match_the_indices(trained):
     model, images = trained
     logs = model.evaluate(images, batch_size=40, verbose=0, return_dict=True)
     counts = np.bincount(model.indices(images).ravel(), minlength=8)
@@ -109,7 +109,7 @@ def test_perplexity_and_usage_are_those_of_the_indices(trained):
     assert logs["perplexity"] > 1.5
 
 
-def test_the_latent_loss_is_the_commitment_summed_over_the_map(trained):
+def test_latent_loss_is_the_commitment_loss_summed_over_the_map(trained):
     model, images = trained
     encoded, quantized = model.encoder(images).numpy(), model.encode(images)
     expected = 0.25 * np.square(np.float64(encoded) - quantized).sum(axis=(1, 2, 3)).mean()
@@ -117,10 +117,10 @@ def test_the_latent_loss_is_the_commitment_summed_over_the_map(trained):
     assert logs["latent_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-# ---- the prior ----
+# ---- prior ----
 
 
-def test_fit_leaves_the_prior_alone_and_fit_prior_all_else():
+def test_fit_and_fit_prior_change_separate_weights():
     model, images = small(), pictures()
     model.fit_prior(images, epochs=1)
     prior = weights_of(model.prior)
@@ -138,10 +138,10 @@ def test_fit_leaves_the_prior_alone_and_fit_prior_all_else():
     assert np.any(after["prior/logits/kernel"] != prior["prior/logits/kernel"])
     assert model.evaluate(images, verbose=0, return_dict=True) == before
     assert int(model.optimizer.iterations) == steps
-    model.fit(images, epochs=1, verbose=0)  # and training goes on
+    model.fit(images, epochs=1, verbose=0)  # training can continue
 
 
-def test_fit_prior_is_a_function_of_the_model_and_its_seed():
+def test_fit_prior_depends_only_on_the_model_and_its_seed():
     images, model, twin = pictures(), small(), small()
     first = model.fit_prior(images, epochs=2)
     prior = weights_of(model.prior)
@@ -156,12 +156,12 @@ def test_fit_prior_is_a_function_of_the_model_and_its_seed():
     assert (other.bottleneck.seed, other.prior.seed) == (4, 4)
 
 
-def test_samples_of_a_fitted_prior_look_like_the_images():
+def test_samples_of_a_fitted_prior_resemble_the_images():
     model, images = small(), pictures(256)
     model.fit(images, epochs=25, batch_size=32, verbose=0)
 
     def distance(samples):
-        """To the nearer of the two pictures, a pixel."""
+        """Mean absolute difference per pixel from the nearer of the two prototypes."""
         left, right = (np.arange(5) < 2).astype(float), (np.arange(5) >= 2).astype(float)
         errors = [np.abs(samples - half).mean(axis=(1, 2)) for half in (left, right)]
         return np.minimum(*errors).mean(), (errors[0] < errors[1]).mean()
@@ -177,7 +177,7 @@ def test_samples_of_a_fitted_prior_look_like_the_images():
     assert 0.3 < share < 0.7
 
 
-def test_a_saved_model_samples_alike(tmp_path):
+def test_saved_model_gives_the_same_samples(tmp_path):
     model, images = small(), pictures()
     model.fit(images, epochs=1, verbose=0)
     model.fit_prior(images, epochs=2)
@@ -190,7 +190,7 @@ def test_a_saved_model_samples_alike(tmp_path):
     assert [variable.path for variable in loaded.trainable_variables] == trainable
 
 
-def test_the_prior_computes_in_single_precision_in_a_mixed_precision_model():
+def test_prior_uses_float32_in_a_mixed_precision_model():
     model = small(dtype="mixed_float16")
     assert model.encoder.get_layer("code").compute_dtype == "float16"
     assert model.prior.left[0].compute_dtype == "float32"
@@ -199,11 +199,11 @@ def test_the_prior_computes_in_single_precision_in_a_mixed_precision_model():
     assert {weight.dtype for weight in model.bottleneck.weights} == {"float32"}
 
 
-def test_the_latent_dim_that_follows_from_the_image_is_taken():
+def test_latent_dim_implied_by_the_image_shape_is_accepted():
     assert ConvVQVAE(latent_dim=784).get_config()["latent_dim"] is None
 
 
-def test_a_frozen_prior_says_how_it_is_fitted(trained):
+def test_frozen_prior_error_says_how_to_fit_it(trained):
     model, images = trained
     with pytest.raises(ValueError, match=r"use its fit_prior\(images\)"):
         model.prior.fit(model.indices(images))
@@ -224,7 +224,7 @@ def test_a_frozen_prior_says_how_it_is_fitted(trained):
         ("prior_blocks", "two"),
     ],
 )
-def test_bad_arguments_are_named_with_what_was_received(name, value):
+def test_bad_arguments_are_refused(name, value):
     with pytest.raises(ValueError) as caught:
         ConvVQVAE(SHAPE, **{name: value})
     message = str(caught.value)

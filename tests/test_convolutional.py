@@ -1,4 +1,4 @@
-"""The convolutional autoencoder and its variational sister."""
+"""The convolutional autoencoder and the convolutional VAE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def images_of(shape, num=6):
     return np.random.default_rng(0).uniform(size=(num, *shape)).astype("float32")
 
 
-def test_by_default_the_code_is_the_feature_map_of_the_book(tmp_path):
+def test_default_code_is_the_feature_map_of_the_book(tmp_path):
     model = keras_ae.Convolutional()
     assert model.count_params() == 46_529
     assert model.code_shape == (3, 3, 64) and model.latent_dim == 576
@@ -27,17 +27,17 @@ def test_by_default_the_code_is_the_feature_map_of_the_book(tmp_path):
     np.testing.assert_array_equal(loaded.encode(images), model.encode(images))
 
 
-def test_a_latent_dim_puts_a_dense_layer_on_each_side_of_the_code():
+def test_latent_dim_adds_a_dense_layer_on_each_side_of_the_code():
     model = keras_ae.Convolutional(latent_dim=20)
     assert model.code_shape == (20,) and model.get_config()["latent_dim"] == 20
     assert model.count_params() == 46_529 + 576 * 20 + 20 + 20 * 576 + 576
     assert model.encode(images_of((28, 28))).shape == (6, 20)
 
 
-@pytest.mark.filterwarnings("ignore:The posterior of ConvVAE")  # there is no more than noise
+@pytest.mark.filterwarnings("ignore:The posterior of ConvVAE")  # the images are noise
 @pytest.mark.parametrize("shape", [(6, 5), (7, 7, 3), (1, 9)])
 @pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
-def test_odd_and_small_images_train(variant, shape):
+def test_odd_and_small_image_sizes_train(variant, shape):
     keras.utils.set_random_seed(0)
     images = images_of(shape, 32)
     model = variant(shape, 4, filters=(4, 6, 8), seed=0)
@@ -49,14 +49,14 @@ def test_odd_and_small_images_train(variant, shape):
 
 @pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
 @pytest.mark.parametrize("argument", [{"filters": ()}, {"filters": 16}, {"filters": (4, 0)}])
-def test_bad_filters_are_named(variant, argument):
+def test_bad_filters_are_refused(variant, argument):
     with pytest.raises(ValueError, match="filters must .*; received") as error:
         variant((8, 8), 4, **argument)
     assert repr(argument["filters"]) in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("argument", [{"latent_dim": 0}, {"image_shape": 28}])
-def test_bad_sizes_are_named(argument):
+def test_bad_sizes_are_refused(argument):
     ((name, value),) = argument.items()
     with pytest.raises(ValueError, match=f"{name} must .*; received {value}"):
         keras_ae.Convolutional(**argument)
@@ -65,17 +65,17 @@ def test_bad_sizes_are_named(argument):
 # ---- ConvVAE ----
 
 
-def test_the_feature_map_becomes_576_means_and_576_log_variances():
+def test_feature_map_becomes_576_means_and_log_variances():
     model = keras_ae.ConvVAE()
     assert model.encoder.get_layer("code").kernel.shape == (576, 2 * 576)
     assert model.decoder.get_layer("dense").kernel.shape == (576, 576)
     assert [part.shape for part in model.posterior(images_of((28, 28)))] == [(6, 576)] * 2
     dense = 576 * 1152 + 1152 + 576 * 576 + 576
-    # Two numbers are the state of the noise.
+    # Two values are the state of the noise generator.
     assert sum(np.prod(w.shape) for w in model.trainable_variables) == 46_529 + dense
 
 
-def test_the_latent_loss_is_beta_times_the_divergence():
+def test_latent_loss_is_beta_times_the_kl_divergence():
     images = images_of((6, 5), 16)
     model = keras_ae.ConvVAE((6, 5), 4, filters=(4, 6), beta=3.0)
     model.compile(jit_compile=False)

@@ -10,7 +10,7 @@ from keras_ae import data
 from keras_ae.data import digits
 
 
-def test_interpolation_matrix_is_linear_interpolation_between_pixel_centers():
+def test_resizing_interpolates_between_pixel_centers():
     matrix = digits.interpolation_matrix(8, 28)
     signal = np.random.default_rng(0).random(8)
     expected = np.interp((np.arange(28) + 0.5) / 28, (np.arange(8) + 0.5) / 8, signal)
@@ -32,7 +32,7 @@ def test_digits_equal_resized_sklearn_digits():
     enlarged = np.stack([np.asarray(image) for image in resized])
     found = np.concatenate([loaded.train_images, loaded.test_images]).sum(axis=(1, 2))
     np.testing.assert_allclose(np.sort(found), np.sort(enlarged.sum(axis=(1, 2))), rtol=1e-4)
-    # One image, pixel by pixel: whichever loaded one is nearest to the first bundled one.
+    # Compare the loaded image nearest to the first bundled one pixel by pixel.
     distance = np.abs(loaded.train_images - enlarged[0]).max(axis=(1, 2))
     distance = min(distance.min(), np.abs(loaded.test_images - enlarged[0]).max(axis=(1, 2)).min())
     assert distance < 1e-5

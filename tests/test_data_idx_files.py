@@ -18,7 +18,7 @@ from keras_ae import data
 
 
 def write_idx(folder, end="", mark="-"):
-    """The four files as published, written by hand; what they hold."""
+    """Write the four files byte by byte; return their content."""
     folder.mkdir(exist_ok=True)
     write = {"": Path.write_bytes, ".gz": lambda path, b: path.write_bytes(gzip.compress(b))}[end]
     held = []

@@ -144,7 +144,7 @@ def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     shown = np.zeros((16, 24), np.uint8)
     shown[:8] = 100
     shown[:, :8] += 120
-    # As a camera stores it: the inverse of what the orientation asks a viewer to do.
+    # A camera stores the inverse of the transformation that a viewer applies.
     stored = {
         1: shown,
         2: shown[:, ::-1],

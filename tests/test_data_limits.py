@@ -1,4 +1,4 @@
-"""The memory limit: files that expand to more are refused before they do."""
+"""The memory limit: files that would expand beyond it are refused before decompression."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keras_ae import data
 
 
 def png_claiming(width, height):
-    """A PNG whose header, with its checksum, claims any size."""
+    """A PNG whose header, with a valid checksum, claims any size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -37,7 +37,7 @@ def bomb_png(folder):
 
 
 def bomb_gif(folder):
-    """A small screen with a frame beyond it."""
+    """A GIF with a small screen and a much larger frame."""
     start = b"GIF89a" + struct.pack("<HH", 8, 8) + bytes(3)
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 4_000, 4_000, 0) + b"\x08\x01\x00\x00"
     (folder / "0.gif").write_bytes(start + frame + b"\x3b")
@@ -60,7 +60,7 @@ def bomb_npy(folder):
 
 
 def bomb_npz(folder):
-    """Forty megabytes of zeros that fill thirty kilobytes."""
+    """40 MB of zeros compressed to 30 kB."""
     np.savez_compressed(folder / "bomb.npz", images=np.zeros((40_000, 32, 32), np.uint8))
     assert (folder / "bomb.npz").stat().st_size < 10**5
     return folder / "bomb.npz"
@@ -146,7 +146,7 @@ def test_npz_of_n_bytes_takes_less_than_3_n(save, keys, tmp_path):
 
 @pytest.mark.parametrize("chunk", [b"IHDR", b"IDAT", b"IEND"])
 def test_png_chunk_that_claims_gigabytes_takes_no_memory(chunk, tmp_path):
-    """Python's own files set aside what `read` is asked for, even beyond their end."""
+    """Python's file objects allocate the size passed to `read`, even beyond the end of the file."""
     for number in range(2):
         content = io.BytesIO()
         Image.fromarray(random_images(1, 8, 6)[0]).save(content, "png")

@@ -26,7 +26,7 @@ from keras_ae.data.contents import Contents
 
 @pytest.fixture(scope="module")
 def mnist_cache(tmp_path_factory):
-    """A cache into which the real MNIST was decoded once."""
+    """A cache that contains the real MNIST."""
     folder = tmp_path_factory.mktemp("mnist-cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_AE_CACHE", str(folder))
@@ -95,7 +95,7 @@ def test_unprepared_set_without_network_names_alternatives(tmp_path):
 
 
 class FakeBuilder:
-    """Stands for tensorflow-datasets: says what was called, and has the images of a real set."""
+    """Fake tensorflow-datasets: records calls and returns images."""
 
     def __init__(self, failure=None):
         self.failure, self.calls = failure, []
@@ -142,7 +142,7 @@ def test_download_happens_once_then_cache_is_used(monkeypatch, cache, capsys):
     assert len(fake.calls) == 2
     assert [file.name for file in cache.iterdir()] == ["kmnist-3.0.1.npz"]
 
-    # A damaged cache is ignored and written anew.
+    # A damaged cache is ignored and rewritten.
     (file,) = cache.iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:1000] + b"damage" + whole[1006:])
@@ -205,7 +205,7 @@ def test_class_names_and_urls_match_tensorflow_datasets(tmp_path):
 
 @needs_mnist
 def test_cache_with_other_pixels_is_refused(mnist_cache, tmp_path, monkeypatch):
-    """Of the same shapes: only the pixels tell."""
+    """The shapes are equal; only the pixels differ."""
     folder, _ = mnist_cache
     with np.load(folder / "mnist-3.0.1.npz") as stored:
         arrays = dict(stored)

@@ -79,7 +79,7 @@ def test_quickdraw_classes_must_be_distinct_names(classes, word, tmp_path):
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """A web server on loopback in the place of the one with the drawings; its folder."""
+    """A local web server that replaces QuickDraw's; yields its folder."""
     folder = tmp_path / "web"
     folder.mkdir()
 

@@ -40,7 +40,7 @@ def test_binarize_bernoulli_probability_is_intensity(convert):
     np.testing.assert_allclose(share, levels[0, 0] / 255, atol=0.03)
     assert share[0] == 0.0 and share[-1] == 1.0
     assert np.any(made.train_images != made.test_images)
-    # Pixels are drawn each for itself, and once for good.
+    # Pixels are drawn independently, and only once.
     assert abs(np.corrcoef(made.train_images[:, :, 2].T)[0, 1]) < 0.06
     assert data.binarized(whole, "bernoulli").fingerprint == made.fingerprint
     assert len({made.fingerprint, whole.fingerprint}) == 2
@@ -144,7 +144,7 @@ def test_few_labels_take_all_of_a_rare_class():
     chosen = data.few_labels(labels, num=60)
     counts = np.bincount(labels[chosen])
     assert counts[1] == 4 and counts[2] >= 10 and counts.sum() == 60
-    # What is left is drawn uniformly: 36 more, of which 500 in 5,500 or so are of class 2.
+    # The other 36 are drawn uniformly; about 500 of the 5,500 candidates are of class 2.
     many = np.bincount(labels[data.few_labels(labels, num=2_024)])
     assert many[2] - 10 == pytest.approx(2_000 * 490 / 5_480, abs=45)
 

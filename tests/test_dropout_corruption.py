@@ -12,7 +12,7 @@ from keras_ae.layers import DropoutCorruption
 
 
 def kept_of(shape, rate=0.5, seed=1):
-    """Which pixels of white images the layer keeps."""
+    """Mask of the pixels of white images that the layer does not drop."""
     return DropoutCorruption(rate, seed=seed)(np.ones(shape, "float32"), training=True).numpy() > 0
 
 
@@ -23,14 +23,14 @@ def test_images_pass_through_outside_training(arguments):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_pixels_are_dropped_or_divided_by_the_kept_share(rate):
+def test_pixels_are_dropped_or_scaled_by_the_keep_probability(rate):
     images = np.random.default_rng(0).uniform(0.1, 1.0, (200, 28, 28)).astype("float32")
     answer = DropoutCorruption(rate, seed=1)(images, training=True).numpy()
     kept = answer != 0
     np.testing.assert_allclose(answer[kept], images[kept] / (1 - rate), rtol=1e-6)
     error = np.sqrt(rate * (1 - rate) / kept.size)
     assert abs(kept.mean() - (1 - rate)) < 4.5 * error
-    assert abs(answer.mean() / images.mean() - 1) < 0.02  # the mean stays
+    assert abs(answer.mean() / images.mean() - 1) < 0.02  # the mean is unchanged
 
 
 @pytest.mark.parametrize("distance", [1, 28, 784])
@@ -87,13 +87,13 @@ def test_half_precision_drops_the_same_pixels():
     np.testing.assert_array_equal(answer, 2.0 * kept_of(white.shape))
 
 
-def test_a_rate_of_zero_is_the_identity():
+def test_zero_rate_is_the_identity():
     images = np.random.default_rng(0).uniform(size=(3, 4, 4)).astype("float32")
     np.testing.assert_array_equal(DropoutCorruption(0.0)(images, training=True), images)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan"), "half"])
-def test_a_bad_rate_is_named(rate):
+def test_bad_rate_is_refused(rate):
     with pytest.raises(ValueError, match="rate must be .*; received") as error:
         DropoutCorruption(rate)
     assert repr(rate) in str(error.value) and "\n" not in str(error.value)
@@ -106,7 +106,7 @@ def test_config_and_output_shape():
     assert (again.rate, again.seed) == (0.25, 3)
 
 
-# ---- the variant ----
+# ---- variant ----
 
 
 def test_variant_drops_input_pixels_but_not_target_pixels():

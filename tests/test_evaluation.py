@@ -158,7 +158,7 @@ def test_only_stale_measurements_are_recomputed(runs, image_set, fakes, tmp_path
     assert again() == {"whole": 1, "novel": 0}
     assert again(options={"projection": "tsne"}) == {"whole": 3, "novel": 0}
     assert again(options={"projection": "tsne"}, seed=8) == {"whole": 3, "novel": 4}
-    assert again() == {"whole": 0, "novel": 0}  # what went before is kept
+    assert again() == {"whole": 0, "novel": 0}  # earlier results stay cached
     kept = sorted((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))
     assert len(kept) == 3
     for path in kept:
@@ -169,7 +169,7 @@ def test_only_stale_measurements_are_recomputed(runs, image_set, fakes, tmp_path
     assert len(list((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))) == caching.MAX_ENTRIES
 
 
-def test_bumped_version_of_a_comparison_is_measured_again(runs, image_set, fakes, tmp_path):
+def test_new_comparison_version_is_measured_again(runs, image_set, fakes, tmp_path):
     evaluate(runs, image_set, tmp_path / "out")
     before = count(fakes)
     fakes["novel"].VERSION = 2
@@ -177,7 +177,7 @@ def test_bumped_version_of_a_comparison_is_measured_again(runs, image_set, fakes
     assert count(fakes) == {"whole": before["whole"], "novel": 2 * before["novel"]}
 
 
-def test_bumped_version_of_the_reference_classifier_is_measured_again(
+def test_new_reference_classifier_version_is_measured_again(
     runs, image_set, fakes, tmp_path, monkeypatch
 ):
     uses = dataclasses.replace(COMPARISONS["novel"], reference_classifier=True)
@@ -193,7 +193,7 @@ def test_bumped_version_of_the_reference_classifier_is_measured_again(
 
 
 @pytest.mark.parametrize("package", ["keras_ae", "umap-learn"])
-def test_another_version_of_a_package_is_measured_again(
+def test_new_package_version_is_measured_again(
     runs, image_set, fakes, tmp_path, monkeypatch, package
 ):
     first = evaluate(runs, image_set, tmp_path / "out")
@@ -202,7 +202,7 @@ def test_another_version_of_a_package_is_measured_again(
     monkeypatch.setattr(evaluation, "package_versions", lambda: versions)
     second = evaluate(runs, image_set, tmp_path / "out")
     assert count(fakes) == {name: 2 * number for name, number in before.items()}
-    # Each prints the version that made its numbers, and no other.
+    # Each report prints only the version that made its numbers.
     assert second.made_by()["versions"] == versions
     assert first.made_by()["versions"] != versions
     monkeypatch.undo()
@@ -211,7 +211,7 @@ def test_another_version_of_a_package_is_measured_again(
 def test_versions_in_the_report_are_those_that_made_the_numbers(
     runs, image_set, fakes, tmp_path, monkeypatch
 ):
-    """Also where files of several versions were mixed, say by copying a cache."""
+    """Also if the cache has files of several versions, for example after copying."""
     made_by = evaluate(runs, image_set, tmp_path / "out").made_by()
     assert made_by["versions"] == caching.package_versions() and made_by["mixed"] == []
     assert made_by["device"]
@@ -237,7 +237,7 @@ def test_cached_measurement_without_versions_is_measured_again(runs, image_set, 
     assert count(fakes) == {"whole": before["whole"] + 1, "novel": before["novel"]}
 
 
-def test_no_data_set_outlives_its_evaluation(runs, fakes, tmp_path, image_set):
+def test_data_sets_are_freed_after_their_evaluation(runs, fakes, tmp_path, image_set):
     image_set = dataclasses.replace(image_set)
     done = evaluate(runs, image_set, tmp_path / "out")
     done.draw("whole", force=True)
@@ -338,13 +338,13 @@ def test_comparison_without_runs_or_labels_is_skipped(runs, image_set, fakes, tm
     shutil.rmtree(runs / "c")
     shutil.rmtree(runs / "d")
     assert evaluate(runs, image_set, tmp_path / "out").names == ["whole"]
-    unlabelled = data.ImageSet("toy", image_set.train_images, None, image_set.test_images, None)
+    unlabeled = data.ImageSet("toy", image_set.train_images, None, image_set.test_images, None)
     found = find_runs(runs).runs
-    done = Evaluation(unlabelled, found, ["classification", "whole"], tmp_path, options={}, seed=1)
+    done = Evaluation(unlabeled, found, ["classification", "whole"], tmp_path, options={}, seed=1)
     assert done.names == ["whole"]
 
 
-def test_a_single_class_counts_as_no_labels(runs, image_set, fakes, tmp_path):
+def test_single_class_counts_as_unlabeled(runs, image_set, fakes, tmp_path):
     train, test = image_set.train_images, image_set.test_images
     zeros = (np.zeros(len(part), "int64") for part in (train, test))
     single = data.ImageSet("toy", train, next(zeros), test, next(zeros), ("all",))
@@ -406,7 +406,7 @@ def test_versions_are_those_of_the_installed_packages():
     assert set(versions) == {"keras_ae", *caching.PACKAGES, "python"}
 
 
-def test_key_decides_the_file_whatever_its_order(tmp_path):
+def test_cache_file_depends_on_the_key_not_its_order(tmp_path):
     cache = MeasurementCache(tmp_path)
     path = cache.path("some", "a/b", {"seed": 1, "options": {"x": 1, "y": 2}})
     assert path == cache.path("some", "a/b", {"options": {"y": 2, "x": 1}, "seed": 1})
@@ -424,7 +424,7 @@ def test_symbolic_link_in_the_cache_is_replaced_not_followed(tmp_path):
     assert victim.read_text() == "precious" and cache.get(path).metrics == {"x": 1}
 
 
-def test_metrics_that_are_no_json_are_an_error(tmp_path):
+def test_metrics_that_are_not_json_are_refused(tmp_path):
     with pytest.raises(TypeError):
         MeasurementCache(tmp_path).put(tmp_path / "x.npz", Measurement({"bad": object()}))
     with pytest.raises(ValueError):

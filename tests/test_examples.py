@@ -1,4 +1,4 @@
-"""The example scripts do what they say."""
+"""The example scripts."""
 
 import importlib.util
 import runpy
@@ -18,7 +18,7 @@ def example(name):
     return module
 
 
-def test_geron_style_model_learns_and_its_code_gets_sparse():
+def test_geron_style_model_learns_a_sparse_code():
     module = example("geron_style")
     short, longer = module.main(epochs=1), module.main(epochs=12)
     assert longer["loss"] < 0.8 * short["loss"]
@@ -33,7 +33,7 @@ def test_own_images_are_trained_and_served(tmp_path):
 
 
 def test_typed_user_script_runs(tmp_path, monkeypatch, capsys):
-    """The script that the type checker reads in CI."""
+    """The script that CI also type-checks."""
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES.parent / "tests" / "typing" / "user_script.py"))
     assert capsys.readouterr().out.rstrip().endswith(keras_ae.__version__)

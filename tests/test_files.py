@@ -1,4 +1,4 @@
-"""Atomic writes and digests, against the plainest version of each."""
+"""Atomic writes and digests, against simple versions of each."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from keras_ae.files import atomic_write, digest, file_digest, json_digest, remov
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_file_appears_only_when_whole(tmp_path, shared):
+def test_file_appears_only_when_complete(tmp_path, shared):
     path = tmp_path / "model.keras"
 
     def write(temporary):

@@ -1,4 +1,4 @@
-"""The interpolation comparison, against closed forms and slow versions, on models made by hand."""
+"""The interpolation comparison, against closed forms and slow versions, on fake models."""
 
 import json
 import re
@@ -16,7 +16,7 @@ NAMES = tuple("0123456789")
 
 
 def ink_classifier():
-    """Its confidence is (1 + mean pixel) / 2."""
+    """A classifier whose confidence is (1 + mean pixel) / 2."""
 
     def probabilities(images):
         ink = images.reshape(len(images), -1).mean(axis=1)
@@ -39,7 +39,7 @@ def problem(num=60, shape=(4, 3), names=NAMES, labels=True, classifier=None, tra
 
 
 class Fake(FakeAutoencoder):
-    """Answers with `path(start, end, fraction)`."""
+    """A model whose interpolation is `path(start, end, fraction)`."""
 
     def __init__(self, path):
         self.path = path
@@ -54,7 +54,7 @@ JUMPING = Fake(lambda start, end, fraction: start if fraction < 0.5 else end)
 CONSTANT = Fake(lambda start, end, fraction: np.full_like(start, 0.25))
 
 
-def test_the_largest_step_of_a_straight_line_a_jump_and_a_path_that_stands_still():
+def test_largest_step_of_a_line_a_jump_and_a_constant_path():
     data = problem()
     linear, jumping, constant = (
         interpolation.measure(model, data, seed=0).metrics for model in (LINEAR, JUMPING, CONSTANT)
@@ -65,7 +65,7 @@ def test_the_largest_step_of_a_straight_line_a_jump_and_a_path_that_stands_still
     assert "largest_step" not in constant and "largest_step" not in constant["shown"]
 
 
-def test_one_path_that_stands_still_does_not_spoil_the_mean():
+def test_constant_path_is_left_out_of_the_mean():
     still = np.zeros((1, 12, 2, 2))
     jump = np.concatenate([np.zeros((1, 6, 2, 2)), np.ones((1, 6, 2, 2))], axis=1)
     steps = interpolation.largest_steps(np.concatenate([still, jump]))
@@ -77,7 +77,7 @@ def test_one_path_that_stands_still_does_not_spoil_the_mean():
     assert numbers["largest_step"] == 1.0 and "largest_step" not in numbers["shown"]
 
 
-def test_confidence_is_the_judges_along_the_path():
+def test_confidence_is_that_of_the_reference_classifier():
     data = problem(classifier=ink_classifier())
     white = Fake(lambda start, end, fraction: np.full((4, 3), fraction))
     numbers = interpolation.measure(white, data, seed=0).metrics
@@ -87,7 +87,7 @@ def test_confidence_is_the_judges_along_the_path():
     assert numbers["confidence"] == numbers["lowest_confidence"] == pytest.approx(0.625)
 
 
-def test_means_over_the_paths_by_the_slow_way():
+def test_means_over_paths_match_a_slow_version():
     data = problem(classifier=ink_classifier())
     measurement = interpolation.measure(LINEAR, data, seed=4)
     test = data.split.test
@@ -119,14 +119,14 @@ def test_means_over_the_paths_by_the_slow_way():
     assert numbers["num_paths"] == 21 and measurement.arrays["frames"].shape == (12, 4, 3)
 
 
-def test_frames_that_are_training_images_are_at_no_distance():
+def test_frames_equal_to_training_images_have_zero_distance():
     train = np.random.default_rng(1).random((30, 4, 3)).astype("float32")
     copy = Fake(lambda start, end, fraction: train[int(fraction * 29)])
     numbers = interpolation.measure(copy, problem(train=train), seed=0).metrics
     assert numbers["path_nearest"] == pytest.approx(0, abs=1e-3)
 
 
-def test_at_most_so_many_training_images_are_compared_with(monkeypatch):
+def test_number_of_compared_training_images_is_limited(monkeypatch):
     data = problem()
     train = data.split.train.images
     np.testing.assert_array_equal(interpolation.choose(train, 30, seed=1), train)
@@ -139,16 +139,16 @@ def test_at_most_so_many_training_images_are_compared_with(monkeypatch):
     assert interpolation.measure(LINEAR, data, seed=0).metrics["path_nearest"] > everything
 
 
-def test_frames_of_a_linear_output_are_brought_back_to_images():
+def test_frames_of_a_linear_output_are_clipped():
     beyond = Fake(lambda start, end, fraction: start * 3 - 1)
     frames = interpolation.measure(beyond, problem(), seed=0).arrays["frames"]
     assert (frames.min(), frames.max()) == (0, 1)
 
 
-# ---- which pairs ----
+# ---- pairs ----
 
 
-def test_the_pair_shown_is_the_first_test_image_of_each_class():
+def test_displayed_pair_is_the_first_test_image_of_each_class():
     data = problem()
     labels = data.split.test.labels.tolist()
     assert interpolation.shown_pair(data, None) == (labels.index(2), labels.index(7))
@@ -163,7 +163,7 @@ def test_the_pair_shown_is_the_first_test_image_of_each_class():
     )
 
 
-def test_without_a_2_and_a_7_the_first_and_the_last_class_and_without_labels_the_first_two():
+def test_default_classes_fall_back_to_first_and_last():
     data = problem(names=("cat", "fish", "tree"))
     labels = data.split.test.labels.tolist()
     assert interpolation.shown_pair(data, None) == (labels.index(0), labels.index(2))
@@ -174,7 +174,7 @@ def test_without_a_2_and_a_7_the_first_and_the_last_class_and_without_labels_the
     assert "confidence" not in numbers and "confidence" not in numbers["shown"]
 
 
-def test_an_unknown_class_is_an_error_in_one_line():
+def test_unknown_class_raises_a_one_line_error():
     with pytest.raises(ValueError, match=r"no class 'x'.*0, 1, 2.*9\.$") as error:
         interpolation.measure(LINEAR, problem(), seed=0, interpolate=("2", "x"))
     assert "\n" not in str(error.value)
@@ -186,7 +186,7 @@ def test_an_unknown_class_is_an_error_in_one_line():
         interpolation.measure(LINEAR, data, seed=0, interpolate=(absent, absent))
 
 
-def test_random_pairs_are_of_different_classes_and_the_seeds():
+def test_random_pairs_differ_in_class_and_depend_on_the_seed():
     labels = np.array([0] * 50 + [1, 2])
     pairs = interpolation.random_pairs(52, labels, 200, seed=1)
     assert len(pairs) == 200 and len(set(pairs)) > 20
@@ -197,16 +197,16 @@ def test_random_pairs_are_of_different_classes_and_the_seeds():
     assert len(one_class) == 50 and all(start != end for start, end in one_class)
 
 
-def test_a_single_test_image():
+def test_single_test_image_is_measured():
     numbers = interpolation.measure(LINEAR, problem(num=1, labels=False), seed=0).metrics
     assert numbers["shown"]["images"] == [0, 0] and numbers["num_paths"] == 1
     assert "largest_step" not in numbers
 
 
-# ---- baselines and pictures ----
+# ---- baselines and figures ----
 
 
-def test_the_cross_fade_is_what_a_linear_model_does_and_the_images_are_its_ends():
+def test_cross_fade_baseline_matches_a_linear_model():
     data = problem(classifier=ink_classifier())
     rows = interpolation.baselines(data, seed=0)
     linear = interpolation.measure(LINEAR, data, seed=0)
@@ -215,13 +215,13 @@ def test_the_cross_fade_is_what_a_linear_model_does_and_the_images_are_its_ends(
     for name in ("confidence", "lowest_confidence", "largest_step", "path_nearest"):
         assert fade.metrics[name] == pytest.approx(linear.metrics[name], rel=1e-5)
     np.testing.assert_allclose(fade.arrays["frames"], linear.arrays["frames"], atol=1e-6)
-    only = interpolation.measure(JUMPING, data, seed=0).metrics  # six times each end
+    only = interpolation.measure(JUMPING, data, seed=0).metrics  # six frames of each end
     for name in ("confidence", "lowest_confidence", "path_nearest"):
         assert ends.metrics[name] == pytest.approx(only[name], rel=1e-5)
     assert "largest_step" not in ends.metrics and not ends.arrays
 
 
-def test_the_same_call_gives_the_same_numbers_and_they_are_plain():
+def test_metrics_are_reproducible_python_floats():
     data = problem(classifier=ink_classifier())
     numbers = interpolation.measure(LINEAR, data, seed=3).metrics
     assert numbers == interpolation.measure(LINEAR, data, seed=3).metrics
@@ -231,7 +231,7 @@ def test_the_same_call_gives_the_same_numbers_and_they_are_plain():
 
 
 @pytest.mark.parametrize("shape, labels", [((4, 3), True), ((4, 3, 3), False)])
-def test_pictures_and_gifs_that_come_back(tmp_path, monkeypatch, shape, labels):
+def test_figures_and_gifs_show_the_frames(tmp_path, monkeypatch, shape, labels):
     data = problem(shape=shape, labels=labels)
     linear = interpolation.measure(LINEAR, data, seed=0)
     jumping = interpolation.measure(JUMPING, data, seed=0)

@@ -1,4 +1,4 @@
-"""The importance-weighted bound against a slow version and a likelihood in closed form."""
+"""IWAE: the importance-weighted bound against a slow version and an exact likelihood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def small_iwae(**arguments):
 
 
 def draws_of(model, images):
-    """The draws that the model's next step will use, `(k, N, latent_dim)`, and their parameters."""
+    """The latents `(k, N, latent_dim)` that the next step will draw, and their parameters."""
     num = model.num_importance_samples
     state = model.bottleneck.sampling.seed_generator.state
     before = state.numpy()
@@ -35,7 +35,7 @@ def draws_of(model, images):
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.5])
-def test_the_loss_is_the_bound_of_the_paper(beta):
+def test_loss_matches_the_bound_of_the_paper(beta):
     model, images = small_iwae(num_importance_samples=7, beta=beta), pictures(20)
     draws, mean, log_var = draws_of(model, images)
     per_image, latent_loss, outputs = model._batch_losses(
@@ -57,8 +57,8 @@ def test_the_loss_is_the_bound_of_the_paper(beta):
     np.testing.assert_allclose(outputs["latents"], draws[0])
 
 
-def test_the_gradient_is_the_weighted_mean_of_the_log_weights_gradients():
-    """Equation 14 of the paper, a draw at a time."""
+def test_gradient_matches_equation_14_of_the_paper():
+    """The gradient is the mean of the log weights' gradients, weighted; draw by draw."""
     model, images = linear_model(0.7, keras_ae.IWAE, num_importance_samples=3), images_of(4)
     draws, mean, log_var = draws_of(model, images)
     noise = ((draws - mean) / np.exp(log_var / 2)).astype("float32")
@@ -84,13 +84,13 @@ def test_the_gradient_is_the_weighted_mean_of_the_log_weights_gradients():
 
 
 def training_losses(model, images, num=4000):
-    """Reconstruction and latent loss of many draws for each image, each averaged."""
+    """Reconstruction and latent loss, averaged over many draws per image."""
     many = tf.constant(np.tile(images, (num, 1, 1)))
     per_image, latent_loss, _ = model._batch_losses(many, many, training=True)
     return float(tf.reduce_mean(per_image)), float(latent_loss)
 
 
-def test_one_sample_is_the_bound_of_the_vae():
+def test_single_sample_bound_equals_that_of_the_vae():
     images = images_of(5)
     vae, iwae = linear_model(0.7), linear_model(0.7, keras_ae.IWAE, num_importance_samples=1)
     reconstruction, latent_loss = training_losses(iwae, images)
@@ -102,7 +102,7 @@ def test_one_sample_is_the_bound_of_the_vae():
     assert latent_loss == pytest.approx(expected_latent_loss, abs=0.03)
 
 
-def test_more_samples_are_a_tighter_bound_that_stays_a_bound():
+def test_more_samples_tighten_the_bound():
     images = images_of(5)
     constant = 3 * math.log(math.pi)  # of a Gaussian with variance 1/2, six pixels
     exact = -exact_log_likelihood(images).mean()
@@ -120,7 +120,7 @@ def test_more_samples_are_a_tighter_bound_that_stays_a_bound():
     assert losses[2] == pytest.approx(exact, abs=0.03)
 
 
-def test_evaluation_is_that_of_the_vae():
+def test_evaluate_matches_the_vae():
     images = pictures()
     iwae = small_iwae()
     vae = keras_ae.VAE((6, 5), 4, hidden_units=(8,), batch_normalization=False)
@@ -132,7 +132,7 @@ def test_evaluation_is_that_of_the_vae():
     assert iwae.evaluate(images, verbose=0, return_dict=True) == expected
 
 
-def test_a_metric_of_the_user_sees_one_reconstruction_an_image():
+def test_user_metric_gets_one_reconstruction_per_image():
     images, model = pictures(), small_iwae()
     model.compile(metrics=["mae"], jit_compile=False)
     history = model.fit(images, batch_size=32, epochs=1, verbose=0).history
@@ -140,7 +140,7 @@ def test_a_metric_of_the_user_sees_one_reconstruction_an_image():
 
 
 @pytest.mark.parametrize("num", [0, 1.5, "five"])
-def test_an_impossible_number_of_samples_is_refused(num):
+def test_impossible_number_of_samples_is_refused(num):
     with pytest.raises(ValueError, match="num_importance_samples must be .*; received") as error:
         keras_ae.IWAE(num_importance_samples=num)
     assert repr(num) in str(error.value)

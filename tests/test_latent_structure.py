@@ -1,4 +1,4 @@
-"""Latent structure on fakes whose answer is known, and against slow versions."""
+"""Latent structure on fake models with known results, and against slow versions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fake(FakeAutoencoder):
 
 @pytest.fixture(autouse=True)
 def quick_map(request, monkeypatch):
-    """The first two dimensions for a map, but where the map itself is tested."""
+    """Replace the projection by the first two dimensions, except in tests with `real_map`."""
     if "real_map" not in request.fixturenames:
         cheap = lambda codes, **_: np.pad(codes, ((0, 0), (0, 1)))[:, :2]  # noqa: E731
         monkeypatch.setattr(latent_structure, "map_of", cheap)
@@ -53,7 +53,7 @@ def quick_map(request, monkeypatch):
 
 @pytest.fixture
 def real_map():
-    """Asks for the map as it is made."""
+    """Use the real projection."""
 
 
 def class_codes(images):
@@ -69,7 +69,7 @@ def measured(encode, problem=None, **options):
     return latent_structure.measure(Fake(encode), problem or problem_of(), **options)
 
 
-def slow_neighbour_accuracy(codes, labels):
+def slow_neighbor_accuracy(codes, labels):
     correct = 0
     for index, code in enumerate(np.float64(codes)):
         distances = np.square(np.float64(codes) - code).sum(axis=1)
@@ -79,42 +79,42 @@ def slow_neighbour_accuracy(codes, labels):
     return correct / len(codes)
 
 
-def neighbour_accuracy(codes, labels):
+def neighbor_accuracy(codes, labels):
     return latent_structure.neighbor_metrics(codes, labels)["neighbour_accuracy"]
 
 
 # ---- distances ----
 
 
-def test_codes_that_are_the_classes():
+def test_class_codes_have_perfect_metrics():
     numbers = measured(class_codes).metrics
     assert numbers["neighbour_accuracy"] == 1.0
     assert numbers["silhouette"] > 0.85
 
 
-def test_random_codes_know_nothing():
+def test_random_codes_have_chance_metrics():
     numbers = measured(random_codes, problem_of(600)).metrics
     assert numbers["neighbour_accuracy"] == pytest.approx(1 / NUM_CLASSES, abs=0.08)
     assert abs(numbers["silhouette"]) < 0.05
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
-def test_neighbour_accuracy_against_a_slow_version(spread):
+def test_neighbor_accuracy_matches_a_slow_version(spread):
     random = np.random.default_rng(1)
     labels = random.integers(0, NUM_CLASSES, 150)
     codes = random.normal(size=(150, 5)) * spread
     codes[:, 0] += labels
-    expected = slow_neighbour_accuracy(codes, labels)
-    assert neighbour_accuracy(codes, labels) == expected
+    expected = slow_neighbor_accuracy(codes, labels)
+    assert neighbor_accuracy(codes, labels) == expected
 
 
-def test_retrieval_precision_against_a_slow_version_in_hamming_distance():
-    """Among many bits few distances are equal, and those choose few of the neighbours."""
+def test_hamming_retrieval_precision_matches_a_slow_version():
+    """With many bits few distances are equal, so ties decide few of the neighbors."""
     random = np.random.default_rng(2)
     labels = random.integers(0, NUM_CLASSES, 60)
-    centres = random.integers(0, 2, (NUM_CLASSES, 200))
+    centers = random.integers(0, 2, (NUM_CLASSES, 200))
     flips = random.random((60, 200)) < 0.44
-    bits = np.where(flips, 1 - centres[labels], centres[labels]).astype("float32")
+    bits = np.where(flips, 1 - centers[labels], centers[labels]).astype("float32")
     shares = []
     for index, code in enumerate(bits):
         distances = [((bits[other] != code).sum(), other) for other in range(60) if other != index]
@@ -122,39 +122,39 @@ def test_retrieval_precision_against_a_slow_version_in_hamming_distance():
         shares.append(np.mean(labels[nearest] == labels[index]))
     found = latent_structure.neighbor_metrics(bits, labels)["retrieval_precision"]
     assert found == pytest.approx(np.mean(shares), abs=0.01)
-    assert 0.3 < found < 0.45 and neighbour_accuracy(bits, labels) > found + 0.05
+    assert 0.3 < found < 0.45 and neighbor_accuracy(bits, labels) > found + 0.05
 
 
-def test_a_code_is_not_its_own_neighbour():
+def test_code_is_not_its_own_neighbor():
     codes = np.arange(8.0)[:, None] * 10 + np.array([0, 1])[None]
-    labels = np.tile([0, 1], 8)  # in each pair the only near one is of the other class
-    accuracy = neighbour_accuracy(codes.reshape(-1, 1), labels)
-    assert accuracy == slow_neighbour_accuracy(codes.reshape(-1, 1), labels)
-    assert neighbour_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
+    labels = np.tile([0, 1], 8)  # each code's only near neighbor is of the other class
+    accuracy = neighbor_accuracy(codes.reshape(-1, 1), labels)
+    assert accuracy == slow_neighbor_accuracy(codes.reshape(-1, 1), labels)
+    assert neighbor_accuracy(np.array([[0.0], [1.0]]), np.array([0, 1])) == 0.0
 
 
-def test_equal_codes_are_neighbours_of_one_another():
+def test_equal_codes_are_neighbors_of_each_other():
     labels = np.repeat([0, 1], 20)
     codes = labels[:, None].astype(float)
-    assert neighbour_accuracy(codes, labels) == 1.0
+    assert neighbor_accuracy(codes, labels) == 1.0
 
 
-# ---- the map ----
+# ---- projection ----
 
 
-def test_codes_of_two_dimensions_are_their_own_map(real_map):
+def test_two_dimensional_codes_are_not_projected(real_map):
     made = measured(lambda images: images[:, 0, :2])
     np.testing.assert_array_equal(made.arrays["map"], problem_of().split.test.images[:, 0, :2])
     assert made.metrics["trustworthiness"] == 1.0
     assert made.metrics["map_kind"] == "codes"
 
 
-def test_one_dimension_is_drawn_on_a_line(real_map):
+def test_one_dimensional_codes_are_drawn_on_a_line(real_map):
     points = measured(lambda images: images[:, 1, :1]).arrays["map"]
     assert points.shape == (120, 2) and not points[:, 1].any()
 
 
-def test_a_shuffled_map_is_not_trustworthy(monkeypatch):
+def test_shuffled_projection_is_not_trustworthy(monkeypatch):
     def shuffled(codes, *, seed, projection):
         return np.random.default_rng(0).permutation(codes[:, :2])
 
@@ -164,13 +164,13 @@ def test_a_shuffled_map_is_not_trustworthy(monkeypatch):
     assert bad == pytest.approx(0.5, abs=0.1) and good > 0.7
 
 
-def test_the_same_seed_gives_the_same(real_map):
+def test_same_seed_gives_the_same_results(real_map):
     one, two = measured(random_codes), measured(random_codes)
     assert one.metrics == two.metrics
     np.testing.assert_array_equal(one.arrays["map"], two.arrays["map"])
 
 
-def test_umap_is_asked_for_repeatable_maps(real_map, monkeypatch):
+def test_umap_gets_a_fixed_seed(real_map, monkeypatch):
     asked = {}
 
     class UMAP:
@@ -199,24 +199,24 @@ def test_points_of_a_subset_keep_their_classes(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 12])
-def test_few_images(real_map, number):
+def test_few_images_are_measured(real_map, number):
     numbers = measured(class_codes, problem_of(number)).metrics
     assert all(np.isfinite(value) for value in numbers.values() if not isinstance(value, str))
 
 
-def test_codes_that_are_all_alike(real_map):
+def test_identical_codes_are_measured(real_map):
     made = measured(lambda images: np.ones((len(images), 3)))
     assert np.isfinite(made.arrays["map"]).all()
     assert made.metrics["code_std"] == 0.0
 
 
-def test_without_labels():
+def test_unlabeled_images_have_no_label_metrics():
     made = measured(class_codes, problem_of(labeled=False))
     assert not {"neighbour_accuracy", "silhouette"} & set(made.metrics)
     assert "map_labels" not in made.arrays and "trustworthiness" in made.metrics
 
 
-def test_an_unknown_projection():
+def test_unknown_projection_is_refused():
     with pytest.raises(ValueError, match="projection must be one of .*received 'pca'"):
         measured(class_codes, projection="pca")
 
@@ -224,7 +224,7 @@ def test_an_unknown_projection():
 # ---- values ----
 
 
-def test_the_values():
+def test_value_histograms_match_numpy():
     made = measured(class_codes)
     codes = np.float64(class_codes(problem_of().split.test.images))
     for name in ("min", "max", "mean", "std"):
@@ -236,19 +236,19 @@ def test_the_values():
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
-def test_both_values_of_a_binary_code_have_a_bin_around_them(low):
+def test_binary_code_has_a_bin_around_each_value(low):
     codes = np.where(np.arange(400).reshape(20, 20) % 4 == 0, 1.0, low)
     made = latent_structure.measure_values(codes)
     edges, density = made.arrays["edges"], made.arrays["density"]
     (first, last), widths = np.flatnonzero(density), np.diff(edges)
     assert widths.min() >= 0.999 * latent_structure.MIN_BIN_WIDTH
-    centres = (edges[1:] + edges[:-1]) / 2
-    np.testing.assert_allclose(centres[[first, last]], [low, 1.0], atol=1e-9)
+    centers = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(centers[[first, last]], [low, 1.0], atol=1e-9)
     np.testing.assert_allclose((density * widths)[[first, last]], [0.75, 0.25])
 
 
 @pytest.mark.parametrize("num_panels", [1, 3, 20])
-def test_both_values_of_a_binary_code_are_drawn(num_panels, tmp_path):
+def test_binary_code_is_drawn_as_two_bars(num_panels, tmp_path):
     """In every row of panels there are twice as many blue bars as panels."""
     made = latent_structure.measure_values(np.arange(400).reshape(20, 20) % 2.0)
     made.arrays["map"] = np.zeros((3, 2))
@@ -263,7 +263,7 @@ def test_both_values_of_a_binary_code_are_drawn(num_panels, tmp_path):
         assert row.max() == 2 * per_row
 
 
-def test_the_line_is_the_standard_normal():
+def test_reference_line_is_the_standard_normal_density():
     x, y = latent_structure.standard_normal()
     np.testing.assert_allclose(y, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
 
@@ -282,7 +282,7 @@ class WithBottleneck(Fake):
 
 
 class Gaussian(Fake):
-    """Its code holds the mean and then something that is not Gaussian."""
+    """A model whose code has the mean and two other values."""
 
     def __init__(self):
         super().__init__(lambda images: np.pad(parameters(images)[:, :3], ((0, 0), (0, 2))))
@@ -293,12 +293,12 @@ class Gaussian(Fake):
 
 
 def parameters(images):
-    """Means whose deviations are 1, 0.2, 0.05 times those of a pixel, and log-variances."""
+    """Means with standard deviations of 1, 0.2 and 0.05, and log-variances."""
     pixels = (images[:, 1, :3] - 0.1) / 0.0577
     return np.concatenate([pixels * [1.0, 0.2, 0.05], images[:, 2, :3] * 5 - 1], axis=1)
 
 
-def test_gaussian_codes(monkeypatch):
+def test_gaussian_codes_have_active_units_and_kl(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 50)
     problem = problem_of(310)
     numbers = latent_structure.measure(Gaussian(), problem, seed=0, projection="tsne").metrics
@@ -310,14 +310,13 @@ def test_gaussian_codes(monkeypatch):
     assert numbers["active_units"] == 2
 
 
-class Told(Fake):
-    """Its Gaussian mean is the image's second row, moved by the label it is given; its code holds
-    the label too."""
+class Conditional(Fake):
+    """A conditional model: the mean is the image's second row, shifted by the label."""
 
     needs_labels = True
 
     def __init__(self):
-        super().__init__(None)  # nothing asks for the code itself
+        super().__init__(None)  # the code itself is not used
 
     def posterior(self, inputs):
         assert len(inputs["images"]) == len(inputs["labels"]) <= 50
@@ -325,20 +324,20 @@ class Told(Fake):
         return z_mean, np.zeros_like(z_mean)
 
 
-def test_a_code_that_holds_the_label_is_measured_without_it(monkeypatch):
+def test_label_part_of_a_code_is_not_measured(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 50)
     problem = problem_of()
-    made = latent_structure.measure(Told(), problem, seed=0, projection="tsne")
+    made = latent_structure.measure(Conditional(), problem, seed=0, projection="tsne")
     test = problem.split.test
     z_mean = test.images[:, 1, :3] + 0.01 * test.labels[:, None]
-    assert made.metrics["neighbour_accuracy"] == slow_neighbour_accuracy(z_mean, test.labels)
+    assert made.metrics["neighbour_accuracy"] == slow_neighbor_accuracy(z_mean, test.labels)
     assert made.metrics["neighbour_accuracy"] < 0.8
     assert made.metrics["code_max"] == pytest.approx(z_mean.max(), rel=1e-5)
     assert made.metrics["kl"] == pytest.approx(0.5 * np.square(z_mean).sum(axis=1).mean(), rel=1e-4)
-    assert "Told takes the class label" in made.metrics["note"]
+    assert "Conditional takes the class label" in made.metrics["note"]
 
 
-def test_quantized_codes(monkeypatch):
+def test_quantized_codes_have_perplexity_and_usage(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
     bottleneck = ScalarQuantizer(8)
     bottleneck.build((None, 4))
@@ -354,7 +353,7 @@ def test_quantized_codes(monkeypatch):
     assert numbers["codes_used"] < 0.8, "or a share of all would not show"
 
 
-def test_a_map_of_codes_from_one_codebook(monkeypatch):
+def test_perplexity_and_usage_of_a_shared_codebook(monkeypatch):
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
     bottleneck = VectorQuantizer(8)
     bottleneck.build((None, 2, 2, 2))
@@ -370,18 +369,18 @@ def test_a_map_of_codes_from_one_codebook(monkeypatch):
     assert numbers["codes_used"] == pytest.approx(np.mean(counts > 0))
 
 
-def test_other_codes_have_no_such_numbers():
+def test_deterministic_codes_have_no_bottleneck_metrics():
     assert not {"kl", "active_units", "perplexity"} & set(measured(class_codes).metrics)
 
 
 # ---- baselines and figures ----
 
 
-def test_the_baselines():
+def test_baselines_are_pixels_and_pca():
     made = latent_structure.baselines(problem_of(), seed=0, projection="tsne")
     assert list(made) == ["pixels", "PCA, 16 components"]
     test = problem_of().split.test
-    expected = slow_neighbour_accuracy(test.images.reshape(120, -1), test.labels)
+    expected = slow_neighbor_accuracy(test.images.reshape(120, -1), test.labels)
     assert made["pixels"].metrics["neighbour_accuracy"] == expected
     assert made["PCA, 16 components"].metrics["neighbour_accuracy"] == expected  # a rotation
 
@@ -403,7 +402,7 @@ def captured(monkeypatch, name):
 
 
 @pytest.mark.parametrize("labeled", [True, False])
-def test_the_figures_show_the_first_seed_of_each_label(labeled, monkeypatch, tmp_path):
+def test_figures_show_the_first_seed_of_each_label(labeled, monkeypatch, tmp_path):
     maps, densities = captured(monkeypatch, "scatter_grid"), captured(monkeypatch, "density_grid")
     problem = problem_of(labeled=labeled)
     one, two = measured(class_codes, problem), measured(random_codes, problem)

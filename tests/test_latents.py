@@ -1,4 +1,4 @@
-"""The ways through the latent space, on nets whose codes are known, against NumPy."""
+"""Interpolation, arithmetic and traversal in latent space, against NumPy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pictures(num, seed=0):
 
 @pytest.fixture(scope="module")
 def vae():
-    """Of three dimensions, its weights grown so that the codes are not all near zero."""
+    """A 3-D VAE with enlarged weights, so that the codes are not all near zero."""
     model = made("vae", 3)
     model.set_weights([2.0 * weight for weight in model.get_weights()])
     return model
@@ -42,18 +42,18 @@ def deep():
     return made("deep", 2)
 
 
-# ---- arcs ----
+# ---- spherical interpolation ----
 
 
 def shoemake(start, end, fractions):
-    """The formula as published, for vectors of one length at an angle between 0 and pi."""
+    """Shoemake's slerp formula for vectors of equal length at an angle between 0 and pi."""
     angle = np.arccos(start @ end / np.linalg.norm(start) / np.linalg.norm(end))
     weights = np.sin([(1 - fractions) * angle, fractions * angle]) / np.sin(angle)
     return weights.T @ np.stack([start, end])
 
 
 @pytest.mark.parametrize("size", [2, 3, 20])
-def test_an_arc_between_vectors_of_one_length_is_shoemakes(size):
+def test_slerp_of_equal_lengths_matches_shoemakes_formula(size):
     random = np.random.default_rng(size)
     start, end = random.normal(size=(2, size))
     end *= np.linalg.norm(start) / np.linalg.norm(end)
@@ -63,14 +63,14 @@ def test_an_arc_between_vectors_of_one_length_is_shoemakes(size):
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(start))
 
 
-def test_an_arc_turns_evenly_and_its_length_changes_evenly():
+def test_slerp_changes_angle_and_length_linearly():
     found = slerp(np.array([2.0, 0.0]), np.array([0.0, 5.0]), np.linspace(0, 1, 4))
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [2, 3, 4, 5])
     np.testing.assert_allclose(np.degrees(np.arctan2(*found.T[::-1])), [0, 30, 60, 90], atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [2, 5])
-def test_opposite_vectors_keep_their_length_and_turn_through_half_a_circle(size):
+def test_slerp_of_opposite_vectors_turns_half_a_circle(size):
     start = np.random.default_rng(0).normal(size=size)
     found = slerp(start, -2 * start, np.linspace(0, 1, 5))
     length = np.linalg.norm(start)
@@ -91,7 +91,7 @@ def test_opposite_vectors_keep_their_length_and_turn_through_half_a_circle(size)
         ([1, 2, 3], [1 + 1e-12, 2, 3]),
     ],
 )
-def test_where_there_is_no_angle_the_arc_is_the_straight_line(start, end):
+def test_slerp_without_an_angle_is_linear(start, end):
     start, end = np.array(start, float), np.array(end, float)
     fractions = np.linspace(0, 1, 6)
     line = start + fractions[:, None] * (end - start)
@@ -101,7 +101,7 @@ def test_where_there_is_no_angle_the_arc_is_the_straight_line(start, end):
 # ---- interpolation ----
 
 
-def test_a_spherical_interpolation_decodes_the_arc_between_the_means(vae):
+def test_spherical_interpolation_decodes_the_slerp_of_the_means(vae):
     start, end = pictures(2)
     means = vae.encode(np.stack([start, end]))
     expected = vae.decode(slerp(*means, np.linspace(0, 1, 7)))
@@ -113,7 +113,7 @@ def test_a_spherical_interpolation_decodes_the_arc_between_the_means(vae):
     np.testing.assert_allclose(line, vae.decode(np.linspace(*means, 7, dtype="float32")), atol=1e-5)
 
 
-def test_what_follows_the_means_stays_on_the_line(vae, monkeypatch):
+def test_log_variances_are_interpolated_linearly(vae, monkeypatch):
     encoded = []
     decoded = type(vae)._decoded
     monkeypatch.setattr(
@@ -124,7 +124,7 @@ def test_what_follows_the_means_stays_on_the_line(vae, monkeypatch):
     np.testing.assert_allclose(encoded[0][:, 3:], np.linspace(*ends, 5), atol=1e-5)
 
 
-def test_an_arc_between_other_codes_is_refused(deep):
+def test_spherical_interpolation_needs_a_gaussian_code(deep):
     with pytest.raises(ValueError, match="spherical must be False for Deep.*received True"):
         deep.interpolate(*pictures(2), spherical=True)
     with pytest.raises(ValueError, match="spherical must be True or False; received 'yes'"):
@@ -135,7 +135,7 @@ def test_an_arc_between_other_codes_is_refused(deep):
 
 
 @pytest.mark.parametrize("variant", ["vae", "deep", "sparse"])
-def test_arithmetic_is_the_sum_of_what_the_encoder_gives(variant):
+def test_arithmetic_sums_the_encoder_outputs(variant):
     model = made(variant, 3)
     a, b, c = pictures(3)
     several = pictures(5, seed=1)
@@ -148,7 +148,7 @@ def test_arithmetic_is_the_sum_of_what_the_encoder_gives(variant):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_what_is_added_and_taken_away_again_is_not_there(vae):
+def test_adding_and_subtracting_an_image_cancels(vae):
     a, b = pictures(2)
     np.testing.assert_allclose(
         vae.latent_arithmetic([a, b], [b]), vae.reconstruct(a[None])[0], atol=1e-5
@@ -158,7 +158,7 @@ def test_what_is_added_and_taken_away_again_is_not_there(vae):
     )
 
 
-def test_a_quantised_sum_is_one_of_the_codes():
+def test_quantized_sum_is_one_of_the_codes():
     model = made("vq_vae", 3, num_embeddings=4)
     model.bottleneck.embeddings.assign(np.linspace(-1, 1, 4)[None].repeat(3, 0))
     decoded = []
@@ -179,15 +179,15 @@ def test_a_quantised_sum_is_one_of_the_codes():
         (pictures(1), [pictures(1)[0] * 255], r"minus\[0\] must have pixels in \[0, 1\]"),
     ],
 )
-def test_terms_that_are_no_images_are_named(vae, plus, minus, words):
+def test_arithmetic_refuses_terms_that_are_not_images(vae, plus, minus, words):
     with pytest.raises(ValueError, match=words):
         vae.latent_arithmetic(plus, minus)
 
 
-# ---- walks ----
+# ---- traversals ----
 
 
-def test_a_walk_moves_one_dimension_alone(vae):
+def test_traversal_changes_one_dimension_only(vae):
     image = pictures(1)
     codes = vae.encode(image).repeat(5, axis=0)
     codes[:, 1] = [-3, -1.5, 0, 1.5, 3]
@@ -197,7 +197,7 @@ def test_a_walk_moves_one_dimension_alone(vae):
     np.testing.assert_allclose(found, vae.decode(codes), atol=1e-6)
 
 
-def test_a_walk_of_a_code_with_places_counts_them_flattened():
+def test_traversal_counts_flattened_feature_map_units():
     keras.utils.set_random_seed(0)
     model = VARIANTS["convolutional"](image_shape=(8, 8), filters=(3, 2), seed=0)
     image = np.random.default_rng(0).random((1, 8, 8)).astype("float32")
@@ -209,12 +209,12 @@ def test_a_walk_of_a_code_with_places_counts_them_flattened():
 
 
 @pytest.mark.parametrize("dimension", [-1, 3, 1.5, True, "1"])
-def test_a_dimension_that_there_is_not(vae, dimension):
+def test_traversal_of_a_missing_dimension_is_refused(vae, dimension):
     with pytest.raises(ValueError, match="dimension must be a whole number from 0 to 2; received"):
         vae.traverse(pictures(1)[0], dimension)
 
 
-def test_a_walk_without_a_prior_needs_its_ends(deep):
+def test_traversal_without_a_prior_needs_a_range(deep):
     with pytest.raises(ValueError, match="high must be given: Deep .*received None"):
         deep.traverse(pictures(1)[0], 0, low=0)
     assert deep.traverse(pictures(1)[0], 0, low=-5, high=-4).shape == (10, *SHAPE)
@@ -225,7 +225,7 @@ def test_a_walk_without_a_prior_needs_its_ends(deep):
 # ---- manifolds ----
 
 
-def test_the_manifold_of_a_gaussian_code_is_even_in_probability(flat_vae):
+def test_gaussian_manifold_is_spaced_by_equal_probability(flat_vae):
     values = norm.ppf([1 / 8, 3 / 8, 5 / 8, 7 / 8])
     found = flat_vae.manifold(4)
     assert found.shape == (4, 4, *SHAPE)
@@ -235,7 +235,7 @@ def test_the_manifold_of_a_gaussian_code_is_even_in_probability(flat_vae):
             np.testing.assert_allclose(found[row, column], flat_vae.decode(code)[0], atol=1e-6)
 
 
-def test_the_manifold_of_other_codes_covers_those_of_the_images(deep):
+def test_manifold_of_other_codes_spans_those_of_the_images(deep):
     images = pictures(40)
     codes = deep.encode(images)
     low, high = np.quantile(codes, [1 / 6, 5 / 6], axis=0)
@@ -248,6 +248,6 @@ def test_the_manifold_of_other_codes_covers_those_of_the_images(deep):
         deep.manifold()
 
 
-def test_a_manifold_needs_two_dimensions(vae):
+def test_manifold_needs_two_dimensions(vae):
     with pytest.raises(ValueError, match=r"needs a code of 2 dimensions; received .*\(3,\)"):
         vae.manifold()

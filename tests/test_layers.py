@@ -1,4 +1,4 @@
-"""Layers: the contract of all of them, closed forms, slow versions and statistics."""
+"""Layers: the common contract, closed forms, slow versions and statistics."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ BOTTLENECKS = {
 }
 
 
-def test_discrete_bottlenecks():
+def test_is_discrete_marks_the_discrete_bottlenecks():
     discrete = {type(each).__name__ for each in BOTTLENECKS.values() if each.is_discrete}
     assert discrete == {"BinaryBottleneck", "ScalarQuantizer", "VectorQuantizer"}
 
@@ -161,7 +161,7 @@ def test_snap_moves_latents_to_the_nearest_that_can_be_emitted():
     np.testing.assert_array_equal(scalars.snap(latents), scalars(latents))
 
 
-def test_code_statistics_of_quantizers_are_those_of_the_metric():
+def test_code_statistics_of_quantizers_match_the_metric():
     encoded = codes(5000, 6, scale=0.2)  # more than one batch
     scalars = layers.ScalarQuantizer(30, seed=1)
     vectors = layers.VectorQuantizer(30, 3, seed=1)
@@ -324,7 +324,7 @@ def noise_of(shape, stddev=0.05, seed=1, **arguments):
 
 @pytest.mark.parametrize("arguments", [{}, {"training": False}])
 def test_corruption_passes_images_through_outside_training(arguments):
-    images = codes(4, 5, 5, scale=3.0)  # even those that clipping would change
+    images = codes(4, 5, 5, scale=3.0)  # even out-of-range pixels, which clipping would change
     np.testing.assert_array_equal(layers.GaussianCorruption(0.5)(images, **arguments), images)
 
 
@@ -340,7 +340,7 @@ def test_corruption_noise_is_standard_normal():
     assert 3.9 < -noise.min() < 4.5
 
 
-@pytest.mark.parametrize("distance", [1, 2, 28, 784, 39_200])  # 39,200: the halves of one word
+@pytest.mark.parametrize("distance", [1, 2, 28, 784, 39_200])  # 39,200: one random word
 def test_corruption_noise_is_uncorrelated(distance):
     noise = noise_of((100, 28, 28)).ravel()
     limit = 4.5 / np.sqrt(noise.size - distance)
@@ -367,7 +367,7 @@ def test_corrupted_black_images_have_a_half_normal_mean():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5, 7), (1, 3, 3, 3), (7, 11)])
-def test_corruption_of_an_odd_number_of_pixels(shape):
+def test_corruption_works_for_an_odd_number_of_pixels(shape):
     noise = noise_of(shape)
     assert noise.shape == shape
     assert len(np.unique(noise)) == noise.size
@@ -410,7 +410,7 @@ def test_corruption_without_noise_is_the_identity():
     np.testing.assert_array_equal(layers.GaussianCorruption(0.0)(images, training=True), images)
 
 
-def test_corruption_in_half_precision():
+def test_corruption_works_in_half_precision():
     layer = layers.GaussianCorruption(0.05, seed=1, dtype="mixed_float16")
     corrupted = layer(np.full((20, 28, 28), 0.5, "float32"), training=True)
     assert corrupted.dtype == tf.float16
@@ -571,7 +571,7 @@ def test_transpose_refuses_a_wrong_width():
         layers.DenseTranspose(dense)(codes(2, 9))
 
 
-def test_transpose_in_half_precision():
+def test_transpose_works_in_half_precision():
     dense = keras.layers.Dense(4, dtype="mixed_float16")
     dense.build((None, 9))
     layer = layers.DenseTranspose(dense, dtype="mixed_float16")
@@ -650,7 +650,7 @@ def test_loaded_tied_model_can_be_cloned(tmp_path):
     assert len(clone.trainable_variables) == 6
 
 
-def test_encoder_copied_before_does_not_untie_a_copy_of_the_whole_model():
+def test_earlier_encoder_copy_does_not_untie_a_model_copy():
     model = tied_nested()
     model(codes(5, 9))
     encoder = keras.models.clone_model(model.layers[0])
@@ -707,9 +707,9 @@ def assert_nearest(quantizer, inputs):
 
 
 @pytest.mark.parametrize("num_embeddings", [2, 3, 4, 5, 7, 8, 9, 512])
-def test_indices_are_those_of_a_slow_nearest_search(num_embeddings):
+def test_indices_match_a_slow_nearest_search(num_embeddings):
     codebooks = codes(6, num_embeddings, seed=num_embeddings)
-    inputs = codes(300, 6, seed=1, scale=2.0)  # many beyond both ends
+    inputs = codes(300, 6, seed=1, scale=2.0)  # many values beyond both ends of the codebook
     assert assert_nearest(quantizer_with(codebooks), inputs) > 0.99
     ends = np.array([[-100.0] * 6, [100.0] * 6], "float32")
     np.testing.assert_array_equal(
@@ -728,15 +728,15 @@ def test_each_scalar_is_its_own_nearest(num_embeddings):
 
 
 @pytest.mark.parametrize("num_embeddings", [2, 3, 5, 8, 512])
-def test_search_with_duplicate_scalars(num_embeddings):
+def test_search_works_with_duplicate_scalars(num_embeddings):
     codebooks = np.round(codes(4, num_embeddings), 1)
-    codebooks[0] = 0.5  # all the same
+    codebooks[0] = 0.5  # all equal
     codebooks[1, : num_embeddings // 2] = codebooks[1, -1]
     assert_nearest(quantizer_with(codebooks), codes(300, 4, seed=1))
 
 
 @pytest.mark.parametrize("num_embeddings", [5, 512])
-def test_search_at_the_initial_scale_and_after_training_moved_the_codebooks(num_embeddings):
+def test_search_works_at_initial_and_trained_scales(num_embeddings):
     quantizer = layers.ScalarQuantizer(num_embeddings, seed=1)
     quantizer.build((None, 3))
     limit = 1.0 / num_embeddings
@@ -796,7 +796,7 @@ def quantized_by_hand(codebooks, inputs):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("commitment_cost", [0.0, 0.25, 1.0])
-def test_quantization_loss_is_the_squared_error_summed_over_the_code(commitment_cost, training):
+def test_quantization_loss_is_the_summed_squared_error(commitment_cost, training):
     codebooks = codes(4, 7)
     quantizer = quantizer_with(codebooks, commitment_cost=commitment_cost)
     for tile in (1, 8):
@@ -836,7 +836,7 @@ def test_loss_gradients_match_the_two_terms(jit_compile):
     np.testing.assert_allclose(loss, 1.25 * ((inputs - quantized) ** 2).sum() / 50, rtol=1e-5)
 
 
-def test_indices_compiled_by_xla_are_the_same():
+def test_indices_compiled_by_xla_match_eager_mode():
     quantizer, inputs = quantizer_with(codes(6, 512)), codes(200, 6, seed=1)
     compiled = tf.function(quantizer.indices, jit_compile=True)
     np.testing.assert_array_equal(compiled(tf.constant(inputs)), quantizer.indices(inputs))
@@ -858,7 +858,7 @@ def test_quantizer_refuses_bad_arguments_and_inputs():
         layers.ScalarQuantizer(4)(codes(2, 3, 4))
 
 
-def test_quantizer_in_half_precision_computes_in_single_precision():
+def test_quantizer_in_half_precision_computes_in_float32():
     quantizer = quantizer_with(codes(4, 512), dtype="mixed_float16")
     inputs = codes(50, 4, seed=1, scale=200.0).astype("float16")  # whose squares overflow float16
     outputs = quantizer(inputs, training=True)

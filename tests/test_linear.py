@@ -36,7 +36,7 @@ def decoder_span(model):
 
 
 @pytest.mark.parametrize("num", [1797, 50])  # more images than pixels, and fewer
-def test_closed_form_is_the_pca_of_scikit_learn(num):
+def test_closed_form_matches_scikit_learn_pca(num):
     images, unseen = digits(num), digits()[::3]
     model = keras_ae.Linear((8, 8), 10)
     model.fit_closed_form(images)
@@ -44,7 +44,7 @@ def test_closed_form_is_the_pca_of_scikit_learn(num):
     codes = pca.transform(flat(unseen))
     expected = pca.inverse_transform(codes).reshape(unseen.shape)
     np.testing.assert_allclose(model.reconstruct(unseen), expected, atol=1e-5)
-    signs = np.sign(np.sum(model.encode(unseen) * codes, axis=0))  # a component may be mirrored
+    signs = np.sign(np.sum(model.encode(unseen) * codes, axis=0))  # arbitrary signs
     np.testing.assert_allclose(model.encode(unseen) * signs, codes, atol=1e-5)
     model.compile(jit_compile=False)
     squared_error = np.square(flat(unseen) - flat(expected)).sum(axis=1).mean()
@@ -53,7 +53,7 @@ def test_closed_form_is_the_pca_of_scikit_learn(num):
     assert reported["reconstruction_loss"] == pytest.approx(squared_error, rel=1e-5)
 
 
-def test_closed_form_of_colour_images():
+def test_closed_form_of_color_images():
     images = np.random.default_rng(0).uniform(size=(80, 3, 4, 3)).astype("float32")
     model = keras_ae.Linear((3, 4, 3), 5)
     model.fit_closed_form(images)
@@ -62,7 +62,7 @@ def test_closed_form_of_colour_images():
     np.testing.assert_allclose(model.reconstruct(images), expected, atol=1e-5)
 
 
-def test_at_the_closed_form_the_gradient_is_zero():
+def test_gradient_is_zero_at_the_closed_form():
     images = spectrum()
     model = keras_ae.Linear((6, 6), 3)
 
@@ -102,7 +102,7 @@ def test_training_converges_to_the_principal_subspace():
     assert angle < 1
 
 
-def test_both_ways_to_the_components_agree_with_a_covariance_in_full():
+def test_components_match_the_full_covariance_matrix():
     images = digits(100)
     for some in (images, images[:40]):  # 64 pixels
         mean, components = principal_components(some, 6)
@@ -114,14 +114,14 @@ def test_both_ways_to_the_components_agree_with_a_covariance_in_full():
         np.testing.assert_allclose(projected, variances[::-1][:6], rtol=1e-9)
 
 
-def test_the_images_are_left_as_they_were():
+def test_closed_form_does_not_modify_the_images():
     images = digits(80).astype("float64").reshape(80, -1)
     before = images.copy()
     principal_components(images, 3)
     np.testing.assert_array_equal(images, before)
 
 
-def test_a_saved_closed_form_answers_alike(tmp_path):
+def test_saved_closed_form_gives_the_same_outputs(tmp_path):
     model = keras_ae.Linear((8, 8), 4)
     model.fit_closed_form(digits(100))
     model.save(tmp_path / "model.keras")
@@ -129,7 +129,7 @@ def test_a_saved_closed_form_answers_alike(tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(digits(20)), model.reconstruct(digits(20)))
 
 
-def test_what_has_no_closed_form_is_refused():
+def test_impossible_closed_form_is_refused():
     with pytest.raises(ValueError, match="5 principal components .* received 4 images of 64"):
         keras_ae.Linear((8, 8), 5).fit_closed_form(digits(4))
     with pytest.raises(ValueError, match="5 principal components .* 20 images of 4 pixels"):

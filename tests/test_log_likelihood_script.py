@@ -23,7 +23,7 @@ def script(path: str):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """Runs on 84 small gray images, in black and white; the deep one has no Gaussian code."""
+    """Runs on 84 small binarized images; `deep` has no Gaussian code."""
     folder = tmp_path_factory.mktemp("runs")
     images = np.random.default_rng(0).random((84, 4, 4)).astype("float32")
     np.savez(folder / "small.npz", images=images, labels=np.arange(84) % 2)
@@ -35,7 +35,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("variant", ["vae", "conditional_vae"])
-def test_it_prints_the_mean_of_the_likelihoods(runs, variant, capsys, monkeypatch):
+def test_script_prints_the_mean_log_likelihood(runs, variant, capsys, monkeypatch):
     run = runs / f"{variant}-2d-seed42"
     kind, seen = type(keras.models.load_model(run / "model.keras")), []
     likelihood = kind.log_likelihood
@@ -49,15 +49,15 @@ def test_it_prints_the_mean_of_the_likelihoods(runs, variant, capsys, monkeypatc
     monkeypatch.setattr(sys, "argv", ["log_likelihood.py", *line])
     script("scripts/log_likelihood.py").main()
     shown = json.loads(capsys.readouterr().out)
-    ((inputs, answers),) = seen
-    assert shown["num_images"] == len(answers) == 7 and shown["num_samples"] == 30
-    assert shown["negative_log_likelihood"] == pytest.approx(-answers.mean())
-    assert shown["standard_error"] == pytest.approx(answers.std() / 7**0.5)
+    ((inputs, values),) = seen
+    assert shown["num_images"] == len(values) == 7 and shown["num_samples"] == 30
+    assert shown["negative_log_likelihood"] == pytest.approx(-values.mean())
+    assert shown["standard_error"] == pytest.approx(values.std() / 7**0.5)
     images = inputs if variant == "vae" else inputs["images"]
     assert set(np.unique(images)) == {0.0, 1.0}
 
 
-def test_a_held_out_class_is_left_out(runs, capsys, monkeypatch):
+def test_held_out_class_is_left_out(runs, capsys, monkeypatch):
     line = ["--variant", "vae", "--dataset", str(runs.parent / "small.npz"), "--epochs", "1"]
     line += ["--binarize", "bernoulli", "--latent-dim", "2", "--jit", "off", "--quiet"]
     line += ["--output-dir", str(runs.parent), "--held-out-class", "1"]
@@ -69,7 +69,7 @@ def test_a_held_out_class_is_left_out(runs, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["num_images"] == num_seen
 
 
-def test_a_run_without_a_gaussian_code_is_refused(runs, capsys, monkeypatch):
+def test_run_without_a_gaussian_code_is_refused(runs, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["log_likelihood.py", str(runs / "deep-2d-seed42")])
     with pytest.raises(SystemExit):
         script("scripts/log_likelihood.py").main()

@@ -17,7 +17,7 @@ def images_and_logits(*shape, seed=0):
 
 
 def slow_bce(targets, logits):
-    """Summed over the pixels of each image, in float64, from the definition."""
+    """BCE summed over the pixels of each image, in float64."""
     targets, logits = np.float64(targets), np.float64(logits)
     pixels = -targets * special.log_expit(logits) - (1.0 - targets) * special.log_expit(-logits)
     return np.array([image.sum() for image in pixels])
@@ -175,7 +175,7 @@ def test_gaussian_kl_is_precise_near_the_prior(z_log_var):
     np.testing.assert_allclose(result, slow_gaussian_kl(0.0, z_log_var), rtol=2e-3)
 
 
-def test_gaussian_kl_of_half_precision_parameters_does_not_overflow():
+def test_gaussian_kl_in_half_precision_does_not_overflow():
     z_log_var = tf.constant([[12.0]], tf.float16)  # exp(12) is above the largest float16
     result = losses.gaussian_kl(tf.zeros((1, 1), tf.float16), z_log_var)
     assert result.dtype == tf.float32

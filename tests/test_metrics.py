@@ -28,7 +28,7 @@ def test_uniform_choices_have_the_perplexity_of_the_codebook_size():
     assert result_of(metric) == pytest.approx((16.0, 1.0), rel=1e-5)
 
 
-def test_a_constant_choice_has_perplexity_one():
+def test_constant_choice_has_perplexity_one():
     metric = CodebookUsage(num_dims=3, num_embeddings=16)
     metric.update_state(np.full((40, 3), 15, "int32"))
     assert result_of(metric) == pytest.approx((1.0, 1 / 16))
@@ -62,7 +62,7 @@ def test_result_without_data_is_finite():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_counting_inside_a_compiled_function(jit_compile):
+def test_counting_works_in_a_compiled_function(jit_compile):
     indices = np.random.default_rng(1).integers(0, 7, (64, 3)).astype("int32")
     metric = CodebookUsage(num_dims=3, num_embeddings=7)
     tf.function(metric.update_state, jit_compile=jit_compile)(tf.constant(indices))

@@ -1,4 +1,4 @@
-"""Real MNIST, where it is prepared: known BCE values, and a short compiled training."""
+"""Real MNIST, if it is prepared: known BCE values, and a short compiled training."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def bce(images, reconstructions):
     return -(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2)).mean()
 
 
-def test_bce_of_the_entropy_the_mean_image_and_pca(mnist):
+def test_bce_of_perfect_mean_and_pca_reconstructions(mnist):
     test, train = mnist.test.images, mnist.train.images
     assert entropy_floor(test).mean() == pytest.approx(45.5, abs=0.1)
     assert bce(test, np.broadcast_to(train.mean(axis=0), test.shape)) == pytest.approx(205.8, abs=1)

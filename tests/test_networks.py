@@ -74,7 +74,7 @@ def test_mnist_network_matches_the_book():
 
 
 def slow_upsampling(maps, kernel, bias, large):
-    """Every pixel paints the kernel, scaled, around its place in the larger map."""
+    """Transposed convolution: add the kernel, scaled by each pixel, to the larger map."""
     num, height, width, _ = maps.shape
     strides = [1 if now == then else 2 for now, then in zip((height, width), large, strict=True)]
     starts = [1 if stride == 1 else 0 for stride in strides]

@@ -1,4 +1,4 @@
-"""The autoregressive prior against the sum over all maps, counted samples and known sources."""
+"""The PixelCNN prior against sums over all maps, sample counts and known sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_ae.priors.pixel_cnn import PixelCNN, gated, sample_categorical, unifo
 
 
 def random_prior(map_shape=(3, 4), num_embeddings=5, seed=1, **arguments):
-    """A prior whose logits are far from uniform, though it saw no data."""
+    """An untrained prior with random weights, whose logits are far from uniform."""
     prior = PixelCNN(map_shape, num_embeddings, **{"filters": 6, "num_blocks": 2, **arguments})
     prior.build()
     random = np.random.default_rng(seed)
@@ -28,11 +28,11 @@ def all_maps(map_shape, num_embeddings):
     return np.array(maps, "int32").reshape(-1, *map_shape)
 
 
-# ---- what each place sees ----
+# ---- receptive field ----
 
 
 @pytest.mark.parametrize("map_shape", [(4, 4), (3, 5), (1, 4), (4, 1)])
-def test_logits_depend_on_every_earlier_index_and_on_no_other(map_shape):
+def test_logits_depend_on_exactly_the_earlier_indices(map_shape):
     num_places = int(np.prod(map_shape))
     prior = random_prior(map_shape, num_blocks=3)
     maps = np.random.default_rng(0).integers(0, 5, (1, num_places)).astype("int32")
@@ -41,11 +41,11 @@ def test_logits_depend_on_every_earlier_index_and_on_no_other(map_shape):
     changed %= 5
     before = prior(maps.reshape(1, *map_shape)).numpy().reshape(1, num_places, 5)
     after = prior(changed.reshape(-1, *map_shape)).numpy().reshape(num_places, num_places, 5)
-    depends = np.abs(after - before).max(axis=2) > 1e-5  # [place changed, place of the logits]
+    depends = np.abs(after - before).max(axis=2) > 1e-5  # [changed position, logits' position]
     np.testing.assert_array_equal(depends, np.triu(np.ones((num_places, num_places), bool), k=1))
 
 
-def test_a_block_reaches_a_row_and_a_column_further():
+def test_each_block_extends_the_receptive_field_by_one():
     def reach(num_blocks):
         prior = random_prior((6, 6), num_blocks=num_blocks)
         maps = np.full((1, 6, 6), 2, "int32")
@@ -61,7 +61,7 @@ def test_a_block_reaches_a_row_and_a_column_further():
 # ---- likelihood and samples ----
 
 
-def test_the_probabilities_of_all_maps_sum_to_one():
+def test_probabilities_of_all_maps_sum_to_one():
     prior = random_prior((2, 3), num_embeddings=3)
     likelihood = np.exp(-np.float64(prior.nats(all_maps((2, 3), 3))))
     assert likelihood.sum() == pytest.approx(1.0, rel=1e-5)
@@ -77,7 +77,7 @@ def test_nats_are_summed_over_the_map():
 
 
 @pytest.mark.parametrize("map_shape", [(2, 2), (1, 3), (3, 1)])
-def test_samples_come_as_often_as_their_likelihood_says(map_shape):
+def test_sample_frequencies_match_the_likelihood(map_shape):
     prior = random_prior(map_shape, num_embeddings=3)
     maps = all_maps(map_shape, 3)
     drawn = prior.draw(20_000, [3, 4])
@@ -91,7 +91,7 @@ def test_samples_come_as_often_as_their_likelihood_says(map_shape):
     assert stats.chisquare(counts, expected).pvalue > 1e-3
 
 
-def test_samples_follow_the_seed_alone():
+def test_samples_depend_only_on_the_seed():
     prior = random_prior()
     again = prior.draw(50, [1, 0])
     np.testing.assert_array_equal(prior.draw(50, [1, 0]), again)
@@ -100,7 +100,7 @@ def test_samples_follow_the_seed_alone():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_samples_drawn_in_a_graph_are_the_same(jit_compile):
+def test_graph_mode_samples_match_eager_mode(jit_compile):
     prior = random_prior((2, 2), num_blocks=1)
     spec = None if jit_compile else [tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)]
     count = 20 if jit_compile else tf.constant(20)
@@ -108,7 +108,7 @@ def test_samples_drawn_in_a_graph_are_the_same(jit_compile):
     np.testing.assert_array_equal(draw(count, tf.constant([5, 6])), prior.draw(20, [5, 6]))
 
 
-def test_chosen_is_where_the_cumulated_probabilities_exceed_the_chance():
+def test_sampled_index_inverts_the_cumulative_distribution():
     logits = np.random.default_rng(0).normal(0, 3, (500, 9)).astype("float32")
     chances = np.random.default_rng(1).random(500).astype("float32")
     cumulated = special.softmax(np.float64(logits), axis=1).cumsum(axis=1)
@@ -136,7 +136,7 @@ def test_gates_are_sigmoids_of_the_second_half():
 # ---- training ----
 
 
-def test_it_is_uniform_until_it_is_fitted():
+def test_prior_is_uniform_before_fitting():
     prior = PixelCNN((3, 4), 5, filters=6, num_blocks=1, seed=1)
     prior.build()
     maps = np.random.default_rng(0).integers(0, 5, (40, 3, 4))
@@ -145,17 +145,17 @@ def test_it_is_uniform_until_it_is_fitted():
     counts = np.bincount(prior.draw(2000, [1, 2]).numpy().ravel(), minlength=5)
     assert stats.chisquare(counts).pvalue > 1e-3
     history = prior.fit(maps, epochs=1)
-    assert history == [pytest.approx(12 * np.log(5))]  # the one batch, before its step
+    assert history == [pytest.approx(12 * np.log(5))]  # the only batch, before its update
     assert prior.is_fitted
 
 
 def copies(num, seed=0):
-    """The first index is random, a row repeats it, and the next row is one more, modulo 4."""
+    """Maps whose rows are constant: the first is random, each next one is 1 larger, modulo 4."""
     first = np.random.default_rng(seed).integers(0, 4, (num, 1, 1))
     return ((first + np.arange(3)[:, None]) % 4 * np.ones((1, 1, 4), int)).astype("int32")
 
 
-def test_it_learns_the_entropy_and_the_rule_of_a_known_source():
+def test_prior_learns_the_entropy_and_rule_of_a_known_source():
     prior = PixelCNN((3, 4), 4, filters=16, num_blocks=1, seed=1)
     history = prior.fit(copies(512), epochs=25, batch_size=32, learning_rate=5e-3)
     assert history[0] > history[-1] and len(history) == 25
@@ -166,7 +166,7 @@ def test_it_learns_the_entropy_and_the_rule_of_a_known_source():
     assert stats.chisquare(np.bincount(drawn[:, 0, 0], minlength=4)).pvalue > 1e-3
 
 
-def test_fit_is_a_function_of_the_seed():
+def test_fit_depends_only_on_the_seed():
     def fitted(seed):
         prior = PixelCNN((3, 4), 4, filters=4, num_blocks=1, seed=seed)
         history = prior.fit(copies(100), epochs=2, batch_size=30)
@@ -190,7 +190,7 @@ def test_kernels_of_the_same_shape_start_differently():
         assert one.shape != other.shape or np.any(one != other)
 
 
-def test_epochs_are_announced_on_request(capsys):
+def test_verbose_fit_prints_each_epoch(capsys):
     prior = PixelCNN((3, 4), 4, filters=4, num_blocks=1, seed=7)
     prior.fit(copies(20), epochs=2)
     assert capsys.readouterr().out == ""
@@ -201,7 +201,7 @@ def test_epochs_are_announced_on_request(capsys):
 # ---- as a Keras layer ----
 
 
-def test_a_loaded_prior_is_the_same(tmp_path):
+def test_loaded_prior_matches_the_saved_one(tmp_path):
     maps = keras.Input((3, 4), dtype="int32")
     prior = PixelCNN((3, 4), 4, filters=4, num_blocks=2, seed=7)
     prior.fit(copies(20), epochs=1)
@@ -213,7 +213,7 @@ def test_a_loaded_prior_is_the_same(tmp_path):
     np.testing.assert_array_equal(loaded.draw(9, [1, 2]), prior.draw(9, [1, 2]))
 
 
-def test_logits_are_single_precision_in_mixed_precision():
+def test_logits_are_float32_in_mixed_precision():
     prior = random_prior(dtype="mixed_float16")
     assert prior.left[0].compute_dtype == "float16"
     logits = prior(np.zeros((2, 3, 4), "int32"))
@@ -231,14 +231,14 @@ def test_logits_are_single_precision_in_mixed_precision():
         ("num_blocks", 0),
     ],
 )
-def test_bad_arguments_are_named_with_what_was_received(name, value):
+def test_bad_arguments_are_refused(name, value):
     with pytest.raises(ValueError) as caught:
         PixelCNN(**{name: value})
     message = str(caught.value)
     assert name in message and f"received {value!r}" in message and "\n" not in message
 
 
-def test_maps_that_cannot_be_are_refused():
+def test_invalid_maps_are_refused():
     prior = PixelCNN((3, 4), 5, filters=4, num_blocks=1)
     good = np.zeros((6, 3, 4), int)
     for bad, message in [

@@ -1,4 +1,4 @@
-"""Pictures read back from the disk, and colours that tell their subjects apart."""
+"""Figures read back from disk, and distinct styles for variants."""
 
 import numpy as np
 import pytest
@@ -12,18 +12,18 @@ def gradient(num, *shape):
     return np.random.default_rng(0).random((num, *shape)).astype("float32")
 
 
-def test_tiles_lie_where_they_belong():
+def test_image_grid_places_tiles_in_order():
     images = gradient(5, 3, 4)
     page = plots.tiled(images, columns=2)
     assert page.shape == (3 * 3 + 2, 2 * 4 + 1)
     for place, image in enumerate(images):
         top, left = (place // 2) * 4, (place % 2) * 5
         np.testing.assert_array_equal(page[top : top + 3, left : left + 4], image)
-    assert (page[3] == 0).all() and (page[:, 4] == 0).all()  # drawn white, as ink is dark
+    assert (page[3] == 0).all() and (page[:, 4] == 0).all()  # a value of 0 is drawn white
     assert (page[8:, 5:] == 0).all()
 
 
-def test_gaps_between_colour_images_are_white():
+def test_gaps_between_color_images_are_white():
     page = plots.tiled(gradient(2, 3, 3, 3))
     assert page.shape == (3, 7, 3) and (page[:, 3] == 1).all()
     np.testing.assert_array_equal(
@@ -32,7 +32,7 @@ def test_gaps_between_colour_images_are_white():
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
-def test_a_gif_goes_forth_and_back_and_dark_on_light(tmp_path, shape):
+def test_gif_plays_forward_and_back_dark_on_light(tmp_path, shape):
     images = np.stack([np.full(shape, value, "float32") for value in (0.0, 0.5, 1.0)])
     path = plots.oscillating_gif(images, tmp_path / "path.gif", scale=2)
     with Image.open(path) as gif:
@@ -46,7 +46,7 @@ def test_a_gif_goes_forth_and_back_and_dark_on_light(tmp_path, shape):
     np.testing.assert_allclose(frames, expected, atol=2)
 
 
-def test_a_figure_is_as_wide_as_a_page_and_small_on_disk(tmp_path):
+def test_figure_has_page_width_and_a_small_file(tmp_path):
     rows = {"one": gradient(16, 28, 28), "a rather long label, of two lines": gradient(16, 28, 28)}
     path = plots.image_rows(rows, tmp_path / "rows.png", ["a"] + [""] * 15)
     with Image.open(path) as image:
@@ -56,7 +56,7 @@ def test_a_figure_is_as_wide_as_a_page_and_small_on_disk(tmp_path):
     assert plots.image_blocks(blocks, tmp_path / "blocks.png").stat().st_size > 0
 
 
-def test_no_two_variants_look_alike():
+def test_variant_styles_are_distinct():
     styles = [plots.variant_style(name) for name in VARIANTS]
     assert len({(style["color"], style["linestyle"]) for style in styles}) == len(VARIANTS)
     assert len({(style["color"], style["marker"]) for style in styles}) == len(VARIANTS)
@@ -67,15 +67,15 @@ def test_no_two_variants_look_alike():
     assert len(set(plots.CLASS_COLORS)) == 10
 
 
-def test_another_variant_in_the_registry_changes_no_style(monkeypatch):
+def test_new_variant_does_not_change_existing_styles(monkeypatch):
     names = [*VARIANTS, "mine", "yours"]
     before = [plots.variant_style(name) for name in names]
     monkeypatch.setattr("keras_ae.variants.VARIANTS", {"new": None, **VARIANTS})
     assert [plots.variant_style(name) for name in names] == before
 
 
-def test_style_of_an_unknown_variant_follows_from_its_name():
-    """Fixed values: a style must be the same in every process and for good."""
+def test_style_of_an_unknown_variant_depends_on_its_name():
+    """Fixed values: a style must be the same in every process and version."""
     assert plots.variant_style("mine") == {"color": "#44AA99", "linestyle": "-.", "marker": "1"}
     known = {plots.variant_style(name)["marker"] for name in VARIANTS}
     styles = [plots.variant_style(f"variant {number}") for number in range(200)]
@@ -83,14 +83,14 @@ def test_style_of_an_unknown_variant_follows_from_its_name():
     assert {style["color"] for style in styles} == set(plots.VARIANT_COLORS)
 
 
-def test_the_nine_look_as_in_the_published_figures():
+def test_bake_off_styles_match_the_published_figures():
     styles = [plots.variant_style(name) for name in BAKE_OFF]
     assert [style["color"] for style in styles] == list(plots.VARIANT_COLORS[:9])
     assert [style["linestyle"] for style in styles] == ["-", "--", "-.", ":"] * 2 + ["-"]
     assert "".join(style["marker"] for style in styles) == "osD^vP*Xd"
 
 
-def test_labels_of_one_variant_share_its_colour_and_differ_otherwise():
+def test_labels_of_one_variant_share_its_color_only():
     styles = plots.label_styles({"vae": "vae", "vae, beta 4": "vae", "deep": "deep"})
     assert styles["vae"] == plots.variant_style("vae")
     assert styles["vae"]["color"] == styles["vae, beta 4"]["color"]
@@ -98,11 +98,11 @@ def test_labels_of_one_variant_share_its_colour_and_differ_otherwise():
     assert styles["deep"]["color"] != styles["vae"]["color"]
 
 
-# ---- many at once ----
+# ---- many panels ----
 
 
 @pytest.mark.parametrize("num", [9, 24])
-def test_a_legend_stays_inside_its_figure(tmp_path, monkeypatch, num):
+def test_legend_stays_inside_its_figure(tmp_path, monkeypatch, num):
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, path, **_: drawn.append(figure) or path)
     names = [f"a_rather_long_name_{place}" for place in range(num)]
@@ -120,14 +120,14 @@ def test_a_legend_stays_inside_its_figure(tmp_path, monkeypatch, num):
     assert (drawn[0].get_size_inches()[1] == 4.6) == (num == 9)
 
 
-def test_many_panels_are_small_and_few_are_large():
+def test_panel_size_shrinks_with_the_number_of_panels():
     assert plots.panels_per_row(11) == 3 and plots.panels_per_row(24) == 5
     assert plots.panel_title("denoising_dropout: 0.912", 5) == "denoising_dropout: 0.912"
     assert plots.panel_title("stacked, objective codes: 0.912", 5).count("\n") == 1
     assert plots.panel_title("stacked, objective codes: 0.912", 3).count("\n") == 0
 
 
-def test_two_dozen_panels_have_titles_that_do_not_meet(tmp_path, monkeypatch):
+def test_titles_of_many_panels_do_not_overlap(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, path, **_: drawn.append(figure) or path)
     titles = [f"denoising_dropout, rate 0.{place}: 0.912" for place in range(24)]
@@ -138,14 +138,14 @@ def test_two_dozen_panels_have_titles_that_do_not_meet(tmp_path, monkeypatch):
     boxes = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
     assert len(boxes) == 24
     for one, other in zip(boxes, boxes[1:], strict=False):
-        assert one.x1 < other.x0 or other.x0 < one.x0  # beside it, or in the next row
+        assert one.x1 < other.x0 or other.x0 < one.x0  # next to it, or in the next row
 
 
 # ---- latent tools ----
 
 
 def page_of(monkeypatch):
-    """What imshow is given, in order."""
+    """The arguments of the calls of `imshow`."""
     from matplotlib.axes import Axes
 
     shown, genuine = [], Axes.imshow
@@ -159,7 +159,7 @@ def page_of(monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
-def test_an_equation_shows_its_terms_and_their_signs(tmp_path, monkeypatch, shape):
+def test_arithmetic_figure_shows_terms_and_signs(tmp_path, monkeypatch, shape):
     shown, images = page_of(monkeypatch), gradient(4, *shape)
     drawn = []
     genuine = plots.save
@@ -174,7 +174,7 @@ def test_an_equation_shows_its_terms_and_their_signs(tmp_path, monkeypatch, shap
     assert path.stat().st_size > 0
 
 
-def test_walks_have_a_row_a_dimension_and_the_values_above(tmp_path, monkeypatch):
+def test_traversal_figure_has_one_row_per_dimension(tmp_path, monkeypatch):
     seen = {}
 
     def image_rows(rows, path, titles):
@@ -190,7 +190,7 @@ def test_walks_have_a_row_a_dimension_and_the_values_above(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
-def test_a_manifold_is_a_page_without_gaps(tmp_path, monkeypatch, shape):
+def test_manifold_figure_has_no_gaps(tmp_path, monkeypatch, shape):
     shown, images = page_of(monkeypatch), gradient(6, *shape).reshape(2, 3, *shape)
     path = plots.manifold_grid(images, tmp_path / "manifold.png")
     assert shown[0].shape == (8, 15, *shape[2:])

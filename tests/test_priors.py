@@ -16,7 +16,7 @@ from keras_ae.priors.mixtures import BernoulliMixturePrior, GaussianMixturePrior
 
 
 def fake(encode, bottleneck=None, scalar_codebooks=None):
-    """What `fit_prior` asks of an autoencoder."""
+    """A fake autoencoder with the methods that `fit_prior` uses."""
     snap = bottleneck.snap if bottleneck else lambda latents: latents
     return SimpleNamespace(encode=encode, snap_latents=snap, scalar_codebooks=scalar_codebooks)
 
@@ -25,7 +25,7 @@ def fake(encode, bottleneck=None, scalar_codebooks=None):
 
 
 def blobs(num=4000, seed=0):
-    """Two Gaussians, 0.3 and 0.7 of the codes, the second with correlated dimensions."""
+    """Codes from two Gaussians with weights 0.3 and 0.7; the second one is correlated."""
     random = np.random.default_rng(seed)
     second = random.random(num) < 0.7
     narrow = random.normal([-5, 200], [0.5, 10], (num, 2))
@@ -33,7 +33,7 @@ def blobs(num=4000, seed=0):
     return np.where(second[:, None], tilted, narrow).astype("float32")
 
 
-def test_a_mixture_recovers_weights_means_and_covariances():
+def test_mixture_recovers_weights_means_and_covariances():
     samples = GaussianMixturePrior(blobs(), seed=0, num_components=2).sample(20_000, 1)
     right = samples[:, 0] > 0
     assert right.mean() == pytest.approx(0.7, abs=0.02)
@@ -43,27 +43,27 @@ def test_a_mixture_recovers_weights_means_and_covariances():
     assert samples[right].std(axis=0) == pytest.approx([1, 20], rel=0.06)
 
 
-def test_samples_are_seeded_and_come_in_random_order():
+def test_samples_are_seeded_and_shuffled():
     prior, twin = (GaussianMixturePrior(blobs(), seed=3) for _ in range(2))
     first = prior.sample(500, 5)
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, prior.sample(500, 5))
     np.testing.assert_array_equal(first, twin.sample(500, 5))
     assert (first != prior.sample(500, 6)).any()
-    for part in np.split(first, 5):  # the first 16 are shown: they must not be of one component
+    for part in np.split(first, 5):  # figures show only the first 16
         assert 0.5 < (part[:, 0] > 0).mean() < 0.9
 
 
 def test_samples_stay_within_the_range_of_the_codes():
     random = np.random.default_rng(0)
-    codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them zero
+    codes = np.maximum(random.normal(size=(3000, 3)), 0.0)  # ReLU: half of them are zero
     samples = GaussianMixturePrior(codes, seed=0, num_components=1).sample(3000, 0)
     assert samples.min() == 0.0
     assert (samples <= codes.max(axis=0).astype("float32")).all()
     assert (samples == 0).mean() > 0.1
 
 
-def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
+def test_dead_units_stay_zero_and_tiny_ones_keep_their_scale():
     random = np.random.default_rng(0)
     codes = np.column_stack([np.full(500, 3.25), random.normal(0, 1e-6, 500), np.zeros(500)])
     samples = GaussianMixturePrior(codes, seed=0).sample(2000, 0)
@@ -72,7 +72,7 @@ def test_dead_units_stay_dead_and_tiny_ones_keep_their_scale():
     assert samples[:, 1].std() == pytest.approx(1e-6, rel=0.15)
 
 
-def test_codes_that_are_all_the_same_and_codes_that_are_few():
+def test_identical_and_few_codes_are_fitted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same = GaussianMixturePrior(np.full((50, 4), 2.0), seed=0).sample(10, 0)
@@ -85,7 +85,7 @@ def test_codes_that_are_all_the_same_and_codes_that_are_few():
     )
 
 
-def test_codes_of_a_higher_rank_come_back_in_their_shape():
+def test_samples_keep_the_shape_of_higher_rank_codes():
     random = np.random.default_rng(0)
     steps = np.arange(12, dtype=float).reshape(2, 3, 2)
     codes = steps + random.normal(0, 0.1, (2000, 2, 3, 2))
@@ -94,7 +94,7 @@ def test_codes_of_a_higher_rank_come_back_in_their_shape():
     np.testing.assert_allclose(samples.mean(axis=0), steps, atol=0.05)
 
 
-def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
+def test_large_sets_of_codes_are_subsampled_with_the_seed(monkeypatch):
     monkeypatch.setattr(fit, "MAX_CODES", 300)
     asked = []
 
@@ -112,28 +112,28 @@ def test_of_many_codes_a_seeded_part_is_fitted(monkeypatch):
     assert len(np.unique(asked[0][:, 0, 0])) > 290  # drawn without replacement, not the first ones
 
 
-def test_wide_codes_are_fitted_in_their_principal_components(monkeypatch):
+def test_wide_codes_are_fitted_on_principal_components(monkeypatch):
     monkeypatch.setattr(mixtures, "MAX_DIMENSIONS", 2)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 2)))[0].T
     codes = blobs()
     codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
     samples = GaussianMixturePrior(codes @ turn * 3 + 5, seed=0, num_components=2).sample(20_000, 1)
     back = (samples - 5) / 3 @ turn.T
-    np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # but for the clipping
+    np.testing.assert_allclose(back @ turn * 3 + 5, samples, atol=0.35)  # except for clipping
     np.testing.assert_allclose(np.corrcoef(back.T), np.corrcoef(codes.T), atol=0.03)
     found = np.histogram(back[:, 0], bins=20, range=(-3, 3), density=True)[0]
     expected = np.histogram(codes[:, 0], bins=20, range=(-3, 3), density=True)[0]
-    assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # of two humps
+    assert np.abs(found - expected).max() < 0.1 and expected.max() > 0.8  # bimodal
 
 
-def test_codes_of_64_dimensions_are_fitted_as_they_are():
+def test_codes_of_64_dimensions_are_fitted_without_pca():
     codes = np.random.default_rng(0).normal(size=(200, 65))
     assert GaussianMixturePrior(codes[:, :64], seed=0).axes is None
     assert GaussianMixturePrior(codes, seed=0).axes.shape == (64, 65)
     assert GaussianMixturePrior(codes[:40], seed=0).sample(3, 0).shape == (3, 65)
 
 
-# ---- codes that are not continuous ----
+# ---- discrete codes ----
 
 
 def test_samples_of_a_shared_codebook_are_its_vectors():
@@ -150,8 +150,8 @@ def test_samples_of_a_shared_codebook_are_its_vectors():
     np.testing.assert_allclose(found.mean(axis=(0, 1)), 1 / 3, atol=0.07)
 
 
-def test_the_label_behind_a_code_is_one_of_the_labels():
-    """The mean of the code is that of its class, in both."""
+def test_sampled_codes_keep_valid_labels():
+    """Codes and samples of a class have the same mean."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 3000)
     codes = np.column_stack([random.normal(labels * 10, 1), random.normal(size=3000)])
@@ -166,7 +166,7 @@ def test_the_label_behind_a_code_is_one_of_the_labels():
 
 
 def bits(num, seed=0):
-    """Three kinds of four bits: 0.2, 0.3 and 0.5 of the codes, a tenth of the bits flipped."""
+    """Three 4-bit patterns with weights 0.2, 0.3 and 0.5; a tenth of the bits is flipped."""
     random = np.random.default_rng(seed)
     kinds = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1]])
     chosen = kinds[random.choice(3, num, p=[0.2, 0.3, 0.5])]
@@ -180,7 +180,7 @@ def true_probabilities():
     return every, (0.9**same * 0.1 ** (4 - same)) @ [0.2, 0.3, 0.5]
 
 
-def test_binary_codes_have_the_probabilities_they_were_drawn_with():
+def test_binary_prior_recovers_the_true_probabilities():
     every, expected = true_probabilities()
     model = fake(lambda images: bits(6000)[images])
     prior = fit_prior(model, np.arange(6000), seed=0)
@@ -205,20 +205,20 @@ def test_binary_samples_are_seeded_and_follow_the_fit():
     assert (samples != prior.sample(20_000, 2)).any()
 
 
-def test_no_bit_is_certain():
+def test_bit_probabilities_are_never_0_or_1():
     prior = BernoulliMixturePrior(np.zeros((30, 3)), seed=0)
     assert np.isfinite(prior.negative_log_likelihood(np.ones((1, 3)))).all()
     assert prior.sample(5, 0).shape == (5, 3)
 
 
-# ---- the distribution over code indices ----
+# ---- autoregressive prior over code indices ----
 
 SCALARS = np.array([-1.0, 0.0, 1.1, 2.0, 2.1, 7.0])
-RELATED = np.array([3, 0, 5, 2])  # what the second index is, given the first of four
+RELATED = np.array([3, 0, 5, 2])  # the second index for each of the four values of the first
 
 
 def indices(num, seed=0):
-    """First: four of six, evenly. Second: a function of the first. Third: 0 or 5, on its own."""
+    """First: uniform over four of six. Second: a function of the first. Third: 0 or 5."""
     random = np.random.default_rng(seed)
     first = random.integers(0, 4, num)
     return np.column_stack([first, RELATED[first], 5 * (random.random(num) < 0.25)])
@@ -229,7 +229,7 @@ ENTROPY = np.log(4) + 0.0 - 0.25 * np.log(0.25) - 0.75 * np.log(0.75)
 
 @pytest.fixture(scope="module")
 def codebooks():
-    """Of three dimensions, unsorted, each on a scale of its own."""
+    """Unsorted codebooks of three dimensions, each with another scale."""
     order = np.random.default_rng(1).permutation(6)
     return np.stack([SCALARS[order], 100 * SCALARS[order] + 40, 0.01 * SCALARS[order]]).astype(
         "float32"
@@ -248,14 +248,14 @@ def numbers(codebooks, latents):
 
 @pytest.fixture(scope="module")
 def prior(codebooks):
-    """Of a model that encodes images `(3, 1)` of code indices."""
+    """The prior of a fake model that encodes images `(3, 1)` of code indices."""
     model = fake(lambda images: scalars(codebooks, images[:, :, 0]), scalar_codebooks=codebooks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(autoregressive, "EPOCHS", 24)
         return fit_prior(model, indices(6000)[:, :, None], seed=0)
 
 
-def test_it_finds_what_depends_on_what(prior, codebooks):
+def test_autoregressive_prior_learns_the_dependencies(prior, codebooks):
     samples = prior.sample(2000, 0)
     assert np.isin(samples[:, 1], codebooks[1]).all()
     found = numbers(codebooks, samples)
@@ -263,14 +263,14 @@ def test_it_finds_what_depends_on_what(prior, codebooks):
     assert known.mean() > 0.98
     follows = RELATED[found[known, 0]] == found[known, 1]
     assert follows.mean() > 0.95
-    # Independent dimensions with the very same marginals would follow in one of four.
+    # Independent dimensions with the same marginals would agree in one of four cases.
     apart = np.random.default_rng(0).permutation(found[known, 1])
     assert (RELATED[found[known, 0]] == apart).mean() < 0.3
     np.testing.assert_allclose(np.bincount(found[:, 0], minlength=6)[:4] / 2000, 0.25, atol=0.05)
     assert (found[:, 2] == 5).mean() == pytest.approx(0.25, abs=0.04)
 
 
-def test_its_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
+def test_autoregressive_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
     fresh = scalars(codebooks, indices(2000, seed=9))
     nats = prior.negative_log_likelihood(fresh)
     assert nats.shape == (2000,)
@@ -282,19 +282,19 @@ def test_its_likelihood_is_the_entropy_of_the_codes(prior, codebooks):
     assert prior.negative_log_likelihood(shuffled).mean() > ENTROPY + 1
 
 
-def test_the_probabilities_of_all_codes_sum_to_one(prior, codebooks):
+def test_probabilities_of_all_codes_sum_to_one(prior, codebooks):
     everything = np.stack(np.meshgrid(*[np.arange(6)] * 3), axis=-1).reshape(-1, 3)
     nats = prior.negative_log_likelihood(scalars(codebooks, everything))
     assert nats.min() >= 0
     assert np.exp(-nats.astype("float64")).sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_its_samples_are_seeded(prior):
+def test_autoregressive_samples_are_seeded(prior):
     np.testing.assert_array_equal(prior.sample(50, 1), prior.sample(50, 1))
     assert (prior.sample(50, 1) != prior.sample(50, 2)).any()
 
 
-def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
+def test_fit_does_not_depend_on_the_global_seed(monkeypatch, codebooks):
     monkeypatch.setattr(autoregressive, "EPOCHS", 1)
     latents = scalars(codebooks, indices(128))
 
@@ -307,7 +307,7 @@ def test_the_fit_is_seeded_whatever_the_global_seed(monkeypatch, codebooks):
     assert np.abs(first - fitted(1, 1)).max() > 1e-3
 
 
-def test_a_single_dimension_and_a_codebook_of_equals():
+def test_single_dimension_and_constant_codebook_are_fitted():
     random = np.random.default_rng(0)
     codes = random.choice([0.0, 1.0], p=[0.2, 0.8], size=(2000, 1))
     prior = AutoregressivePrior(np.array([[0.0, 0.0, 1.0]]), codes, seed=0)
@@ -317,7 +317,7 @@ def test_a_single_dimension_and_a_codebook_of_equals():
     np.testing.assert_allclose(same.negative_log_likelihood(np.full((3, 2), 0.5)), 0, atol=1e-5)
 
 
-def test_no_dimension_sees_itself_or_a_later_one():
+def test_dimensions_depend_on_earlier_ones_only():
     network = masked_network(5, seed=0)
     start = np.random.default_rng(0).normal(size=(1, 5)).astype("float32")
     before = network(start).numpy()
@@ -328,12 +328,12 @@ def test_no_dimension_sees_itself_or_a_later_one():
         np.testing.assert_array_equal(reached, np.arange(5) > changed)
 
 
-def test_log_mass_against_scipy():
+def test_log_mass_matches_scipy():
     random = np.random.default_rng(0)
     parameters = random.normal(size=(40, 3, 3))
     lower = random.normal(0, 6, 40)
     width = 10.0 ** random.uniform(-6, 1, 40)
-    lower[:4] = 12, 15, -12, -15  # far out, where 1 - cdf has no digits left in float32
+    lower[:4] = 12, 15, -12, -15  # far in the tails, where 1 - cdf is 0 in float32
     cells = np.stack([lower, lower + width, width], axis=-1)[:, None].astype("float32")
     weights = np.exp(parameters[..., 0])
     weights /= weights.sum(axis=-1, keepdims=True)
@@ -346,8 +346,8 @@ def test_log_mass_against_scipy():
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
 
 
-def test_a_mixture_is_as_likely_as_the_law_it_was_drawn_from():
-    """The oracle of the whole fit: scipy's density of the true two Gaussians."""
+def test_mixture_likelihood_matches_the_true_density():
+    """Oracle of the whole fit: SciPy's density of the true mixture."""
     fresh = blobs(2000, seed=5).astype("float64")
     prior = GaussianMixturePrior(blobs(), seed=0, num_components=2)
     standardized = (fresh - prior.mean) / prior.scale

@@ -15,7 +15,7 @@ def test_time_left_is_the_mean_of_each_kind():
     progress = StepProgress(["slow", "slow", "quick", "quick", "unknown"], enabled=False)
     steps(progress, "slow", 100)
     steps(progress, "quick", 2)
-    # slow 100, quick 2, and the unknown kind as the mean of the two
+    # slow 100, quick 2; an unknown kind takes the mean of the two
     assert progress.seconds_left() == pytest.approx(100 + 2 + 51, rel=1e-3)
     steps(progress, "slow", 200)
     assert progress.seconds_left() == pytest.approx(2 + 76, rel=1e-3)
@@ -40,7 +40,7 @@ def test_disabled_progress_prints_nothing(capsys):
 def test_grid_counts_skipped_epochs_as_done(capsys):
     progress = GridProgress(6)
     losses = {"loss": 3.0, "reconstruction_loss": 2.0, "latent_loss": 1.0}
-    progress.start_run(1, 3)  # one of three was finished before
+    progress.start_run(1, 3)  # one of three runs was already finished
     progress.start_epoch()
     progress.end_epoch(2, losses)
     progress.end_run()  # early stopping

@@ -1,4 +1,4 @@
-"""The package as a whole: lazy names, what they are, and Keras finding its classes."""
+"""Public names: lazy imports, their targets, and loading by Keras in any import order."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def run_python(code: str, *arguments, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A saved VAE, and the code of a black image beside it."""
+    """A saved VAE and the file with the code of a black image."""
     import numpy as np
 
     path = tmp_path_factory.mktemp("saved") / "model.keras"
@@ -67,7 +67,7 @@ def test_load_model_needs_no_other_import(saved, tmp_path):
     assert run_python(f"{code}\n{LOADED}", saved, folder=tmp_path) == "VAE 0.5\n"
 
 
-def test_every_class_that_is_saved_has_a_stand_in():
+def test_every_saved_class_is_registered_lazily():
     found = {}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -80,7 +80,7 @@ def test_every_class_that_is_saved_has_a_stand_in():
     assert found.keys() <= keras_ae._SAVED.keys()
 
 
-def test_every_public_name_leads_to_what_it_names():
+def test_public_names_resolve_to_their_objects():
     for name in keras_ae.__all__:
         value = getattr(keras_ae, name)
         if name != "VARIANTS":
@@ -94,7 +94,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_all_matches_what_type_checkers_see():
-    """The block under TYPE_CHECKING imports every public name, from where it is defined."""
+    """The TYPE_CHECKING block imports every public name from its module."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     (block,) = (
         node
@@ -111,6 +111,6 @@ def test_all_matches_what_type_checkers_see():
     assert keras_ae.__all__ == sorted(keras_ae._MODULES)
 
 
-def test_version_is_that_of_the_changelog():
+def test_version_matches_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[?{re.escape(keras_ae.__version__)}\b", changelog, re.MULTILINE)

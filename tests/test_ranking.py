@@ -10,14 +10,14 @@ from keras_ae.evaluation.summary import indistinguishable, mean_and_std, rank, s
 
 
 def welch_p(first, second):
-    """Welch (1947), by hand."""
+    """P-value of Welch's t-test (1947), from the formula."""
     a, b = (np.var(values, ddof=1) / len(values) for values in (first, second))
     t = (np.mean(first) - np.mean(second)) / np.sqrt(a + b)
     freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
     return 2 * stats.t.sf(abs(t), freedom)
 
 
-def test_spread_is_that_of_a_sample():
+def test_spread_is_the_sample_standard_deviation():
     values = [3.0, 4.5, 9.0]
     assert mean_and_std(values) == {
         "mean": pytest.approx(np.mean(values)),
@@ -30,7 +30,7 @@ def test_spread_is_that_of_a_sample():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_two_samples_are_told_apart_where_welch_tells_them_apart(seed):
+def test_samples_differ_where_welchs_test_is_significant(seed):
     random = np.random.default_rng(seed)
     first = random.normal(0.0, 1.0, 3).tolist()
     second = random.normal(2.5, 0.3, 5).tolist()
@@ -39,12 +39,12 @@ def test_two_samples_are_told_apart_where_welch_tells_them_apart(seed):
     assert not indistinguishable(first, second, level=min(p * 1.01, 1.0))
 
 
-def test_seeds_without_spread():
+def test_samples_without_variance_are_compared():
     assert indistinguishable([1.0, 1.0], [1.0, 1.0], 0.05)
     assert not indistinguishable([1.0, 1.0], [1.1, 1.1], 0.05)
 
 
-def test_groups_hold_what_cannot_be_told_from_their_first():
+def test_groups_hold_variants_that_do_not_differ_significantly():
     values = {
         "worst": [90.0, 90.2, 89.9],
         "good": [64.6, 64.4, 64.5],
@@ -55,7 +55,7 @@ def test_groups_hold_what_cannot_be_told_from_their_first():
     assert rank(values, "higher") == [["worst"], ["middle"], ["tied", "good"]]
 
 
-def test_one_seed_is_tied_with_nothing_and_the_sentence_says_so():
+def test_single_seed_ranking_has_no_ties_and_says_so():
     values = {"a": [1.0], "b": [1.0000001]}
     assert rank(values, "lower") == [["a"], ["b"]]
     assert "One seed each" in significance(values)

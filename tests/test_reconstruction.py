@@ -1,4 +1,4 @@
-"""The reconstruction comparison, against NumPy and closed forms, on models made by hand."""
+"""The reconstruction comparison, against NumPy and closed forms, on fake models."""
 
 import json
 
@@ -14,7 +14,7 @@ from keras_ae.losses import entropy_floor, per_image_bce
 from keras_ae.variants import VARIANTS
 
 
-def grey(num=40, shape=(6, 5), seed=0):
+def gray(num=40, shape=(6, 5), seed=0):
     return np.random.default_rng(seed).uniform(0.05, 0.95, (num, *shape)).astype("float32")
 
 
@@ -23,7 +23,7 @@ def problem(train, test):
 
 
 class Fake(FakeAutoencoder):
-    """Answers with `logits_of(images)`."""
+    """A model whose reconstruction has the logits `logits_of(images)`."""
 
     def __init__(self, logits_of):
         self.logits_of = logits_of
@@ -37,8 +37,8 @@ class Fake(FakeAutoencoder):
 
 
 class Gaussian(Fake):
-    """One code unit of N(mean, exp(log_var)) whatever the image, then a label of two that shifts
-    all: every logit is their sum."""
+    """The code is one unit N(mean, exp(log_var)) for every image, then a one-hot label of two
+    classes that shifts it: every logit is the sum."""
 
     def __init__(self, mean=0.7, log_var=-0.4, label=(0.0, 0.0), shape=(6, 5)):
         shift = np.float32(label) @ [1, 2]
@@ -62,18 +62,18 @@ def perfect(images):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 2)])
-def test_a_perfect_reconstructor_reaches_the_entropy_floor(shape):
-    data = problem(grey(shape=shape), grey(shape=shape, seed=1))
+def test_perfect_reconstruction_reaches_the_entropy_floor(shape):
+    data = problem(gray(shape=shape), gray(shape=shape, seed=1))
     numbers = reconstruction.measure(Fake(perfect), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(entropy_floor(data.split.test.images).mean(), rel=1e-5)
     assert numbers["mse_per_pixel"] == pytest.approx(0, abs=1e-10)
     floor = reconstruction.baselines(data, seed=0)["entropy floor"].metrics["bce"]
     assert numbers["bce"] == pytest.approx(floor, rel=1e-5)
-    assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # nothing is sampled here
+    assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # the code is deterministic
 
 
-def test_a_constant_output_costs_log_2_a_pixel():
-    data = problem(grey(), grey(seed=1))
+def test_constant_output_costs_log_2_per_pixel():
+    data = problem(gray(), gray(seed=1))
     numbers = reconstruction.measure(Fake(np.zeros_like), data, seed=0).metrics
     assert numbers["bce"] == pytest.approx(30 * np.log(2), rel=1e-6)
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
@@ -81,8 +81,8 @@ def test_a_constant_output_costs_log_2_a_pixel():
     assert numbers["mse"] == pytest.approx(30 * expected, rel=1e-6)
 
 
-class Straight(Fake):
-    """A linear output: no probabilities, and pixels beyond 0 and 1."""
+class LinearOutput(Fake):
+    """A model with a linear output: no probabilities, pixels outside [0, 1]."""
 
     has_bce = False
 
@@ -93,9 +93,9 @@ class Straight(Fake):
         raise AssertionError("there is no cross-entropy to ask for")
 
 
-def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images():
-    data = problem(grey(), grey(seed=1))
-    made = reconstruction.measure(Straight(None), data, seed=0)
+def test_linear_output_has_only_mse_and_clipped_pictures():
+    data = problem(gray(), gray(seed=1))
+    made = reconstruction.measure(LinearOutput(None), data, seed=0)
     assert set(made.metrics) == {"mse", "mse_per_pixel"}
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
     assert made.metrics["mse_per_pixel"] == pytest.approx(expected, rel=1e-5)
@@ -103,20 +103,20 @@ def test_a_linear_output_has_a_squared_error_alone_and_its_pictures_are_images()
     assert (shown.min(), shown.max()) == (0, 1)
 
 
-def test_a_gaussian_code_before_a_linear_output_has_a_divergence_and_no_elbo():
+def test_linear_output_with_gaussian_code_has_kl_but_no_elbo():
     model = Gaussian()
     model.has_bce = False
-    numbers = reconstruction.measure(model, problem(grey(), grey(seed=1)), seed=0).metrics
+    numbers = reconstruction.measure(model, problem(gray(), gray(seed=1)), seed=0).metrics
     assert set(numbers) == {"mse", "mse_per_pixel", "kl"}
 
 
 @pytest.mark.parametrize("label", [(0.0, 0.0), (0.0, 1.0)])
-def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
+def test_sampled_bce_and_negative_elbo_match_the_closed_form(label):
     """Every logit is z + c, z ~ N(m, s^2): the BCE is E[softplus(z + c)] - x (m + c).
 
-    By quadrature; c is of the label behind the code, which is not sampled.
+    Computed by quadrature; c is the label's part of the code, which is not sampled.
     """
-    images = grey(6000)
+    images = gray(6000)
     mean, log_var, shift = 0.7, -0.4, 2 * label[1]
     model = Gaussian(mean, log_var, label)
     numbers = reconstruction.measure(model, problem(images, images), seed=3).metrics
@@ -125,22 +125,22 @@ def test_sampled_bce_and_negative_elbo_are_the_closed_form(label):
     softplus = (weights * np.logaddexp(0, z)).sum() / weights.sum()
     ink = images.astype("float64").sum(axis=(1, 2)).mean()
     expected = 30 * softplus - ink * (mean + shift)
-    # One draw an image: the standard error over 6,000 of them is about 0.05 nats.
+    # One draw per image: the standard error over 6,000 images is about 0.05 nats.
     assert numbers["sampled_bce"] == pytest.approx(expected, abs=0.25)
-    assert numbers["bce"] < expected - 0.5  # softplus is convex: sampling costs
+    assert numbers["bce"] < expected - 0.5  # softplus is convex, so sampling increases the BCE
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var)
     assert numbers["kl"] == pytest.approx(kl, rel=1e-5)
     assert numbers["negative_elbo"] == pytest.approx(numbers["sampled_bce"] + kl, rel=1e-6)
 
 
-def test_without_noise_the_sampled_code_is_the_mean():
-    data = problem(grey(), grey(seed=1))
+def test_sampled_bce_without_noise_is_that_of_the_mean():
+    data = problem(gray(), gray(seed=1))
     numbers = reconstruction.measure(Gaussian(log_var=-60.0), data, seed=0).metrics
     assert numbers["sampled_bce"] == pytest.approx(numbers["bce"], rel=1e-6)
 
 
-def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
-    data = problem(grey(), grey(seed=1))
+def test_noise_depends_on_the_seed_not_on_the_batches(monkeypatch):
+    data = problem(gray(), gray(seed=1))
     first, again, other = (
         reconstruction.measure(Gaussian(), data, seed=seed).metrics for seed in (5, 5, 6)
     )
@@ -148,13 +148,13 @@ def test_the_noise_is_the_seeds_and_not_that_of_the_portions(monkeypatch):
     assert first["sampled_bce"] != other["sampled_bce"]
     assert first["bce"] == other["bce"]
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
-    portions = reconstruction.measure(Gaussian(), data, seed=5).metrics
-    assert portions == pytest.approx(first, rel=1e-6)
+    batches = reconstruction.measure(Gaussian(), data, seed=5).metrics
+    assert batches == pytest.approx(first, rel=1e-6)
 
 
 @pytest.fixture(scope="module")
 def conditional():
-    """Weights so large that codes and images depend on the label."""
+    """A conditional VAE with large weights, so that codes and images depend on the label."""
     model = VARIANTS["conditional_vae"](
         image_shape=(6, 5), latent_dim=2, num_classes=3, hidden_units=(8,), seed=0,
         batch_normalization=False,
@@ -164,17 +164,19 @@ def conditional():
     return model
 
 
-def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypatch):
-    """As `evaluate` is; the inferred label is by construction the one of the lowest loss."""
+def test_conditional_model_gets_the_true_labels(conditional, monkeypatch):
+    """Like `evaluate`. The inferred label would give the lowest loss."""
     monkeypatch.setattr(common, "BATCH_SIZE", 7)
-    images, labels = grey(9, seed=1), np.arange(9) % 3
-    data = EvaluationData(Split(Subset(grey()), Subset(grey(1)), Subset(images, labels)))
+    images, labels = gray(9, seed=1), np.arange(9) % 3
+    data = EvaluationData(Split(Subset(gray()), Subset(gray(1)), Subset(images, labels)))
     made = reconstruction.measure(conditional, data, seed=5)
     conditional.compile(jit_compile=False)
-    told = conditional.evaluate({"images": images, "labels": labels}, verbose=0, return_dict=True)
+    expected = conditional.evaluate(
+        {"images": images, "labels": labels}, verbose=0, return_dict=True
+    )
     numbers = made.metrics
-    assert numbers["bce"] == pytest.approx(told["reconstruction_loss"], rel=1e-5)
-    assert numbers["kl"] == pytest.approx(told["latent_loss"], rel=1e-5)
+    assert numbers["bce"] == pytest.approx(expected["reconstruction_loss"], rel=1e-5)
+    assert numbers["kl"] == pytest.approx(expected["latent_loss"], rel=1e-5)
     alone = conditional.anomaly_score(images, score="bce").mean()
     assert abs(numbers["bce"] - alone) > 0.1, "or the inferred labels would do as well"
 
@@ -193,8 +195,8 @@ def test_a_model_that_needs_labels_is_given_the_true_ones(conditional, monkeypat
     assert "takes the class label as input" in numbers["note"]
 
 
-def test_baselines_are_those_of_the_training_images():
-    train, test = grey(), grey(9, seed=1)
+def test_baselines_are_fitted_on_the_training_images():
+    train, test = gray(), gray(9, seed=1)
     rows = reconstruction.baselines(problem(train, test), seed=0)
     assert list(rows) == ["entropy floor", "mean image", "PCA, 20 components"]
     x, p = test.astype("float64"), (train.astype("float64").sum(axis=0) + 0.5) / 41
@@ -203,18 +205,18 @@ def test_baselines_are_those_of_the_training_images():
     assert rows["mean image"].metrics["mse_per_pixel"] == pytest.approx(((x - p) ** 2).mean())
 
     p = train.astype("float64").mean(axis=0)
-    flat, centre = train.reshape(40, -1).astype("float64"), p.reshape(-1)
-    axes = np.linalg.svd(flat - centre, full_matrices=False)[2][:20]
-    projected = centre + (x.reshape(9, -1) - centre) @ axes.T @ axes
+    flat, center = train.reshape(40, -1).astype("float64"), p.reshape(-1)
+    axes = np.linalg.svd(flat - center, full_matrices=False)[2][:20]
+    projected = center + (x.reshape(9, -1) - center) @ axes.T @ axes
     projected = np.clip(projected, 1 / 512, 1 - 1 / 512).reshape(x.shape)
     bce = -(x * np.log(projected) + (1 - x) * np.log(1 - projected)).sum(axis=(1, 2)).mean()
     assert rows["PCA, 20 components"].metrics["bce"] == pytest.approx(bce, rel=1e-4)
 
 
-def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_never_saw(monkeypatch):
+def test_baselines_are_finite_for_pixels_unseen_in_training(monkeypatch):
     monkeypatch.setattr(reconstruction, "NUM_COMPONENTS", 1)
     train = np.zeros((4, 2, 2))
-    train[:2, 0, 0] = 1  # half the images, and nothing elsewhere
+    train[:2, 0, 0] = 1  # in half of the images
     rows = reconstruction.baselines(problem(train, np.ones((3, 2, 2))), seed=0)
     assert rows["entropy floor"].metrics == {"bce": 0, "mse": 0, "mse_per_pixel": 0}
     assert rows["mean image"].metrics["bce"] == pytest.approx(np.log(2) + 3 * np.log(10))
@@ -222,14 +224,14 @@ def test_baselines_stay_finite_where_the_test_images_have_ink_that_training_neve
     assert rows["PCA, 1 components"].metrics["bce"] == pytest.approx(projected, rel=1e-5)
 
 
-def test_fewer_images_than_components():
-    data = problem(grey(7), grey(3, seed=1))
+def test_pca_baseline_with_fewer_images_than_components():
+    data = problem(gray(7), gray(3, seed=1))
     assert list(reconstruction.baselines(data, seed=0))[2] == "PCA, 7 components"
     arrays = reconstruction.measure(Fake(perfect), data, seed=0).arrays
     assert arrays["originals"].shape == arrays["reconstructions"].shape == (3, 6, 5)
 
 
-def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
+def test_baselines_of_real_digits_have_known_values(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path))
     data = EvaluationData(split(load("digits")))
     values = [row.metrics["bce"] for row in reconstruction.baselines(data, seed=0).values()]
@@ -237,8 +239,8 @@ def test_the_baselines_of_real_digits(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
-def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
-    data = problem(grey(shape=shape), grey(20, shape=shape, seed=1))
+def test_figure_has_one_row_per_label(tmp_path, monkeypatch, shape):
+    data = problem(gray(shape=shape), gray(20, shape=shape, seed=1))
     perfect_one = reconstruction.measure(Fake(perfect), data, seed=0)
     constant = reconstruction.measure(Fake(np.zeros_like), data, seed=0)
     entries = [
@@ -267,8 +269,8 @@ def test_the_picture_has_a_row_for_each_label(tmp_path, monkeypatch, shape):
     assert reconstruction.draw([], rows, data, tmp_path) == []
 
 
-def test_numbers_are_plain_and_the_columns_are_among_them():
-    data = problem(grey(), grey(seed=1))
+def test_metrics_are_python_floats_and_include_all_columns():
+    data = problem(gray(), gray(seed=1))
     numbers = reconstruction.measure(Gaussian(), data, seed=0).metrics
     assert json.loads(json.dumps(numbers)) == numbers
     assert {column.key for column in COMPARISONS["reconstruction"].columns} <= set(numbers)

@@ -1,4 +1,4 @@
-"""The recurrent autoencoder."""
+"""Recurrent autoencoder (LSTM)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def images_of(shape, num=40):
     return np.random.default_rng(0).uniform(size=(num, *shape)).astype("float32")
 
 
-def test_the_preset_is_the_net_of_the_book():
+def test_preset_matches_the_network_of_the_book():
     model = keras_ae.VARIANTS["recurrent"]()
     images = images_of((28, 28), 2)
     codes = model.encode(images)
@@ -24,14 +24,14 @@ def test_the_preset_is_the_net_of_the_book():
     assert model.reconstruct(images).shape == (2, 28, 28)
 
 
-def test_units_are_those_of_both_hidden_lstms():
+def test_units_set_both_hidden_lstms():
     model = keras_ae.Recurrent((6, 5), 3, units=7)
     assert model.encoder.get_layer("hidden").units == 7
     assert model.decoder.get_layer("hidden").units == 7
 
 
-def test_xla_trains_the_same_net():
-    """A loop over the rows inside the compiled loop over the steps."""
+def test_xla_matches_training_without_xla():
+    """The loop over the rows runs inside the compiled loop over the steps."""
     weights = []
     for jit_compile in (True, False):
         keras.utils.set_random_seed(0)
@@ -43,8 +43,8 @@ def test_xla_trains_the_same_net():
         np.testing.assert_allclose(compiled, plain, atol=1e-5)
 
 
-def test_it_learns_what_the_rows_are():
-    """Striped images: only the order in which the rows come tells the two kinds apart."""
+def test_model_learns_the_order_of_the_rows():
+    """Striped images: the two kinds differ only in the order of the rows."""
     up = np.linspace(0.1, 0.9, 6)[:, None].repeat(5, axis=1)
     images = np.stack([up, up[::-1]] * 40).astype("float32")
     keras.utils.set_random_seed(0)
@@ -55,7 +55,7 @@ def test_it_learns_what_the_rows_are():
 
 
 @pytest.mark.parametrize("units", [0, 2.5, "many"])
-def test_bad_units_are_named(units):
+def test_bad_units_are_refused(units):
     with pytest.raises(ValueError, match="units must be a whole number >= 1; received") as error:
         keras_ae.Recurrent((6, 5), 3, units=units)
     assert repr(units) in str(error.value)

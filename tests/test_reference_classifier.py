@@ -48,11 +48,11 @@ def test_test_accuracy_is_high(classifier, digits):
     assert f"{accuracy:.2%}" in classifier.description
 
 
-def test_the_features_are_the_layer_before_the_softmax(classifier, digits):
+def test_features_are_the_layer_before_the_softmax(classifier, digits):
     images = digits.train.images
     features, probabilities = classifier.features(images), classifier.probabilities(images)
     assert features.shape == (len(images), 64) and features.min() >= 0
-    # Softmax of an affine map: the ratios' logarithms are affine in the features, exactly.
+    # Softmax of an affine map: log-ratios of probabilities are affine in the features.
     logs = np.log(probabilities.astype("float64"))
     ratios = logs - logs[:, :1]
     affine = np.column_stack([features, np.ones(len(features))]).astype("float64")
@@ -76,7 +76,7 @@ def test_damaged_file_is_replaced_with_the_same_weights(digits, tmp_path, quick)
     path = tmp_path / "classifier.keras"
     first = train_reference_classifier(digits, 10, path).features(digits.test.images)
     path.write_bytes(path.read_bytes()[:2000])
-    keras.utils.set_random_seed(7)  # which is none of its business
+    keras.utils.set_random_seed(7)  # the classifier must not change the global random state
     second = train_reference_classifier(digits, 10, path).features(digits.test.images)
     np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-6)
     assert [file.name for file in tmp_path.iterdir()] == ["classifier.keras"]

@@ -38,7 +38,7 @@ def images_of(num, tile=1, inputs=6):
     return np.tile(images, (tile, 1))
 
 
-def test_penalty_is_the_formula():
+def test_penalty_matches_the_formula():
     activations = np.random.default_rng(0).uniform(size=(32, 7)).astype("float32")
     penalty = KLDivergenceRegularizer(3.0, 0.2).penalty(activations)
     np.testing.assert_allclose(penalty, formula(3.0, 0.2, activations), rtol=1e-5)
@@ -74,7 +74,7 @@ def test_repeating_the_batch_does_not_change_the_loss():
     model(images_of(8, tile=8))
     (many,) = model.losses
     np.testing.assert_allclose(few, many, rtol=1e-6)
-    assert few > 0.5  # eight-fold differences could not hide
+    assert few > 0.5  # an eight-fold difference would be visible
 
 
 @pytest.mark.parametrize("num, tile", [(8, 1), (8, 8)])
@@ -141,13 +141,13 @@ def test_saved_model_keeps_the_penalty(tmp_path):
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan")])
-def test_bad_weight_is_named(weight):
+def test_bad_weight_is_refused(weight):
     with pytest.raises(ValueError, match=f"weight must be a number >= 0; received {weight}"):
         KLDivergenceRegularizer(weight=weight)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.5, 1.5, float("nan")])
-def test_bad_target_is_named(target):
+def test_bad_target_is_refused(target):
     with pytest.raises(ValueError, match=f"target must be .* received {target}"):
         KLDivergenceRegularizer(target=target)
 
@@ -155,8 +155,8 @@ def test_bad_target_is_named(target):
 # ---- settings ----
 
 
-class At(keras.callbacks.Callback):
-    """Calls a function at the start of each epoch."""
+class CallOnEpochBegin(keras.callbacks.Callback):
+    """Call a function at the start of each epoch."""
 
     def __init__(self, function):
         super().__init__()
@@ -167,7 +167,7 @@ class At(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_weight_and_target_set_by_a_callback_take_effect_in_compiled_steps(jit_compile):
+def test_callback_changes_of_weight_and_target_take_effect(jit_compile):
     model = sparse_model()
     regularizer = model.get_layer("code").activity_regularizer
     images = images_of(32)
@@ -178,7 +178,9 @@ def test_weight_and_target_set_by_a_callback_take_effect_in_compiled_steps(jit_c
         regularizer.weight, regularizer.target = values[epoch]
 
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss=None, jit_compile=jit_compile)
-    losses = model.fit(images, epochs=4, verbose=0, callbacks=[At(set_values)]).history["loss"]
+    losses = model.fit(
+        images, epochs=4, verbose=0, callbacks=[CallOnEpochBegin(set_values)]
+    ).history["loss"]
     expected = [formula(weight, target, codes) for weight, target in values]
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
     assert regularizer.get_config() == {"weight": 0.7, "target": 0.6}
@@ -188,7 +190,7 @@ def test_weight_and_target_set_by_a_callback_take_effect_in_compiled_steps(jit_c
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
-def test_copies_have_settings_of_their_own(copied):
+def test_copies_have_independent_settings(copied):
     codes = np.random.default_rng(0).uniform(size=(8, 3)).astype("float32")
     original = KLDivergenceRegularizer(2.0, 0.1)
     other = copied(original)
@@ -212,7 +214,7 @@ def test_exported_model_with_a_regularizer_contains_its_variables(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (4, 3, 2, 5)])
-def test_l1_is_that_of_keras(shape):
+def test_l1_matches_keras(shape):
     codes = np.random.default_rng(0).normal(size=shape).astype("float32")
     ours, theirs = (
         keras.layers.Activation("tanh", activity_regularizer=regularizer)

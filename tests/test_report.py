@@ -1,4 +1,4 @@
-"""Both pages, read back: what they show, that they agree, and that no text breaks out of them."""
+"""Both report pages, parsed: their content, that they agree, and that text is escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keras_ae.evaluation import report, write_report
 from keras_ae.evaluation.report import html as report_html
 from keras_ae.evaluation.report import sections
 
-# The smallest pictures that are PNG and GIF files.
+# Minimal PNG and GIF files.
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
@@ -59,7 +59,7 @@ def configuration(label, **more):
 
 
 def metrics():
-    """Three variants, two comparisons, everything that a page can hold."""
+    """Metrics of three variants and two comparisons that use every feature of the page."""
     reconstruction = {
         "title": "Reconstruction",
         "summary": "In nats/image.",
@@ -141,7 +141,7 @@ def metrics():
 
 
 def planted(thing):
-    """The same with every text an attack, but for the names that have a meaning."""
+    """`metrics()` with markup in every text, except in names with a meaning."""
     meaning = {"kind", "better", "key", "file", "published_column"}
     if isinstance(thing, dict):
         return {
@@ -155,11 +155,11 @@ def planted(thing):
     return EVIL + thing if isinstance(thing, str) else thing
 
 
-# ---- reading the pages back ----
+# ---- parsing the pages ----
 
 
 class Page(HTMLParser):
-    """Tags, their attributes, the tables as rows of texts, and whether every tag is closed."""
+    """HTML parser: tags, attributes, tables as rows of texts; checks that every tag is closed."""
 
     def __init__(self, source):
         super().__init__()
@@ -206,7 +206,7 @@ class Page(HTMLParser):
 
 
 def markdown_tables(source):
-    """Cell by cell, split at every bar, since none may be left in a text."""
+    """Tables of a Markdown page. Every `|` separates cells, because texts contain none."""
     tables, rule = [], r"\|(?: -+:? \|)+"
     lines = [*source.splitlines(), ""]
     for before, line in zip(lines, lines[1:], strict=False):
@@ -223,7 +223,7 @@ def plain(cell):
 
 
 def rendered(source):
-    """Markdown as CommonMark with tables has it, by a library that comes with Keras."""
+    """Render CommonMark with tables, using a library that Keras depends on."""
     markdown_it = pytest.importorskip("markdown_it")
     return Page(markdown_it.MarkdownIt("commonmark").enable("table").render(source))
 
@@ -238,10 +238,10 @@ def images(page):
     return [attributes for tag, attributes in page.tags if tag == "img"]
 
 
-# ---- what is shown ----
+# ---- content ----
 
 
-def test_the_result_table_is_the_one_expected(tmp_path):
+def test_result_table_has_the_expected_cells(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     assert Page(page).tables[1] == [
         ["variant", "BCE, mean code\N{NO-BREAK SPACE}↓", "BCE, sampled code", "published"],
@@ -252,7 +252,7 @@ def test_the_result_table_is_the_one_expected(tmp_path):
     ]
 
 
-def test_the_overview_is_the_one_expected(tmp_path):
+def test_overview_has_the_expected_cells(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     assert Page(page).tables[0] == [
         [
@@ -269,7 +269,7 @@ def test_the_overview_is_the_one_expected(tmp_path):
     ]
 
 
-def test_the_table_by_class_and_the_one_of_training_are_the_ones_expected(tmp_path):
+def test_class_and_training_tables_have_the_expected_cells(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     by_class, training = Page(page).tables[3:]
     assert by_class == [
@@ -280,7 +280,7 @@ def test_the_table_by_class_and_the_one_of_training_are_the_ones_expected(tmp_pa
     assert training[2][:5] == ["vae", "20", "1, 7", "42, 43", "60"]
 
 
-def test_both_pages_show_the_same_tables_and_the_same_bold(tmp_path):
+def test_both_pages_have_the_same_tables_and_bold_values(tmp_path):
     markdown, page = report_on(metrics(), tmp_path)
     page, from_markdown = Page(page), rendered(markdown)
     assert len(page.tables) == 5
@@ -289,7 +289,7 @@ def test_both_pages_show_the_same_tables_and_the_same_bold(tmp_path):
     assert from_markdown.bold == page.bold
 
 
-def test_both_pages_show_the_same_sentences(tmp_path):
+def test_both_pages_have_the_same_sentences(tmp_path):
     markdown, page = report_on(metrics(), tmp_path)
     texts = [" ".join(Page(page).text.split()), " ".join(rendered(markdown).text.split())]
     for sentence in (
@@ -335,7 +335,7 @@ def written(folder):
     return [(folder / "report.md").read_text(encoding="utf-8")]
 
 
-def test_those_that_read_the_same_are_bold_together_and_a_lone_one_is_not(tmp_path):
+def test_equal_values_are_bold_together_and_a_single_one_is_not(tmp_path):
     content = metrics()
     table = content["comparisons"]["reconstruction"]
     table["rows"] = [row("a", bce=value(1.001)), row("b", bce=value(1.004))]
@@ -349,7 +349,7 @@ def test_those_that_read_the_same_are_bold_together_and_a_lone_one_is_not(tmp_pa
     assert "a" not in {label for label, _, _ in Page(report_on(content, tmp_path)[1]).bold}
 
 
-def test_baselines_stand_below_and_apart(tmp_path):
+def test_baselines_are_separate_rows_below(tmp_path):
     markdown, page = report_on(metrics(), tmp_path)
     assert Page(page).baselines == {"entropy floor", "ink sum"}
     assert "| *entropy floor* | 45.50 |" in markdown
@@ -375,11 +375,11 @@ def test_baselines_stand_below_and_apart(tmp_path):
         (3, 1, "3.0"),
     ],
 )
-def test_a_number_as_it_reads(given, digits, text):
+def test_numbers_are_formatted(given, digits, text):
     assert sections.format_value(given, digits) == text
 
 
-def test_digits_are_two_unless_given_and_may_be_none_at_all():
+def test_default_is_two_digits_and_zero_is_allowed():
     assert [sections.digits_of(column) for column in ({}, {"digits": 0}, {"digits": 4})] == [
         2,
         0,
@@ -387,7 +387,7 @@ def test_digits_are_two_unless_given_and_may_be_none_at_all():
     ]
 
 
-def test_published_figures_keep_their_digits_and_need_a_column_only_where_there_are_any(tmp_path):
+def test_published_values_keep_their_digits_in_their_own_column(tmp_path):
     content = metrics()
     table = content["comparisons"]["reconstruction"]
     table["published_column"] = "bce"
@@ -404,7 +404,7 @@ def test_published_figures_keep_their_digits_and_need_a_column_only_where_there_
     assert "published" not in Page(report_on(content, tmp_path)[1]).tables[1][0]
 
 
-def test_configurations_that_share_a_name_share_a_line_of_the_overview(tmp_path):
+def test_equally_named_configurations_share_an_overview_row(tmp_path):
     content = metrics()
     content["configurations"] += [configuration("deep", latent_dim=2, num_parameters=5)]
     page = Page(report_on(content, tmp_path)[1])
@@ -419,13 +419,13 @@ def test_configurations_that_share_a_name_share_a_line_of_the_overview(tmp_path)
     assert "share a name" in page.text
 
 
-def test_a_baseline_with_the_name_of_a_variant_is_not_in_the_overview(tmp_path):
+def test_baseline_named_like_a_variant_is_not_in_the_overview(tmp_path):
     content = metrics()
     content["comparisons"]["anomaly"]["rows"] += [row("vae", "baseline", auc=value(0.9))]
     assert Page(report_on(content, tmp_path)[1]).tables[0][2][2] == "0.3400"
 
 
-def test_a_ranking_of_one_and_a_table_without_columns_are_left_out(tmp_path):
+def test_single_entry_rankings_and_empty_tables_are_omitted(tmp_path):
     content = metrics()
     table = content["comparisons"]["anomaly"]
     table["columns"], table["by_class"] = [], []
@@ -439,7 +439,7 @@ def test_a_ranking_of_one_and_a_table_without_columns_are_left_out(tmp_path):
 # ---- figures ----
 
 
-def test_pictures_are_inside_the_page_and_linked_from_markdown(tmp_path):
+def test_figures_are_embedded_in_html_and_linked_in_markdown(tmp_path):
     markdown, page = report_on(metrics(), tmp_path)
     inside = images(Page(page))
     assert len(inside) == 5
@@ -458,7 +458,7 @@ def test_pictures_are_inside_the_page_and_linked_from_markdown(tmp_path):
     assert all((tmp_path / name).is_file() for name, _ in linked)
 
 
-def test_gifs_that_follow_one_another_stand_in_one_row(tmp_path):
+def test_consecutive_gifs_share_one_row(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     strips = re.findall(r'<div class="strip">(.*?)</div>', page, re.DOTALL)
     assert [strip.count("<img") for strip in strips] == [2, 1]
@@ -483,7 +483,7 @@ def test_gifs_that_follow_one_another_stand_in_one_row(tmp_path):
         ("metrics.json", "neither a PNG nor a GIF"),
     ],
 )
-def test_a_figure_that_is_not_one_is_named_and_not_read(tmp_path, name, reason):
+def test_invalid_figure_is_refused_unread(tmp_path, name, reason):
     outside, inside = tmp_path, tmp_path / "results"
     (inside / "sub.png").mkdir(parents=True)
     (inside / "sub").mkdir()
@@ -505,7 +505,7 @@ def test_a_figure_that_is_not_one_is_named_and_not_read(tmp_path, name, reason):
         assert reason in text
 
 
-def test_a_link_that_stays_in_the_folder_is_followed(tmp_path):
+def test_link_within_the_folder_is_followed(tmp_path):
     (tmp_path / "link.png").symlink_to("reconstruction.png")
     content = metrics()
     content["comparisons"]["anomaly"]["figures"] = [{"file": "link.png", "caption": "x"}]
@@ -513,7 +513,7 @@ def test_a_link_that_stays_in_the_folder_is_followed(tmp_path):
     assert len(images(Page(page))) == 2
 
 
-# ---- nothing breaks out ----
+# ---- escaping ----
 
 
 def harmless(page):
@@ -527,7 +527,7 @@ def harmless(page):
             assert re.match(r"data:image/(png|gif);base64,|[^:/]+\.(png|gif)$", attributes["src"])
 
 
-def test_planted_text_is_shown_as_it_is(tmp_path):
+def test_planted_markup_is_escaped(tmp_path):
     content = planted(metrics())
     markdown, source = report_on(content, tmp_path)
     page, from_markdown = Page(source), rendered(markdown)
@@ -556,7 +556,7 @@ def test_planted_text_is_shown_as_it_is(tmp_path):
         "x\n\n# y", "\tx", "$x$", "<x", "x  \ny", "a*b*c", "**", "64.52", "-3", "1.5 ± 0.1",
     ],
 )  # fmt: skip
-def test_any_text_reads_as_it_was_in_every_place(tmp_path, text):
+def test_any_text_is_shown_verbatim_everywhere(tmp_path, text):
     content = metrics()
     content["data"]["name"] = content["made_by"]["device"] = text
     table = content["comparisons"]["reconstruction"]
@@ -586,7 +586,7 @@ def test_any_text_reads_as_it_was_in_every_place(tmp_path, text):
     "command",
     ["python train.py --held-out-class '```\n# loud\n````'", "```", "`````", "~~~", "    "],
 )
-def test_a_command_with_a_fence_stays_in_its_block(tmp_path, command):
+def test_command_with_a_code_fence_stays_in_its_block(tmp_path, command):
     content = metrics()
     content["missing"][0]["command"] = command
     content["broken"] = ["still *plain*"]
@@ -600,7 +600,7 @@ def test_a_command_with_a_fence_stays_in_its_block(tmp_path, command):
 # ---- the HTML page ----
 
 
-def test_the_page_is_well_formed_and_asks_for_nothing(tmp_path):
+def test_html_is_valid_and_makes_no_requests(tmp_path):
     _, source = report_on(metrics(), tmp_path)
     page = Page(source)
     assert source.startswith("<!DOCTYPE html>")
@@ -615,17 +615,17 @@ def test_the_page_is_well_formed_and_asks_for_nothing(tmp_path):
         assert feature in source
 
 
-def test_sections_of_one_title_have_anchors_of_their_own():
+def test_equal_section_titles_get_distinct_anchors():
     anchors = report_html.make_anchors(["A b", "a-b", "é", "漢", "", "a b", "A-b-1", "a b"])
     assert len(set(anchors)) == len(anchors)
     assert all(re.fullmatch("[a-z0-9-]+", anchor) for anchor in anchors)
 
 
-# ---- incomplete and odd metrics ----
+# ---- incomplete and unknown metrics ----
 
 
 @pytest.mark.parametrize("content", [{}, {"comparisons": {}}, {**metrics(), "comparisons": {}}])
-def test_without_comparisons_there_is_a_page_all_the_same(tmp_path, content):
+def test_report_without_comparisons_is_written(tmp_path, content):
     markdown, page = report_on(content, tmp_path)
     assert Page(page).unbalanced == []
     assert "Overview" in Page(page).text and "How to reproduce" in markdown
@@ -655,7 +655,7 @@ def test_any_key_may_be_missing_or_empty(tmp_path):
         assert report.to_markdown("t", made) and report.to_html("t", made)
 
 
-def test_an_unknown_key_does_no_harm(tmp_path):
+def test_unknown_keys_are_ignored(tmp_path):
     expected = report_on(metrics(), tmp_path)
     content = copy.deepcopy(metrics())
 
@@ -670,7 +670,7 @@ def test_an_unknown_key_does_no_harm(tmp_path):
     assert report_on(content, tmp_path) == expected
 
 
-def test_metrics_read_from_json_make_the_same_page(tmp_path):
+def test_json_round_trip_gives_the_same_page(tmp_path):
     expected = report_on(metrics(), tmp_path)
     assert report_on(json.loads(json.dumps(metrics())), tmp_path) == expected
 
@@ -678,14 +678,14 @@ def test_metrics_read_from_json_make_the_same_page(tmp_path):
 # ---- writing ----
 
 
-def test_the_folder_is_made_and_only_the_two_pages_are_left_in_it(tmp_path):
+def test_report_creates_the_folder_with_only_two_pages(tmp_path):
     folder = tmp_path / "new" / "results"
     paths = write_report(metrics(), folder)
     assert paths == [folder / "report.md", folder / "report.html"]
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md"]
 
 
-def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+def test_failed_write_keeps_the_old_page(tmp_path, monkeypatch):
     before = report_on(metrics(), tmp_path)
 
     def fail(source, target):
@@ -700,7 +700,7 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["report.md", "report.html", ".report.partial.md"])
-def test_symbolic_link_in_the_results_folder_is_replaced_not_followed(tmp_path, name):
+def test_link_in_the_results_folder_is_replaced_not_followed(tmp_path, name):
     victim, folder = tmp_path / "victim.txt", tmp_path / "results"
     victim.write_text("precious")
     folder.mkdir()
@@ -720,7 +720,7 @@ def test_report_says_which_versions_are_mixed(tmp_path):
     assert "more than one version" not in report_on(metrics(), tmp_path)[0]
 
 
-def test_report_imports_nothing_heavy(tmp_path):
+def test_report_imports_no_heavy_packages(tmp_path):
     program = (
         "import sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"

@@ -26,7 +26,7 @@ IMAGES = np.random.default_rng(0).random((12, 4, 4)).astype("float32")
 
 @pytest.fixture(autouse=True, scope="module")
 def eager():
-    """Without tracing, a network of a few units trains in milliseconds."""
+    """Run functions eagerly: without tracing, small networks train in milliseconds."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -154,7 +154,7 @@ def test_interrupted_clear_leaves_no_checkpoint_without_config(run, monkeypatch,
         patch.setattr(Path, "unlink", unlink_some)
         run.clear()
     assert not run.finished
-    # Without a config any request may follow: then the old state must be gone.
+    # Without a config any request may follow, so the old checkpoint must be deleted.
     assert run.started or not (run.directory / "resume.npz").exists()
 
 
@@ -204,7 +204,7 @@ def test_restored_model_has_the_saved_state_bit_for_bit(run, kind):
 
 
 class StopAfter:
-    """An interruption at the `number`th call."""
+    """A callable that raises KeyboardInterrupt at the `number`th call."""
 
     def __init__(self, number: int):
         self.number = number
@@ -217,7 +217,7 @@ class StopAfter:
 @pytest.mark.parametrize("calls", [1, 2, 3, 5, 6, 7, 9])
 @pytest.mark.parametrize("kind", [keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
 def test_training_interrupted_mid_epoch_resumes_bit_for_bit(tmp_path, monkeypatch, kind, calls):
-    # Three steps per epoch, the last one short: two calls between them, one at the end.
+    # Three steps per epoch, the last one short: two calls within an epoch, one at its end.
     monkeypatch.setattr(kind, "_steps_per_call", 1)
 
     def train(run, interruption=lambda: None, epochs=3):
@@ -341,7 +341,7 @@ def test_checkpoint_that_expands_to_gigabytes_is_refused_unread(run):
     run.start(CONFIG)
     with zipfile.ZipFile(run.directory / "resume.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("history.npy", bytes(2**26 + 2**20))
-    with pytest.raises(RunError, match="unfolds to"):
+    with pytest.raises(RunError, match="decompresses to"):
         checkpoint(run).restore(small(), 3)
 
 
@@ -446,7 +446,7 @@ def test_damaged_checkpoint_is_refused_in_one_line(run, damage):
 
 
 class Trap:
-    """Unpickling it leaves a mark."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path):
         self.mark = mark
@@ -463,7 +463,7 @@ def test_checkpoint_is_never_unpickled(run, tmp_path):
     assert not (tmp_path / "mark").exists()
 
 
-# ---- what the state holds ----
+# ---- content of the state ----
 
 
 def test_state_has_everything_that_training_changes():

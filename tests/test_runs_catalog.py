@@ -123,7 +123,7 @@ def test_label_names_what_differs_from_most_runs(tmp_path):
 def test_label_omits_the_default_latent_dim(tmp_path):
     write_run(tmp_path / "deep")
     write_run(tmp_path / "vae", "vae")
-    write_run(tmp_path / "conv", "convolutional", latent_dim=576)  # follows from the image
+    write_run(tmp_path / "conv", "convolutional", latent_dim=576)  # computed from the image shape
     write_run(tmp_path / "dense", "convolutional", latent_dim=20)
     write_run(tmp_path / "wide", "conv_vae", latent_dim=576)
     write_run(tmp_path / "narrow", "conv_vae", latent_dim=20)
@@ -137,7 +137,7 @@ def test_label_omits_the_default_latent_dim(tmp_path):
         "dense": "convolutional, 20-d",
         "wide": "conv_vae",
         "narrow": "conv_vae, 20-d",
-        "rows": "recurrent",  # as wide as most
+        "rows": "recurrent",  # like most runs
         "flat": "linear, 2-d",
     }
 

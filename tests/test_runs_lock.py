@@ -34,7 +34,7 @@ def holder(tmp_path):
     process.wait()
 
 
-def test_second_process_is_told_the_owner(holder):
+def test_lock_error_names_the_owner(holder):
     folder, process = holder
     with pytest.raises(RunLocked) as raised, lock_directory(folder):
         pass
@@ -59,7 +59,7 @@ def test_lock_excludes_another_block_of_the_same_process(tmp_path):
         pass
 
 
-def test_failed_attempt_leaves_the_holder_its_lock(tmp_path):
+def test_failed_attempt_keeps_the_existing_lock(tmp_path):
     with lock_directory(tmp_path):
         for _ in range(2):
             with pytest.raises(RunLocked), lock_directory(tmp_path):
@@ -91,7 +91,7 @@ def test_lock_files_are_not_written_through_a_link(tmp_path, name):
 
 
 def test_concurrent_threads_never_hold_the_lock_together(tmp_path):
-    """Threads that open, delete and reopen the file, as processes might at any moment."""
+    """Threads open, delete and reopen the lock file in any order, like processes."""
     inside, most, entered = 0, 0, 0
     count = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""RunRequest and RunConfig: JSON and command line there and back, names, damaged content."""
+"""RunRequest and RunConfig: JSON and command-line round trips, names, invalid content."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_requests_are_frozen():
         ),
     ],
 )
-def test_name_says_what_differs(request_, name):
+def test_name_lists_what_differs_from_the_defaults(request_, name):
     assert request_.name == name and Path(name).name == name
 
 
@@ -123,7 +123,7 @@ def test_name_says_what_differs(request_, name):
         lambda content: content["data"].pop("num_test"),
     ],
 )
-def test_unusable_content_is_refused_in_one_line(change):
+def test_invalid_config_is_refused_in_one_line(change):
     content = config().to_dict()
     change(content)
     with pytest.raises(ConfigError) as raised:
@@ -131,7 +131,7 @@ def test_unusable_content_is_refused_in_one_line(change):
     assert "\n" not in str(raised.value)
 
 
-def test_content_of_older_versions_is_read():
+def test_configs_of_older_versions_are_read():
     content = config().to_dict()
     for name in ("patience", "lr_patience", "jit"):
         del content["request"][name]
@@ -142,12 +142,12 @@ def test_content_of_older_versions_is_read():
     assert read.request == config().request
 
 
-def test_difference_names_the_first_field():
+def test_difference_reports_the_first_field():
     assert config().request.difference(config(epochs=4).request) == ("epochs", 3, 4)
     assert config().request.difference(config().request) is None
 
 
-def test_moved_data_is_no_difference():
+def test_moved_data_is_not_a_difference():
     moved = dataclasses.replace(config().data, source="/elsewhere", data_dir="/prepared")
     assert config().difference(dataclasses.replace(config(), data=moved)) is None
     fewer = dataclasses.replace(config().data, num_train=9)
@@ -161,7 +161,7 @@ def test_model_difference_ignores_names_and_new_arguments():
     assert "beta is 1.0 instead of 2.0" in model_difference(before, {**now, "beta": 2.0})
 
 
-def test_other_versions_names_what_differs():
+def test_other_versions_lists_what_differs():
     old = {"keras": "3.14.0", "numpy": "2.0", "python": "3.12"}
     found = dataclasses.replace(config(), versions=old)
     now = {"keras": "3.15.1", "numpy": "2.0", "tensorflow": "2.21"}
@@ -169,8 +169,8 @@ def test_other_versions_names_what_differs():
     assert found.other_versions({"keras": "3.14.0"}) == ""
 
 
-def test_no_other_module_knows_the_keys_of_a_request_as_strings():
-    """`content["latent_dim"]` outside `runs/request.py` would be a second reader of the format."""
+def test_request_keys_are_literals_in_one_module_only():
+    """Only `runs/request.py` reads the format of config.json."""
     keys = {field.name for field in dataclasses.fields(RunRequest)} - {"variant", "seed"}
     found = []
     for path in PACKAGE.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""Sampling, judged on fakes whose answer is known."""
+"""The sampling comparison, on fake models with known results."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ SHAPE = (4, 4)
 
 
 def images(num, seed, shape=SHAPE):
-    """One bright quarter of four: the classes; the rest dark noise."""
+    """Images with one bright quarter, which is the class; the rest is dark noise."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 4, num)
     found = random.uniform(0, 0.2, (num, *shape)).astype("float32")
@@ -56,7 +56,7 @@ def problem_of(shape=SHAPE, labels=True, num=400):
 
 
 class Fake(FakeAutoencoder):
-    """Its code is the image; its prior gives what it is told to."""
+    """A model whose code is the image, with configurable samples."""
 
     def __init__(self, sampled=None, shape=SHAPE):
         self.sampled, self.image_shape, self.can_sample = sampled, shape, sampled is not None
@@ -84,11 +84,11 @@ def random_covariance(random, size=5):
     return factor @ factor.T / size
 
 
-def test_frechet_of_one_dimension_is_the_closed_form():
+def test_frechet_in_one_dimension_matches_the_closed_form():
     assert frechet_distance([2.0], [[9.0]], [-1.0], [[25.0]]) == pytest.approx(9 + (3 - 5) ** 2)
 
 
-def test_frechet_of_covariances_that_commute_is_the_closed_form():
+def test_frechet_of_commuting_covariances_matches_closed_form():
     random = np.random.default_rng(0)
     turn = np.linalg.qr(random.normal(size=(4, 4)))[0]
     a, b = random.uniform(0, 3, (2, 4))
@@ -98,7 +98,7 @@ def test_frechet_of_covariances_that_commute_is_the_closed_form():
     assert found == pytest.approx(expected)
 
 
-def test_frechet_against_the_matrix_square_root_of_scipy():
+def test_frechet_matches_scipys_matrix_square_root():
     random = np.random.default_rng(1)
     a, b = random_covariance(random), random_covariance(random)
     mean, other = random.normal(size=(2, 5))
@@ -107,7 +107,7 @@ def test_frechet_against_the_matrix_square_root_of_scipy():
     assert frechet_distance(other, b, mean, a) == pytest.approx(expected)
 
 
-def test_frechet_of_equals_is_zero_and_never_negative():
+def test_frechet_is_zero_for_equal_moments_and_never_negative():
     random = np.random.default_rng(2)
     for rank in (1, 3, 8):
         features = random.normal(size=(50, rank)) @ random.normal(size=(rank, 8))
@@ -116,11 +116,11 @@ def test_frechet_of_equals_is_zero_and_never_negative():
     assert frechet_distance(*still, *still) == 0
 
 
-def test_moments_are_those_of_the_definition():
+def test_moments_match_the_definition():
     features = np.random.default_rng(3).normal(size=(30, 4)).astype("float32")
     mean, covariance = moments(features)
-    centred = features.astype("float64") - features.astype("float64").mean(axis=0)
-    np.testing.assert_allclose(covariance, centred.T @ centred / 29, rtol=1e-6, atol=1e-9)
+    centered = features.astype("float64") - features.astype("float64").mean(axis=0)
+    np.testing.assert_allclose(covariance, centered.T @ centered / 29, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(mean, features.mean(axis=0), atol=1e-6)
     assert moments(features[:1])[1].shape == (4, 4) and moments(features[:, :1])[1].shape == (1, 1)
 
@@ -128,7 +128,7 @@ def test_moments_are_those_of_the_definition():
 # ---- the nearest training image ----
 
 
-def test_nearest_distances_against_all_pairs():
+def test_nearest_distances_match_all_pairs():
     random = np.random.default_rng(0)
     some, others = random.random((25, 3, 5, 2)), random.random((70, 3, 5, 2))
     differences = some[:, None].astype("float32") - others[None].astype("float32")
@@ -139,7 +139,7 @@ def test_nearest_distances_against_all_pairs():
 # ---- fake models ----
 
 
-def test_a_model_that_copies_is_found_out(problem):
+def test_copied_training_images_are_detected(problem):
     train = problem.split.train.images
     copies = sampling.measure(Fake(lambda num: train[:num]), problem, seed=0).metrics
     assert copies["prior_nearest"] == 0
@@ -150,7 +150,7 @@ def test_a_model_that_copies_is_found_out(problem):
     assert copies["prior_frechet"] < 0.01
 
 
-def test_a_constant_sampler_has_one_class_and_no_variety(problem):
+def test_constant_sampler_has_one_class_and_no_diversity(problem):
     one = problem.split.train.images[:1]
     found = sampling.measure(Fake(lambda num: one.repeat(num, axis=0)), problem, seed=0).metrics
     assert found["prior_class_entropy"] == 0
@@ -159,7 +159,7 @@ def test_a_constant_sampler_has_one_class_and_no_variety(problem):
     assert found["prior_frechet"] == pytest.approx(np.trace(spread) + apart @ apart)
 
 
-def test_grey_noise_is_far_from_real_images(problem):
+def test_gray_noise_is_far_from_real_images(problem):
     random = np.random.default_rng(0)
     noise = Fake(lambda num: random.random((num, *SHAPE)).astype("float32"))
     found = sampling.measure(noise, problem, seed=0).metrics
@@ -167,10 +167,10 @@ def test_grey_noise_is_far_from_real_images(problem):
     assert found["prior_nearest"] > 1.5 * found["fitted_nearest"]
 
 
-def test_confidence_and_entropy_against_numpy():
+def test_confidence_and_entropy_match_numpy():
     table = np.random.default_rng(0).dirichlet(np.ones(4), 200)
-    judge = ReferenceClassifier(quarters, lambda pictures: table[: len(pictures)])
-    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=judge)
+    classifier = ReferenceClassifier(quarters, lambda images: table[: len(images)])
+    problem = EvaluationData(problem_of().split, tuple("abcd"), reference_classifier=classifier)
     found = sampling.classifier_metrics(problem.split.test.images, problem)
     assert found["confidence"] == pytest.approx(table.max(axis=1).mean())
     mean = table.mean(axis=0)
@@ -178,7 +178,7 @@ def test_confidence_and_entropy_against_numpy():
     assert found["frechet"] == pytest.approx(0, abs=1e-9)
 
 
-def test_a_model_without_a_prior_is_sampled_all_the_same(problem):
+def test_model_without_a_prior_is_sampled_with_a_fitted_one(problem):
     found = sampling.measure(Fake(), problem, seed=0)
     assert found.arrays.keys() == {"fitted_images"}
     assert found.arrays["fitted_images"].shape == (16, *SHAPE)
@@ -187,7 +187,7 @@ def test_a_model_without_a_prior_is_sampled_all_the_same(problem):
     assert found.metrics["num_samples"] == 200
 
 
-def test_the_same_call_gives_the_same_numbers(problem):
+def test_metrics_are_reproducible(problem):
     first, second, other = (sampling.measure(Fake(), problem, seed=seed) for seed in (0, 0, 1))
     assert first.metrics == second.metrics
     np.testing.assert_array_equal(first.arrays["fitted_images"], second.arrays["fitted_images"])
@@ -206,7 +206,7 @@ def test_without_labels_only_distances_are_measured():
     }
 
 
-def test_the_baselines_are_of_real_images(problem):
+def test_baselines_are_real_images(problem):
     rows = sampling.baselines(problem, seed=0)
     train, test = rows["training images"].metrics, rows["test images"].metrics
     assert train.keys() == {"fitted_frechet", "fitted_confidence", "fitted_class_entropy"}
@@ -237,14 +237,14 @@ def test_binary_codes_report_their_likelihood(problem):
     assert found["fitted_nll"] == pytest.approx(np.log(4), abs=0.1)  # one of four bits is on
 
 
-def test_what_a_linear_output_samples_is_brought_back_to_images(problem):
+def test_samples_of_a_linear_output_are_clipped(problem):
     fake = Fake(lambda num: np.full((num, *SHAPE), 1.5, "float32"))
     fake.decode = lambda latents: np.full((len(latents), *SHAPE), -0.5, "float32")
     made = sampling.measure(fake, problem, seed=0).arrays
     assert (made["prior_images"] == 1).all() and (made["fitted_images"] == 0).all()
 
 
-def test_a_model_that_fits_a_prior_of_its_own_is_sampled_once(problem, monkeypatch):
+def test_model_with_its_own_prior_is_sampled_once(problem, monkeypatch):
     class WithPrior(Fake):
         learns_prior = True
 
@@ -268,7 +268,7 @@ def entry(label, seed, **arrays):
     return Result(label, "vae", seed, 2, None, Measurement({}, arrays))
 
 
-def test_the_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, problem):
+def test_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, problem):
     drawn = {}
 
     def image_blocks(blocks, path, **_):
@@ -293,10 +293,10 @@ def test_the_figures_show_the_first_seed_of_each_label(tmp_path, monkeypatch, pr
     assert drawn["samples_fitted.png"]["b"] is dark
 
 
-def test_without_priors_there_is_one_figure_and_colour_is_drawn(tmp_path):
-    colour = (4, 4, 3)
-    problem = problem_of(colour)
-    measured = sampling.measure(Fake(shape=colour), problem, seed=0)
+def test_single_figure_without_priors_and_in_color(tmp_path):
+    color = (4, 4, 3)
+    problem = problem_of(color)
+    measured = sampling.measure(Fake(shape=color), problem, seed=0)
     rows = [
         Result(name, name, 0, 0, None, row)
         for name, row in sampling.baselines(problem, seed=0).items()

@@ -1,4 +1,4 @@
-"""The l1 penalty against the formula."""
+"""Sparse autoencoder with an l1 penalty, against the formula."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def images_of(num, tile=1):
     return np.tile(images, (tile, 1, 1))
 
 
-def test_the_preset_is_the_net_of_the_book():
+def test_preset_matches_the_network_of_the_book():
     model = keras_ae.VARIANTS["sparse_l1"]()
     kernels = [tuple(w.shape) for w in model.weights if w.path.endswith("kernel")]
     assert kernels == [(784, 100), (100, 300), (300, 100), (100, 784)]
     assert model.l1 == 1e-3
-    # Biases, and no normalisation: Geron's 28 * 28 - 100 - 300 - 100 - 28 * 28.
+    # Biases, no normalization: Geron's 28 * 28 - 100 - 300 - 100 - 28 * 28.
     assert model.count_params() == 785 * 100 + 101 * 300 + 301 * 100 + 101 * 784
 
 
 @pytest.mark.parametrize(("num", "tile", "batch_size"), [(8, 1, 8), (8, 8, 64), (64, 1, 16)])
-def test_the_latent_loss_is_the_formula_at_any_batch_size(num, tile, batch_size):
+def test_latent_loss_matches_the_formula_at_any_batch_size(num, tile, batch_size):
     images = images_of(num, tile)
     model = keras_ae.SparseL1((6, 5), 7, l1=0.25)
     codes = np.float64(model.encode(images))
@@ -37,7 +37,7 @@ def test_the_latent_loss_is_the_formula_at_any_batch_size(num, tile, batch_size)
     assert fitted["latent_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_larger_penalty_makes_the_code_sparser():
+def test_larger_penalty_makes_the_code_sparser():
     means = []
     for l1 in (0.0, 0.03):
         keras.utils.set_random_seed(0)
@@ -49,7 +49,7 @@ def test_a_larger_penalty_makes_the_code_sparser():
 
 
 @pytest.mark.parametrize("l1", [-1e-3, float("nan"), "much"])
-def test_a_bad_penalty_is_named(l1):
+def test_bad_penalty_is_refused(l1):
     with pytest.raises(ValueError, match="l1 must be a number >= 0; received") as error:
         keras_ae.SparseL1((6, 5), 4, l1=l1)
     assert repr(l1) in str(error.value)

@@ -1,4 +1,4 @@
-"""The layout of the package: who may import whom, read from the source with `ast`.
+"""The layout of the package: which module may import which, read from the source with `ast`.
 
 The rules are those of `docs/architecture.md`.
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_ae"
 
 # A folder imports from itself and from the folders above it in this list. The modules at the root
-# of the package that stand in one line count as one folder.
+# of the package that share a line count as one folder.
 ORDER = (
     ("checks", "attributes", "files", "progress", "losses", "metrics", "regularizers", "hashing"),
     ("layers",),
@@ -36,9 +36,9 @@ ORDER = (
     ("evaluation",),
     ("cli",),
 )
-# The package itself knows names, not modules: anyone may ask it for its version.
+# The package root imports lazily, so every module may import it (for its version).
 ANYWHERE = {"", "_registration"}
-# Within evaluation: the report knows nothing of the package, comparisons nothing of what uses them.
+# Within evaluation: the report imports nothing of the package, comparisons nothing above them.
 WITHIN_EVALUATION = (
     ("published",),
     ("plots",),
@@ -61,7 +61,7 @@ NAMES = {
 
 
 class Import(NamedTuple):
-    """`importer` imports `imported`, both as they stand below keras_ae; "" is the package."""
+    """`importer` imports `imported`; both names are relative to keras_ae, "" is the package."""
 
     importer: str
     imported: str
@@ -78,7 +78,7 @@ def sources() -> dict[str, str]:
 
 
 def imports_of(importer: str, source: str, modules) -> list[Import]:
-    """Every import of a module of the package, wherever it stands in `source`."""
+    """Every import of a module of the package in `source`, also within functions."""
     tree = ast.parse(source)
     is_package = any(module.startswith(f"{importer}.".lstrip(".")) for module in modules)
     delayed = {
@@ -130,7 +130,7 @@ def folder(module: str) -> str:
 
 
 def rank(module: str) -> int | None:
-    """The line of ORDER that a module belongs to; None where it has none."""
+    """The line of ORDER that a module belongs to, or None."""
     return next((place for place, names in enumerate(ORDER) if folder(module) in names), None)
 
 
@@ -158,7 +158,7 @@ def against_the_direction(modules: dict[str, str]) -> list[Import]:
 
 
 def cycle(modules: dict[str, str]) -> list[str] | None:
-    """Modules that import one another when they are loaded, or None."""
+    """A cycle of modules that import each other when loaded, or None."""
     edges = {module: set() for module in [*modules, ""]}
     for found in all_imports(modules):
         if found.when_loaded and found.imported in edges:
@@ -178,7 +178,7 @@ def cycle(modules: dict[str, str]) -> list[str] | None:
 
 
 def variant_words(source: str) -> list[str]:
-    """Variants that a program names: in strings (not docstrings, help, examples) or as classes."""
+    """Variants named in code: in strings (not docstrings, help, examples) or as classes."""
     tree = ast.parse(source)
     spared = set()
     for node in ast.walk(tree):
@@ -206,7 +206,7 @@ def variant_words(source: str) -> list[str]:
     return found
 
 
-# ---- who may import whom ----
+# ---- imports ----
 
 
 def test_no_folder_imports_from_a_later_one():
@@ -228,7 +228,7 @@ def test_documented_layout_names_every_folder():
             assert shown in page, name
 
 
-def test_no_modules_import_one_another():
+def test_no_modules_import_each_other():
     assert cycle(sources()) is None
 
 
@@ -296,7 +296,7 @@ def test_planted_cycle_is_caught():
     assert cycle(modules) is None
 
 
-# ---- words that belong in one place ----
+# ---- words allowed in one place only ----
 
 
 def option_words(source: str) -> list[str]:
@@ -320,7 +320,7 @@ def option_words(source: str) -> list[str]:
 
 
 def test_only_the_command_line_names_options():
-    """RunConfig turns itself into a command line, and the catalog the missing runs."""
+    """Exceptions: RunConfig makes a command line of itself, the catalog those of missing runs."""
     allowed = {"runs.request", "runs.catalog"}
     found = {
         name: words

@@ -1,4 +1,4 @@
-"""Rows, spreads and tables by class, from measurements made by hand."""
+"""Summaries: rows, spreads and tables by class, from invented measurements."""
 
 import statistics
 
@@ -24,7 +24,7 @@ def row(part, label):
     return next(row for row in part["rows"] if row["label"] == label)
 
 
-def test_seeds_become_a_mean_and_a_spread():
+def test_seeds_are_summarized_as_mean_and_spread():
     entries = [entry("vae", value, seed=seed) for seed, value in enumerate((0.5, 0.6, 0.9))]
     part = summarize("whole", WHOLE, [*entries, entry("deep", 0.7, odd=3)], [], "toy")
     assert row(part, "vae")["values"] == {
@@ -36,7 +36,8 @@ def test_seeds_become_a_mean_and_a_spread():
     }
     assert row(part, "deep")["values"]["auc"] == {"mean": 0.7, "std": None, "num": 1}
     assert row(part, "deep")["values"]["odd"]["mean"] == 3
-    assert [column["key"] for column in part["columns"]] == ["auc", "odd"]  # nobody has the third
+    # The third column has no values.
+    assert [column["key"] for column in part["columns"]] == ["auc", "odd"]
     assert [line["label"] for line in part["rows"]] == ["vae", "deep"]
 
 
@@ -60,7 +61,7 @@ def test_held_out_classes_are_averaged_before_seeds():
     assert "0, 1" in part["notes"][0]
 
 
-def test_means_are_over_the_classes_that_all_labels_have():
+def test_means_use_the_classes_that_all_labels_have():
     entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
     chance = [entry("chance", 0.1, held_out="0"), entry("chance", 0.7, held_out="1")]
     entries.append(entry("deep", 0.3, held_out="1"))
@@ -74,7 +75,7 @@ def test_means_are_over_the_classes_that_all_labels_have():
     assert [line["values"]["auc"]["mean"] for line in part["rows"]] == [0.2, 0.3]
 
 
-def test_where_a_seed_lacks_a_class_each_class_is_the_mean_of_its_seeds():
+def test_incomplete_seeds_are_averaged_per_class():
     entries = [entry("vae", value, held_out=name) for name, value in (("0", 0.2), ("1", 0.4))]
     entries.append(entry("vae", 0.9, seed=2, held_out="1"))
     part = summarize("novel", NOVEL, entries, [], "toy")
@@ -87,7 +88,7 @@ def test_where_a_seed_lacks_a_class_each_class_is_the_mean_of_its_seeds():
     assert row(part, "vae")["values"]["auc"]["mean"] == pytest.approx(0.4)
 
 
-def test_a_published_figure_of_one_class_stands_beside_that_class_alone():
+def test_published_value_of_a_class_applies_to_that_class_only():
     ones = [entry("vae", 0.7, held_out="1")]
     part = summarize("anomaly", NOVEL, ones, [], "mnist")
     assert row(part, "vae")["published"] == 0.7823
@@ -95,7 +96,7 @@ def test_a_published_figure_of_one_class_stands_beside_that_class_alone():
     assert row(part, "vae")["published"] is None
 
 
-def test_a_class_that_a_label_lacks_is_left_empty():
+def test_missing_class_of_a_label_is_empty():
     entries = [entry("vae", 0.2, held_out="0"), entry("vae", 0.4, held_out="1")]
     part = summarize("novel", NOVEL, [*entries, entry("deep", 0.3, held_out="1")], [], "toy")
     assert part["by_class"][0]["rows"][1] == {
@@ -105,12 +106,12 @@ def test_a_class_that_a_label_lacks_is_left_empty():
     }
 
 
-def test_one_held_out_class_needs_no_table_of_its_own():
+def test_single_held_out_class_has_no_class_table():
     part = summarize("novel", NOVEL, [entry("vae", 0.2, held_out="0")], [], "toy")
     assert part["by_class"] == []
 
 
-def test_only_columns_with_a_direction_are_ranked_and_baselines_are_not():
+def test_only_variants_and_columns_with_a_direction_are_ranked():
     entries = [entry("vae", 0.2, odd=1), entry("deep", 0.9, odd=2), entry("sparse", 0.5)]
     part = summarize("whole", WHOLE, entries, [entry("chance", 1.0, variant="")], "toy")
     assert len(part["rankings"]) == 1
@@ -118,18 +119,20 @@ def test_only_columns_with_a_direction_are_ranked_and_baselines_are_not():
     assert "One seed" in part["rankings"][0]["sentence"]
 
 
-def test_a_row_without_the_main_number_is_there_and_not_ranked():
-    told = Result("told", "told", 1, 2, None, Measurement({"note": "It was told."}))
-    part = summarize("whole", WHOLE, [told, entry("vae", 0.5), entry("deep", 0.6)], [], "toy")
-    assert row(part, "told")["values"] == {}
+def test_row_without_the_main_metric_is_not_ranked():
+    conditional = Result("cond", "cond", 1, 2, None, Measurement({"note": "It takes labels."}))
+    part = summarize(
+        "whole", WHOLE, [conditional, entry("vae", 0.5), entry("deep", 0.6)], [], "toy"
+    )
+    assert row(part, "cond")["values"] == {}
     assert part["rankings"][0]["groups"] == [["deep"], ["vae"]]
-    assert part["notes"] == ["It was told."]
-    alone = summarize("whole", WHOLE, [told], [], "toy")
+    assert part["notes"] == ["It takes labels."]
+    alone = summarize("whole", WHOLE, [conditional], [], "toy")
     assert [column["key"] for column in alone["columns"]] == ["auc"]
     assert alone["rankings"][0]["groups"] == []
 
 
-def test_published_figures_stand_beside_the_variants_they_belong_to():
+def test_published_values_are_assigned_to_their_variants():
     entries = [entry("vae", 0.7), entry("vae, beta 4", 0.6, variant="vae")]
     part = summarize("anomaly", WHOLE, entries, [], "mnist")
     assert row(part, "vae")["published"] == 0.7823
@@ -138,13 +141,13 @@ def test_published_figures_stand_beside_the_variants_they_belong_to():
     assert row(summarize("anomaly", WHOLE, entries, [], "digits"), "vae")["published"] is None
 
 
-def test_a_note_is_said_once():
+def test_repeated_notes_are_merged():
     entries = [entry("vae", 0.7, note="Say this."), entry("deep", 0.6)]
     chance = entry("chance", 0.5, variant="", note="Say this.")
     assert summarize("whole", WHOLE, entries, [chance], "toy")["notes"] == ["Say this."]
 
 
-def test_a_configuration_is_a_row_with_its_seeds_and_times(tmp_path):
+def test_configuration_row_has_seeds_and_times(tmp_path):
     slow = write_run(tmp_path / "a", seed=2)
     (slow / "history.csv").write_text("epoch,seconds\n1,8.0\n2,9.0\n")
     write_run(tmp_path / "b", seed=1)

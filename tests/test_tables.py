@@ -1,4 +1,4 @@
-"""The README's tables, from an invented metrics.json."""
+"""The result tables of the documentation, from an invented metrics.json."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def cells(text):
     }
 
 
-def test_the_family_is_what_the_nine_are_not_and_a_few_of_them(scripts):
+def test_family_table_lists_the_other_variants_and_references(scripts):
     rows = cells(scripts["family"].table(METRICS))
     labels = [label for label in rows if label not in ("variant", "---")]
     assert labels == ["deep", "vae", "vq_vae, embedding_dim 4", "tied", "linear", "convolutional"]
@@ -101,7 +101,7 @@ def test_the_family_is_what_the_nine_are_not_and_a_few_of_them(scripts):
     assert all(len(row) == len(rows["variant"]) for row in rows.values())
 
 
-def test_the_family_table_says_what_the_comparisons_note(scripts):
+def test_family_table_includes_the_notes(scripts):
     plain = scripts["family"].table(METRICS)
     parts = METRICS["comparisons"]
     noted = {
@@ -112,23 +112,23 @@ def test_the_family_table_says_what_the_comparisons_note(scripts):
     assert text == f"{plain} reconstruction said so. classification said so."
 
 
-def test_the_bake_off_has_none_of_the_family(scripts):
+def test_bake_off_tables_omit_the_other_variants(scripts):
     text = scripts["bake_off"].tables(METRICS)
     assert "linear" not in text and "tied" not in text
-    general, novelty = text.split("\n\n")[:2]
+    general, anomaly = text.split("\n\n")[:2]
     rows = cells(general)
     assert rows["vae"][:2] == ["76.12", "76.00"]  # of a sampled code, as published
     assert rows["deep"] == ["63.92", "64.12 ± 0.06", "0.7835", "0.770", "0.812", "12,345", "1.23"]
-    assert cells(novelty)["deep"] == ["0.7972", "0.876", "0.450"]
+    assert cells(anomaly)["deep"] == ["0.7972", "0.876", "0.450"]
     assert "10,000 test images; seeds 42, 43; keras 3; CPU" in text
 
 
 @pytest.mark.parametrize("name", ["bake_off", "family"])
-def test_only_what_stands_between_the_two_lines_is_replaced(scripts, name, tmp_path, monkeypatch):
+def test_only_text_between_the_markers_is_replaced(scripts, name, tmp_path, monkeypatch):
     script = scripts[name]
     make = script.table if name == "family" else script.tables
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
-    page = tmp_path / "README.md"
+    page = tmp_path / "results.md"
     page.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
     arguments = [name, str(tmp_path / "metrics.json"), "--write", str(page)]
     monkeypatch.setattr(sys, "argv", arguments)
@@ -141,7 +141,7 @@ def test_only_what_stands_between_the_two_lines_is_replaced(scripts, name, tmp_p
     assert page.read_text() == "no such lines\n"
 
 
-def test_the_seconds_an_epoch_can_come_from_other_runs(scripts, tmp_path):
+def test_seconds_per_epoch_can_come_from_other_runs(scripts, tmp_path):
     for name, variant, arguments, seconds in (
         ("a", "tied", {}, 0.25),
         ("b", "vq_vae", {"embedding_dim": 4}, 0.75),

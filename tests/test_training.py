@@ -1,4 +1,4 @@
-"""The fast path of fit gives what the plain path gives, in the same order."""
+"""The multi-step execution of `fit` matches single steps, in the same order."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def pictures(num=200, seed=0):
     random = np.random.default_rng(seed)
     prototypes = random.random((4, *SHAPE)) > 0.5
     weights = random.dirichlet(np.full(4, 0.3), size=num)
-    # Some noise: a constant pixel has a gradient of rounding errors only, which Adam blows up.
+    # Noise, because gradients of constant pixels are rounding errors, which Adam amplifies.
     noise = 0.1 * random.random((num, *SHAPE))
     return (np.tensordot(weights, 0.9 * prototypes, axes=1) + noise).astype("float32")
 
@@ -33,7 +33,7 @@ def built(name="deep", seed=5, **compile_arguments):
 
 
 def slow_loop(model, images, batch_size, epochs):
-    """The obvious version: one eager train_step after another."""
+    """The simple version: one eager train_step after another."""
     losses = []
     for epoch in range(epochs):
         order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
@@ -45,7 +45,7 @@ def slow_loop(model, images, batch_size, epochs):
 
 
 @pytest.mark.parametrize("name", ["deep", "sparse", "denoising", "vae", "vq_vae"])
-def test_compiled_epochs_train_like_one_eager_step_after_another(name):
+def test_compiled_epochs_match_single_eager_steps(name):
     images = pictures()
     fast, slow = built(name), built(name)
     history = fast.fit(images, batch_size=64, epochs=3, verbose=0).history
@@ -55,7 +55,7 @@ def test_compiled_epochs_train_like_one_eager_step_after_another(name):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=2e-3, err_msg=ours.path)
 
 
-def test_batch_callbacks_get_every_batch_and_change_nothing():
+def test_batch_callbacks_get_every_batch_without_side_effects():
     class Batches(keras.callbacks.Callback):
         seen = 0
 
@@ -73,7 +73,7 @@ def test_batch_callbacks_get_every_batch_and_change_nothing():
 
 
 @pytest.mark.parametrize(("units", "steps"), [(8, 4), (2**9, 2), (2**12, 1)])
-def test_a_call_is_no_longer_than_a_signal_can_wait(monkeypatch, units, steps):
+def test_steps_per_call_are_limited_by_their_duration(monkeypatch, units, steps):
     middle = Deep(SHAPE, 3, hidden_units=(2**9,)).count_params()
     monkeypatch.setattr(trainer, "MAX_WORK_PER_CALL", 2 * 64 * middle)
     model = Deep(SHAPE, 3, hidden_units=(units,), seed=1)
@@ -87,7 +87,7 @@ def test_a_call_is_no_longer_than_a_signal_can_wait(monkeypatch, units, steps):
     assert asked[0] == steps
 
 
-def test_which_callbacks_need_every_batch():
+def test_callbacks_that_need_every_batch_are_detected():
     class OnBatch(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             pass
@@ -103,7 +103,7 @@ def test_which_callbacks_need_every_batch():
     assert not needs_every_batch(keras.callbacks.CSVLogger("log.csv"))
 
 
-def test_an_epoch_is_a_permutation_keyed_by_seed_and_epoch():
+def test_epoch_order_is_a_permutation_of_seed_and_epoch():
     orders = {
         (seed, epoch): epoch_order(1000, seed, epoch).numpy() for seed in (1, 2) for epoch in (0, 1)
     }
@@ -116,7 +116,7 @@ def test_an_epoch_is_a_permutation_keyed_by_seed_and_epoch():
     np.testing.assert_array_equal(orders[1, 0], epoch_order(1000, 1, 0).numpy())
 
 
-def test_two_epochs_of_a_fit_differ_and_can_be_replayed():
+def test_epochs_differ_in_order_and_are_reproducible():
     feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
     feed.begin(0)
     first = feed.batches.numpy()
@@ -127,7 +127,7 @@ def test_two_epochs_of_a_fit_differ_and_can_be_replayed():
     assert feed.batches.shape == (3, 64) and feed.last_batch.shape == (8,)
 
 
-def test_a_fit_in_two_parts_equals_one_bit_for_bit():
+def test_fit_in_two_parts_equals_one_bit_for_bit():
     images = pictures()
     whole, parts = built("vae"), built("vae")
     whole.fit(images, batch_size=64, epochs=4, verbose=0)
@@ -137,8 +137,8 @@ def test_a_fit_in_two_parts_equals_one_bit_for_bit():
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_a_stretch_of_an_epoch_asks_the_host_for_nothing():
-    # No GPU is needed to see it: the compiled loop holds no op that reads from the host.
+def test_compiled_steps_read_nothing_from_the_host():
+    # Works without a GPU: the compiled loop must contain no op that reads from the host.
     model = built("vae")
     feed = MemoryFeed(pictures(), None, None, batch_size=64, seed=3)
     model._feed = feed
@@ -153,7 +153,7 @@ def test_a_stretch_of_an_epoch_asks_the_host_for_nothing():
     assert not [op for op in ops if any(word in op for word in host)]
 
 
-def test_an_evaluation_before_fit_does_not_shorten_the_validation():
+def test_evaluate_before_fit_does_not_shorten_validation():
     # Keras bakes steps_per_execution into the traced evaluation: a stale one sees one batch only.
     images, validation = pictures(), pictures(90, seed=1)
     model = built()
@@ -178,7 +178,7 @@ def test_fit_takes_images_pairs_and_datasets():
         np.testing.assert_allclose(other, losses[0], rtol=1e-4)
 
 
-def test_targets_other_than_the_inputs_are_used():
+def test_separate_targets_are_used():
     images = pictures()
     model = built()
     model.fit(images, 1 - images, batch_size=64, epochs=60, verbose=0)
@@ -186,7 +186,7 @@ def test_targets_other_than_the_inputs_are_used():
     assert inverted < 0.8 * model.evaluate(images, verbose=0, return_dict=True)["loss"]
 
 
-def test_sample_weight_weighs_the_reconstruction_loss():
+def test_sample_weight_scales_the_reconstruction_loss():
     images = pictures(64)
     weight = np.linspace(0, 2, 64).astype("float32")
     model = built(jit_compile=False)
@@ -199,7 +199,7 @@ def test_sample_weight_weighs_the_reconstruction_loss():
     np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
-def test_validation_split_takes_the_tail_as_keras_does():
+def test_validation_split_takes_the_last_images_as_in_keras():
     images = pictures(100)
     images[80:] = 0
     history = built().fit(images, validation_split=0.2, epochs=1, verbose=0).history
@@ -208,7 +208,7 @@ def test_validation_split_takes_the_tail_as_keras_does():
     np.testing.assert_allclose(history["val_loss"], explicit["val_loss"], rtol=1e-5)
 
 
-def test_ordinary_callbacks_work(tmp_path):
+def test_keras_callbacks_work(tmp_path):
     images = pictures()
     stop = keras.callbacks.EarlyStopping(patience=0, min_delta=1e9, monitor="val_loss")
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
@@ -220,7 +220,7 @@ def test_ordinary_callbacks_work(tmp_path):
     assert keras.models.load_model(tmp_path / "best.keras").get_config() == model.get_config()
 
 
-def test_eager_mode_and_further_metrics():
+def test_eager_mode_and_additional_metrics_work():
     images = pictures(64)
     model = built(run_eagerly=True, metrics=["mae"])
     history = model.fit(images, epochs=1, verbose=0).history
@@ -246,14 +246,14 @@ def test_eager_mode_and_further_metrics():
         ({"x": pictures(), "validation_data": pictures() - 1}, "pixels from -0.99"),
     ],
 )
-def test_unusable_arguments_get_one_clear_line(arguments, words):
+def test_unusable_arguments_are_refused_in_one_line(arguments, words):
     with pytest.raises(ValueError, match=words) as caught:
         built(jit_compile=False).fit(**arguments, verbose=0)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_what_fit_refuses_is_refused_elsewhere_too(name):
+def test_other_methods_refuse_what_fit_refuses(name):
     model = built(jit_compile=False)
     for images, words in [(pictures() * 255, "Divide them by 255"), (pictures() * np.nan, "NaN")]:
         with pytest.raises(ValueError, match=words):
@@ -272,26 +272,26 @@ def test_what_fit_refuses_is_refused_elsewhere_too(name):
         (pictures() * np.nan, "NaN"),
     ],
 )
-def test_unusable_datasets_get_one_clear_line(tensors, words):
+def test_unusable_datasets_are_refused_in_one_line(tensors, words):
     data = tf.data.Dataset.from_tensor_slices(tensors).batch(50)
     with pytest.raises(ValueError, match=words) as caught:
         built().fit(data, verbose=0)
     assert "\n" not in str(caught.value)
 
 
-def test_an_uncompiled_model_and_no_images_are_refused():
+def test_uncompiled_model_and_empty_input_are_refused():
     with pytest.raises(ValueError, match="compile"):
         Deep(SHAPE).fit(pictures())
     with pytest.raises(ValueError, match="x=None"):
         built().fit(None)
 
 
-def test_a_loss_given_to_compile_is_refused():
+def test_compile_refuses_a_loss():
     with pytest.raises(ValueError, match="loss='mse'"):
         Deep(SHAPE).compile(loss="mse")
 
 
-def test_two_replicas_train_like_one():
+def test_two_replicas_match_one():
     # Gradients are summed over replicas: a step that does not scale its loss is twice too large.
     program = """
 import numpy as np, tensorflow as tf
@@ -309,7 +309,7 @@ def losses(strategy):
 two = losses(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 one = losses(tf.distribute.get_strategy())
 np.testing.assert_allclose(two, one, rtol=1e-4)
-print("alike")
+print("equal")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip().endswith("alike"), result.stderr[-3000:]
+    assert result.stdout.strip().endswith("equal"), result.stderr[-3000:]

@@ -22,7 +22,7 @@ def small(name, image_shape=IMAGE_SHAPE):
     keras.utils.set_random_seed(0)
     arguments = {} if name == "shallow" else {"hidden_units": (6,)}
     model = VARIANTS[name](image_shape=image_shape, latent_dim=LATENT_DIM, seed=1, **arguments)
-    if name == "vq_vae":  # codebooks as wide as the codes, as after training
+    if name == "vq_vae":  # codebooks as wide as the codes, like after training
         model.bottleneck.embeddings.assign(np.linspace(-2, 2, 512)[None].repeat(LATENT_DIM, 0))
     for layer in model.encoder._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -39,7 +39,7 @@ def images_and_labels(number=24, image_shape=IMAGE_SHAPE):
 
 def compiled(model, freeze):
     classifier = pretrained_classifier(model, NUM_CLASSES, freeze=freeze)
-    # Eagerly: for steps as few as here, tracing takes far longer.
+    # Eagerly, because tracing takes longer than these few steps.
     classifier.compile(
         keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", run_eagerly=True
     )
@@ -59,7 +59,7 @@ def changed(before, after):
 
 @pytest.mark.parametrize("freeze", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_softmax_of_the_deterministic_code(name, freeze):
+def test_classifier_is_a_softmax_of_the_deterministic_code(name, freeze):
     model, (images, _) = small(name), images_and_labels()
     classifier = pretrained_classifier(model, NUM_CLASSES, freeze=freeze)
     expected = softmax(model.encode(images), classifier)
@@ -67,7 +67,7 @@ def test_it_is_a_softmax_of_the_deterministic_code(name, freeze):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_frozen_only_the_softmax_layer_learns(name):
+def test_frozen_classifier_trains_only_the_softmax_layer(name):
     model, (images, labels) = small(name), images_and_labels()
     classifier = compiled(model, freeze=True)
     before = classifier.get_weights()
@@ -77,7 +77,7 @@ def test_frozen_only_the_softmax_layer_learns(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_frozen_the_encoder_infers_also_in_training(name):
+def test_frozen_encoder_runs_in_inference_mode(name):
     model, (images, _) = small(name), images_and_labels()
     classifier = pretrained_classifier(model, NUM_CLASSES)
     expected = softmax(model.encode(images), classifier)
@@ -85,7 +85,7 @@ def test_frozen_the_encoder_infers_also_in_training(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fine_tuning_changes_the_whole_encoder_and_never_the_autoencoder(name):
+def test_fine_tuning_changes_its_own_copy_of_the_encoder(name):
     model, (images, labels) = small(name), images_and_labels()
     weights = model.get_weights()
     codes = model.encode(images)
@@ -100,7 +100,7 @@ def test_fine_tuning_changes_the_whole_encoder_and_never_the_autoencoder(name):
 
 @pytest.mark.parametrize("freeze", [True, False])
 @pytest.mark.parametrize("name", LATENT_LOSS)
-def test_the_latent_loss_is_no_part_of_the_loss(name, freeze):
+def test_latent_loss_is_not_added(name, freeze):
     model, (images, labels) = small(name), images_and_labels()
     model(images[:1])
     assert model.losses, "or there is nothing to see"
@@ -113,7 +113,7 @@ def test_the_latent_loss_is_no_part_of_the_loss(name, freeze):
     assert classifier.losses == []
 
 
-def test_gradients_pass_straight_through_the_quantisation():
+def test_gradients_pass_straight_through_the_quantization():
     model, (images, _) = small("vq_vae"), images_and_labels()
     layer = PretrainedEncoder(model.encoder, model.bottleneck)
     layer(images)
@@ -130,7 +130,7 @@ def test_gradients_pass_straight_through_the_quantisation():
 @pytest.mark.parametrize(
     ("name", "freeze"), [("denoising", True), ("sparse", False), ("vae", False), ("vq_vae", True)]
 )
-def test_save_and_load(name, freeze, tmp_path):
+def test_saved_classifier_can_be_loaded(name, freeze, tmp_path):
     model, (images, labels) = small(name), images_and_labels()
     classifier = compiled(model, freeze=freeze)
     classifier.fit(images, labels, batch_size=24, verbose=0)
@@ -143,7 +143,7 @@ def test_save_and_load(name, freeze, tmp_path):
     assert any(changed(weights, loaded.get_layer("encoder").encoder.get_weights())) != freeze
 
 
-def test_a_frozen_encoder_can_be_unfrozen_later():
+def test_frozen_encoder_can_be_unfrozen_later():
     model, (images, labels) = small("denoising"), images_and_labels()
     classifier = compiled(model, freeze=True)
     encoder = classifier.get_layer("encoder")
@@ -154,7 +154,7 @@ def test_a_frozen_encoder_can_be_unfrozen_later():
     assert all(changed(before, encoder.encoder.get_weights()))
 
 
-def test_images_with_channels():
+def test_images_with_channels_are_classified():
     model = small("vae", (4, 5, 3))
     images, _ = images_and_labels(image_shape=(4, 5, 3))
     classifier = pretrained_classifier(model, NUM_CLASSES)
@@ -162,7 +162,7 @@ def test_images_with_channels():
     assert classifier(images).shape == (24, NUM_CLASSES)
 
 
-def test_codes_with_places_are_flattened():
+def test_feature_map_codes_are_flattened():
     class Convolutional:
         image_shape, needs_labels = (4, 4, 1), False
         encoder = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
@@ -175,15 +175,15 @@ def test_codes_with_places_are_flattened():
 
 
 @pytest.mark.parametrize("num_classes", [1, 0, 2.5, "ten", None])
-def test_a_number_of_classes_below_two_is_an_error(num_classes):
+def test_fewer_than_two_classes_are_refused(num_classes):
     with pytest.raises(ValueError, match="num_classes must be"):
         pretrained_classifier(small("shallow"), num_classes)
 
 
-def test_freeze_must_be_a_flag():
+def test_freeze_must_be_a_bool():
     with pytest.raises(ValueError, match="freeze must be True or False"):
         pretrained_classifier(small("shallow"), 3, freeze="no")
 
 
-def test_it_is_a_public_name():
+def test_classifier_is_public():
     assert keras_ae.pretrained_classifier is pretrained_classifier

@@ -1,4 +1,4 @@
-"""The VAE/GAN: its three losses, its two optimizers, its guards."""
+"""VAE/GAN: its three losses, two optimizers and checks of the balance."""
 
 import fake_runs
 import keras
@@ -40,7 +40,7 @@ def assert_same(ours, theirs):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
-# ---- the losses ----
+# ---- losses ----
 
 
 def leaky(values):
@@ -48,7 +48,7 @@ def leaky(values):
 
 
 def slow_convolution(maps, kernel, bias):
-    """3x3, stride 2, as much padding as rounding up needs, the odd one behind."""
+    """3x3 convolution, stride 2, "same" padding: an odd pixel of padding goes last."""
     sizes = [-(-side // 2) for side in maps.shape[1:3]]
     pads = [2 * (size - 1) + 3 - side for size, side in zip(sizes, maps.shape[1:3], strict=True)]
     padded = np.pad(maps, [(0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)])
@@ -77,7 +77,7 @@ def cross_entropy(logits, target):
     return -(target * np.log(probability) + (1 - target) * np.log(1 - probability)).mean()
 
 
-def test_the_losses_of_the_three_nets_are_those_of_a_slow_version():
+def test_losses_of_the_three_networks_match_a_slow_version():
     images = pictures(24)
     model = built(feature_variance=0.5)
     model.fit(images, epochs=2, verbose=0)
@@ -102,14 +102,14 @@ def test_the_losses_of_the_three_nets_are_those_of_a_slow_version():
 
 
 class Recorder(keras.optimizers.SGD):
-    """Plain gradient descent that keeps what it was given."""
+    """Gradient descent that records the gradients."""
 
     def apply(self, grads, trainable_variables=None):
         self.given = [np.asarray(grad) for grad in grads]
         return super().apply(grads, trainable_variables)
 
 
-def test_each_net_follows_the_gradient_of_its_own_loss():
+def test_each_network_follows_the_gradient_of_its_loss():
     images = tf.constant(pictures(24))
     optimizers = {
         "optimizer": Recorder(0.0),
@@ -140,7 +140,7 @@ def test_each_net_follows_the_gradient_of_its_own_loss():
         assert np.any(ours != 0)
 
 
-def test_a_step_moves_every_net():
+def test_training_step_changes_every_network():
     model = built()
     before = numbers(model.trainable_variables)
     model.fit(pictures(), batch_size=32, epochs=1, verbose=0)
@@ -148,7 +148,7 @@ def test_a_step_moves_every_net():
         assert np.any(was != variable.numpy()), variable.path
 
 
-def test_codes_of_images_and_of_the_prior_have_noise_of_their_own():
+def test_posterior_and_prior_samples_use_independent_noise():
     model = built()
     origin = tf.zeros((1000, 4))
     drawn = model.bottleneck.sampling((origin, origin)), model.prior_noise((origin, origin))
@@ -158,7 +158,7 @@ def test_codes_of_images_and_of_the_prior_have_noise_of_their_own():
 # ---- two optimizers ----
 
 
-def test_the_second_optimizer_is_like_the_first_unless_given():
+def test_discriminator_optimizer_defaults_to_a_copy():
     optimizer = keras.optimizers.RMSprop(0.007)
     model = built({"optimizer": optimizer})
     assert isinstance(model.discriminator_optimizer, keras.optimizers.RMSprop)
@@ -169,8 +169,8 @@ def test_the_second_optimizer_is_like_the_first_unless_given():
     assert model._get_optimizers() == [model.optimizer, model.discriminator_optimizer]
 
 
-def test_a_training_saved_and_loaded_half_way_ends_like_a_whole_one(tmp_path):
-    # In mixed precision, where both optimizers are wrapped; the contract has the other case.
+def test_saved_and_loaded_training_continues_bit_for_bit(tmp_path):
+    # In mixed precision both optimizers are wrapped; test_variants.py tests float32.
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
 
@@ -198,7 +198,7 @@ def started(folder):
     return Checkpoint(run, config.request)
 
 
-def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
+def test_interrupted_run_resumes_bit_for_bit(tmp_path):
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}
     whole = built()
@@ -212,7 +212,7 @@ def test_a_run_interrupted_half_way_ends_like_a_whole_one(tmp_path):
     assert_same(state_variables(resumed).values(), state_variables(whole).values())
 
 
-def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
+def test_xla_epochs_match_single_eager_steps():
     images = pictures(32)
     compiled = built({"jit_compile": True})
     history = compiled.fit(images, batch_size=16, epochs=1, shuffle=False, verbose=0).history
@@ -222,7 +222,7 @@ def test_compiled_with_xla_it_trains_like_one_eager_step_after_another():
         np.testing.assert_allclose(history[name], expected[name], rtol=2e-3, err_msg=name)
 
 
-def test_mixed_precision_trains_with_a_scale_for_each_optimizer():
+def test_mixed_precision_scales_the_loss_of_each_optimizer():
     model = built(dtype="mixed_float16")
     for optimizer in model._get_optimizers():
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -244,21 +244,21 @@ def test_losses_are_divided_among_replicas(monkeypatch):
     assert float(scale_loss(optimizer, tf.constant(6.0))) == 2.0
 
 
-# ---- the guards ----
+# ---- balance and divergence ----
 
 
 def with_verdicts(model, real, made):
-    """Gives images fixed logits: real ones, which are to be white, and made ones, all grey."""
+    """Set the discriminator to fixed logits for real images (white) and generated ones (gray)."""
     for weight in model.decoder.get_layer("logits").weights:
         weight.assign(tf.zeros_like(weight))
     both = tf.stack([tf.ones(SHAPE), tf.fill(SHAPE, 0.5)])
     for weight in model.discriminator.weights[:-2]:
         weight.assign(tf.abs(weight))
     model.discriminator.layers[-1].set_weights([np.full((64, 1), 1.0), np.zeros(1)])
-    white, grey = model.discriminator(both)[1].numpy().ravel()
-    slope = (real - made) / (white - grey)
+    white, gray = model.discriminator(both)[1].numpy().ravel()
+    slope = (real - made) / (white - gray)
     model.discriminator.layers[-1].set_weights(
-        [np.full((64, 1), slope), np.array([made - slope * grey])]
+        [np.full((64, 1), slope), np.array([made - slope * gray])]
     )
 
 
@@ -267,14 +267,14 @@ def with_verdicts(model, real, made):
     [
         (0.0, 0.0, None),
         (3.0, -3.0, "discriminator"),
-        (3.0, 0.0, None),  # 0.37: one side alone does not decide
+        (3.0, 0.0, None),  # 0.37: both cross-entropies must be outside the margin
         (4.0, -0.2, "discriminator"),
         (-2.0, 2.0, "decoder"),
         (-0.5, 0.5, None),
         (0.0, 3.0, "decoder"),
     ],
 )
-def test_who_wins_a_batch_is_seen_from_the_cross_entropies(real, made, winner):
+def test_winner_of_a_batch_depends_on_the_cross_entropies(real, made, winner):
     images = tf.ones((8, *SHAPE))
     model = built()
     with_verdicts(model, real, made)
@@ -288,7 +288,7 @@ def test_who_wins_a_batch_is_seen_from_the_cross_entropies(real, made, winner):
 
 
 @pytest.mark.parametrize("winner", ["discriminator", "decoder"])
-def test_who_has_won_learns_nothing_from_it(winner):
+def test_winner_of_a_batch_is_not_updated(winner):
     model = built({"optimizer": Recorder(0.1), "run_eagerly": True}, gamma=0.0)
     original = model._batch_losses
 
@@ -316,27 +316,27 @@ def diverging(**compiled):
     return built({"discriminator_optimizer": broken, **compiled}, equilibrium_margin=100.0)
 
 
-def test_a_diverged_training_stops_and_names_the_losses_it_began_with():
+def test_divergence_names_the_first_nonfinite_losses():
     model = diverging()
     with pytest.warns(UserWarning, match="stopped in epoch 1: .*feature_loss became") as caught:
         history = model.fit(pictures(), batch_size=16, epochs=3, verbose=0).history
     assert len(history["loss"]) == 1
-    assert np.isfinite(history["loss"]).all()  # that of the pixels, which nothing broke
+    assert np.isfinite(history["loss"]).all()  # the pixel loss stays finite
     assert "reconstruction_loss" not in str(caught[0].message)
     for weight in (*model.encoder.weights, *model.decoder.weights):
         assert np.isfinite(weight.numpy()).all()
 
 
-def test_a_diverged_run_is_refused_by_the_name_of_such_a_loss(tmp_path):
+def test_diverged_run_error_names_the_loss(tmp_path):
     checkpoint = started(tmp_path / "run")
-    # Before the epoch ends, and with it the model's own warning.
+    # Raised before the end of the epoch, so before the model's own warning.
     with pytest.raises(Diverged, match="^(feature|adversarial|discriminator)_loss became"):
         diverging().fit(
             pictures(), batch_size=16, verbose=0, callbacks=[CheckpointCallback(checkpoint)]
         )
 
 
-def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
+def test_dominant_discriminator_is_warned_about_once():
     model = built({"optimizer": keras.optimizers.SGD(0.0)})
     with_verdicts(model, real=3.0, made=-3.0)
     with pytest.warns(UserWarning, match="discriminator won 100% of the batches of epoch") as found:
@@ -355,13 +355,13 @@ def test_a_discriminator_that_wins_for_an_epoch_is_warned_of_once():
         ({"discriminator_filters": ()}, "discriminator_filters must hold at least one number"),
     ],
 )
-def test_bad_arguments_are_named(arguments, words):
+def test_bad_arguments_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words) as error:
         built(**arguments)
     assert "\n" not in str(error.value)
 
 
-def test_logits_beyond_the_limit_are_pulled_back():
+def test_logits_beyond_the_limit_are_penalized():
     rebuilt, sampled = np.zeros((2, 2, 3)), np.zeros((2, 2, 3))
     rebuilt[0, 0, 0], rebuilt[1, 1, 1], sampled[0, 1, 2] = 11.0, 8.9, -12.0
     outputs = {"logits": tf.constant(rebuilt), "sampled_logits": tf.constant(sampled)}

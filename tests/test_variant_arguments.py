@@ -1,4 +1,4 @@
-"""Arguments of the variants: signatures, documentation, attributes, and what saving keeps."""
+"""Arguments of the variants: signatures, documentation, attributes and saving."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import complete_docstring
 from keras_ae.variants.settings import is_settable
 
-# One name of each class.
+# One preset name per class.
 CLASSES = {preset.class_name: name for name, preset in reversed(VARIANTS.items())}
 PUBLIC = [preset.load() for preset in VARIANTS.values()]
 # Arguments that can be set later, with a value other than the default.
@@ -39,7 +39,7 @@ SETTABLE = {
     "VQVAE": {"commitment_cost": 9.0},
     "ConvVQVAE": {"commitment_cost": 9.0, "ema_decay": 0.2},
 }
-# They change the weights that a step leaves, not its losses.
+# These change the weights after a step, not its losses.
 CHANGE_WEIGHTS = {"gamma", "ema_decay"}
 
 
@@ -86,11 +86,11 @@ def test_signature_hides_no_argument_and_docstring_describes_all(cls):
         ("Linear", "Linear autoencoder"),
     ],
 )
-def test_help_starts_with_the_name_of_the_model(name, words):
+def test_help_starts_with_the_model_name(name, words):
     assert getattr(keras_ae, name).__doc__.startswith(words)
 
 
-def test_completed_docstring_keeps_own_entries_in_the_order_of_the_signature():
+def test_completed_docstring_follows_the_signature_order():
     def function(self, seed=None, own=1, *, beta=2.0, **kwargs):
         pass
 
@@ -114,7 +114,7 @@ def test_registry_imports_neither_keras_nor_tensorflow():
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_argument_can_be_read_and_is_settable_or_refuses(models, name):
+def test_arguments_are_readable_and_settable_or_read_only(models, name):
     model = models[name]
     settable = set()
     for argument in arguments_of(type(model)):
@@ -134,7 +134,7 @@ def test_every_argument_can_be_read_and_is_settable_or_refuses(models, name):
     ["encoder", "decoder", "bottleneck", "can_sample", "needs_labels", "learns_prior",
      "fixed_epochs", "is_discrete", "has_bce", "pixel_range", "code_shape"],
 )  # fmt: skip
-def test_parts_and_facts_cannot_be_set(models, attribute):
+def test_networks_and_derived_attributes_cannot_be_set(models, attribute):
     before = getattr(models["VAE"], attribute)
     with pytest.raises(AttributeError) as caught:
         setattr(models["VAE"], attribute, before)
@@ -146,7 +146,7 @@ CASES = [(name, *pair) for name, arguments in SETTABLE.items() for pair in argum
 
 @pytest.mark.parametrize(("name", "argument", "value"), CASES)
 def test_setting_an_argument_takes_effect_in_a_compiled_epoch(name, argument, value):
-    """Set before the second epoch, it gives the epoch of a model that had it from the start."""
+    """Setting it before epoch 2 gives the same epoch as a model that has it from the start."""
     images = pictures(32)
     rate = 0.1 if argument in CHANGE_WEIGHTS else 0.0
 
@@ -193,7 +193,7 @@ def test_setting_beta_takes_effect_under_xla_and_in_evaluate():
 
 
 @pytest.mark.parametrize(("name", "argument", "value"), CASES)
-def test_setting_a_bad_value_is_refused_and_changes_nothing(models, name, argument, value):
+def test_setting_a_bad_value_is_refused_without_changes(models, name, argument, value):
     before = getattr(models[name], argument)
     for bad in (-1.0, "much", float("nan")):
         with pytest.raises(ValueError):
@@ -201,7 +201,7 @@ def test_setting_a_bad_value_is_refused_and_changes_nothing(models, name, argume
     assert getattr(models[name], argument) == before
 
 
-def test_a_set_value_survives_saving(tmp_path):
+def test_changed_argument_survives_saving(tmp_path):
     model = small("sparse_l1")
     model.l1 = 1 / 3
     model.save(tmp_path / "model.keras")
@@ -210,7 +210,7 @@ def test_a_set_value_survives_saving(tmp_path):
     np.testing.assert_array_equal(loaded.encode(pictures(4)), model.encode(pictures(4)))
 
 
-# ---- what saving cannot keep is refused ----
+# ---- arguments that cannot be saved ----
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -225,14 +225,14 @@ def test_a_set_value_survives_saving(tmp_path):
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
-def test_unknown_arguments_and_foreign_parts_are_refused(name, arguments):
+def test_unknown_arguments_and_unsavable_objects_are_refused(name, arguments):
     with pytest.raises(TypeError) as caught:
         getattr(keras_ae, name)(**arguments)
     message = str(caught.value)
     assert next(iter(arguments)) in message and name in message and "\n" not in message
 
 
-def test_keras_arguments_come_back(tmp_path):
+def test_keras_arguments_survive_saving(tmp_path):
     model = keras_ae.Deep(SHAPE, 3, hidden_units=4, name="mine", dtype="mixed_float16")
     model.trainable = False
     model.save(tmp_path / "model.keras")
@@ -248,7 +248,7 @@ def doubled(x):
     return 2.0 * x
 
 
-def test_activations_come_back(tmp_path):
+def test_activations_survive_saving(tmp_path):
     assert check_activation(keras.activations.selu) == "selu"
     assert check_activation("swish") == "swish"
     model = keras_ae.Deep(SHAPE, 3, hidden_units=4, activation=doubled)
@@ -260,7 +260,7 @@ def test_activations_come_back(tmp_path):
 
 
 @pytest.mark.parametrize("activation", ["softrelu", lambda x: x, keras.layers.LeakyReLU(), 3])
-def test_activations_that_cannot_come_back_are_refused(activation):
+def test_activations_that_cannot_be_saved_are_refused(activation):
     with pytest.raises(ValueError, match="activation must be the name") as caught:
         keras_ae.Shallow(SHAPE, 3, activation=activation)
     assert "\n" not in str(caught.value)
@@ -285,16 +285,16 @@ class Noisy(DenseAutoencoder):
         return {**super().get_config(), "stddev": self.stddev}
 
 
-def test_a_subclass_with_parts_of_its_own_comes_back(tmp_path):
+def test_subclass_with_its_own_layers_survives_saving(tmp_path):
     model = Noisy(SHAPE, 3, stddev=0.3, hidden_units=(5,))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.encoder.get_layer("noise").stddev == 0.3
     np.testing.assert_array_equal(loaded.encode(pictures(4)), model.encode(pictures(4)))
-    model.stddev = 2  # an argument of the user's own class is the user's to handle
+    model.stddev = 2  # the user's class handles its own arguments
 
 
-def test_a_bottleneck_without_the_interface_is_refused():
+def test_bottleneck_without_the_interface_is_refused():
     class Plain(DenseAutoencoder):
         def __init__(self, **kwargs):
             super().__init__(SHAPE, 3, **kwargs)
@@ -304,13 +304,13 @@ def test_a_bottleneck_without_the_interface_is_refused():
         Plain()
 
 
-def test_a_single_number_is_one_layer():
+def test_single_number_is_one_layer():
     assert keras_ae.VAE(SHAPE, 3, hidden_units=16).hidden_units == (16,)
     assert keras_ae.Convolutional(SHAPE, filters=4).filters == (4,)
     assert keras_ae.ConditionalVAE(SHAPE, 3, hidden_units=np.int64(4)).hidden_units == (4,)
 
 
-# ---- the interface ----
+# ---- interface ----
 
 INTERFACE = {
     "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_statistics", "decode",
@@ -344,7 +344,7 @@ def test_dir_shows_the_interface_and_the_arguments_only(models, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_model_answers_the_questions_of_a_comparison(models, name):
+def test_every_model_has_the_interface_of_the_comparisons(models, name):
     model = models[VARIANTS[name].class_name]
     images = pictures(20)
     labels = np.arange(20) % 4
@@ -371,7 +371,7 @@ def test_every_model_answers_the_questions_of_a_comparison(models, name):
             model.fit_prior(images)
 
 
-def test_snapped_latents_are_codes_that_the_model_can_produce(models):
+def test_snapped_latents_are_possible_codes(models):
     random = np.random.default_rng(0)
     vq = models["VQVAE"]
     snapped = vq.snap_latents(random.normal(0, 1e-3, (9, 4)))

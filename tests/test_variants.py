@@ -1,4 +1,4 @@
-"""The contract that every variant keeps, and what makes each of them itself."""
+"""The common contract of all variants, and the properties of each variant."""
 
 import subprocess
 import sys
@@ -18,14 +18,14 @@ NAMES = list(VARIANTS)
 
 
 def pictures(num=96, shape=SHAPE, seed=0):
-    """Images with structure to learn: a few random prototypes, dimmed and blended."""
+    """Images with structure to learn: dimmed and blended random prototypes."""
     random = np.random.default_rng(seed)
     prototypes = random.random((4, *shape)) > 0.5
     weights = random.dirichlet(np.full(4, 0.3), size=num)
     return np.tensordot(weights, prototypes, axes=1).astype("float32").clip(0, 1)
 
 
-# The arguments of a small net, where they are not those of a dense one.
+# Arguments of a small network, for variants that are not dense.
 SMALL = {
     "shallow": {},
     "linear": {},
@@ -44,7 +44,7 @@ SMALL = {
         "prior_blocks": 1,
     },
 }
-# Other than default arguments.
+# Non-default arguments.
 OTHER = {
     "shallow": {"activation": "tanh"},
     "deep": {"tied": True},
@@ -101,16 +101,16 @@ def is_dense(name):
 
 
 def small(name, shape=SHAPE, **arguments):
-    """The variant on a small net, compiled."""
+    """The variant with a small network, compiled."""
     default = {"latent_dim": 4, "seed": 3, **SMALL.get(name, {"hidden_units": (12, 8)})}
     keras.utils.set_random_seed(3)
     model = VARIANTS[name](image_shape=shape, **{**default, **arguments})
-    model.compile(jit_compile=False)  # XLA has its own tests; compiling is what takes time here
+    model.compile(jit_compile=False)  # XLA has its own tests, and compiling takes most of the time
     return model
 
 
 def inputs(model, images):
-    """What the model takes: images, with labels where it asks for them."""
+    """The model's inputs: images, with labels if it needs them."""
     if not model.needs_labels:
         return images
     return {"images": images, "labels": np.arange(len(images)) % model.num_classes}
@@ -118,7 +118,7 @@ def inputs(model, images):
 
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request):
-    """A variant's model and the history of its training, for tests that change neither."""
+    """A trained model and its history, for tests that change neither."""
     model = small(request.param)
     seen = inputs(model, pictures())
     unseen = inputs(model, pictures()[:32])
@@ -126,7 +126,7 @@ def trained(request):
     return model, history.history
 
 
-def test_fit_reports_three_losses_that_add_up_and_fall(trained):
+def test_fit_losses_add_up_and_decrease(trained):
     _, history = trained
     for prefix in ("", "val_"):
         loss = np.array(history[f"{prefix}loss"])
@@ -137,7 +137,7 @@ def test_fit_reports_three_losses_that_add_up_and_fall(trained):
     assert history["loss"][-1] < history["loss"][0]
 
 
-def test_evaluate_gives_the_per_image_loss_of_the_reconstructions(trained):
+def test_evaluate_matches_the_loss_of_the_reconstructions(trained):
     model, _ = trained
     images = pictures()
     seen = inputs(model, images)
@@ -153,7 +153,7 @@ def test_evaluate_gives_the_per_image_loss_of_the_reconstructions(trained):
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (6, 5, 3)])
-def test_anomaly_scores_by_name(shape):
+def test_anomaly_scores_are_chosen_by_name(shape):
     images = pictures(20, shape)
     model = small("deep", shape)
     residual = model.reconstruct(images).astype("float64") - images
@@ -194,13 +194,13 @@ def test_every_trainable_parameter_receives_a_gradient(name):
         per_image, latent_loss, _ = model._batch_losses(seen, images, training=True)
         loss = tf.reduce_mean(per_image) + latent_loss
     model._build_optimizers()
-    variables = model.optimizer._trainable_variables  # not those that have another one
+    variables = model.optimizer._trainable_variables  # except those with another optimizer
     for weight, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
         assert gradient is not None, weight.path
         assert np.any(tf.convert_to_tensor(gradient).numpy() != 0), weight.path
 
 
-def test_images_of_a_batch_do_not_leak_into_each_other(trained):
+def test_images_of_a_batch_are_independent(trained):
     model, _ = trained
     images = pictures(8)
     together = model.reconstruct(images)
@@ -210,7 +210,7 @@ def test_images_of_a_batch_do_not_leak_into_each_other(trained):
     np.testing.assert_allclose(model.reconstruct(images[:1])[0], together[0], atol=1e-6)
 
 
-def test_answers_have_the_shapes_and_ranges_of_the_protocol(trained):
+def test_outputs_have_the_documented_shapes_and_ranges(trained):
     model, _ = trained
     images = pictures(10)
     codes = model.encode(images)
@@ -234,7 +234,7 @@ def test_answers_have_the_shapes_and_ranges_of_the_protocol(trained):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_config_round_trip_with_other_than_default_arguments(name):
+def test_config_round_trip_keeps_non_default_arguments(name):
     other = {**OTHER[name], **(DENSE if is_dense(name) else {})}
     model = VARIANTS[name](**{"image_shape": (4, 4, 3), "latent_dim": 3, "seed": 8, **other})
     config = model.get_config()
@@ -247,7 +247,7 @@ def test_config_round_trip_with_other_than_default_arguments(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_save_and_load_keep_answers_optimizer_and_config(name, tmp_path):
+def test_save_and_load_keep_outputs_optimizer_and_config(name, tmp_path):
     model = small(name)
     images = inputs(model, pictures())
     model.fit(images, batch_size=16, epochs=2, verbose=0)
@@ -259,7 +259,7 @@ def test_save_and_load_keep_answers_optimizer_and_config(name, tmp_path):
     assert loaded.evaluate(images, verbose=0, return_dict=True) == expected
     for before, after in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
-    # Noise states are saved too: both go on alike.
+    # Noise states are saved too, so both continue identically.
     model.fit(images, batch_size=16, epochs=1, verbose=0)
     loaded.fit(images, batch_size=16, epochs=1, verbose=0)
     for before, after in zip(model.weights, loaded.weights, strict=True):
@@ -268,13 +268,13 @@ def test_save_and_load_keep_answers_optimizer_and_config(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Every variant, exported, with what the Keras model answers."""
+    """Every variant, exported, with the outputs of the Keras model."""
     root = tmp_path_factory.mktemp("exported")
     images = pictures(6)
     for name in NAMES:
         model = small(name)
         model.train_on_batch(inputs(model, pictures()))
-        if name == "deep":  # functions that are kept, and none of them to be exported
+        if name == "deep":  # caches functions that must not be exported
             model.fit(pictures(), epochs=1, verbose=0)
             model.predict(images, verbose=0)
             model.fit(pictures(), epochs=1, verbose=0)
@@ -291,7 +291,7 @@ def exported(tmp_path_factory):
     return root
 
 
-def test_saved_models_answer_alike_in_a_process_without_keras_ae(exported):
+def test_exported_models_give_the_same_outputs_without_keras_ae(exported):
     program = """
 import sys
 sys.modules["keras_ae"] = None
@@ -321,16 +321,16 @@ for name in sys.argv[2:]:
             except tf.errors.InvalidArgumentError:
                 continue
             raise SystemExit(f"{name}: {endpoint} took {shape}")
-print("alike")
+print("equal")
 """
     result = subprocess.run(
         [sys.executable, "-c", program, str(exported), *NAMES], capture_output=True, text=True
     )
-    assert result.stdout.strip() == "alike", result.stderr[-2000:]
+    assert result.stdout.strip() == "equal", result.stderr[-2000:]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_colour_images_and_selu_without_normalisation(name):
+def test_color_images_and_selu_without_normalization(name):
     images = pictures(40, (4, 5, 3))
     arguments = {"activation": "selu", "batch_normalization": False} if is_dense(name) else {}
     model = small(name, (4, 5, 3), **arguments)
@@ -351,7 +351,7 @@ def test_mixed_precision_trains_with_finite_losses(name):
 
 
 @pytest.mark.parametrize("name", ["shallow", "vae", "denoising"])
-def test_a_mixed_precision_model_stays_one_when_loaded(name, tmp_path):
+def test_loaded_model_keeps_mixed_precision(name, tmp_path):
     images = pictures()
     model = small(name, dtype="mixed_float16")
     model.fit(images, epochs=1, verbose=0)
@@ -384,7 +384,7 @@ def test_a_mixed_precision_model_stays_one_when_loaded(name, tmp_path):
         ("Stacked", {"objective": "pictures"}),
     ],
 )
-def test_bad_arguments_are_named_with_what_was_received(class_name, arguments):
+def test_bad_arguments_are_refused(class_name, arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(ValueError) as caught:
         getattr(keras_ae, class_name)(**arguments)
@@ -405,14 +405,14 @@ def test_presets_have_the_published_sizes():
     assert VARIANTS["denoising"]().noise_stddev == 0.5
 
 
-def test_compile_without_arguments_is_adam_at_1e_3():
+def test_compile_defaults_to_adam_at_1e_3():
     model = keras_ae.Deep(SHAPE)
     model.compile()
     assert isinstance(model.optimizer, keras.optimizers.Adam)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
 
 
-# ---- what makes a variant itself ----
+# ---- individual variants ----
 
 
 def test_tied_weights_halve_the_dense_kernels_and_are_stored_once(tmp_path):
@@ -438,7 +438,7 @@ def transposes(network):
 
 
 @pytest.mark.parametrize("name", ["vae", "stacked"])
-def test_nets_that_cannot_be_tied_say_so(name):
+def test_tying_unsupported_networks_is_refused(name):
     with pytest.raises(ValueError, match="cannot be tied"):
         VARIANTS[name](tied=True)
 
@@ -483,14 +483,14 @@ def test_vq_codes_are_scalars_of_the_codebooks_and_usage_is_logged():
         assert np.isin(codes, codebooks[dimension]).all()
     for name in ("perplexity", "val_perplexity"):
         assert 1 <= history[name][-1] <= 16
-    # The metric counts what the codes show.
+    # The metric matches the codes.
     usage = np.mean([len(np.unique(codes)) / 16 for codes in model.encode(images).T])
     logged = model.evaluate(images, verbose=0, return_dict=True)["codebook_usage"]
     assert logged == pytest.approx(usage)
 
 
 class Watcher(keras.callbacks.Callback):
-    """Keeps the weights and the optimizer after every epoch."""
+    """Records the weights and the optimizer after every epoch."""
 
     def __init__(self):
         super().__init__()
@@ -503,7 +503,7 @@ class Watcher(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("objective", ["pixels", "codes"])
-def test_stacked_trains_one_pair_a_stage_and_freezes_the_others(objective):
+def test_stacked_trains_one_pair_per_stage(objective):
     model = small("stacked", objective=objective)
     before = {w.path: np.asarray(w) for w in model.weights}
     watcher = Watcher()
@@ -518,7 +518,7 @@ def test_stacked_trains_one_pair_a_stage_and_freezes_the_others(objective):
     assert model._stage is None and all(layer.trainable for layer in model.layers)
 
 
-def test_stacked_stage_losses_end_in_the_whole_net():
+def test_stacked_last_stage_loss_is_that_of_the_whole_network():
     images = pictures()
     model = small("stacked")
     history = model.fit(images, batch_size=16, epochs=6, validation_data=images, verbose=0).history
@@ -526,12 +526,12 @@ def test_stacked_stage_losses_end_in_the_whole_net():
     assert whole["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)
 
 
-def test_stacked_warns_of_fewer_epochs_than_stages():
+def test_stacked_warns_about_fewer_epochs_than_stages():
     with pytest.warns(UserWarning, match="2 epochs are too few for 3 stages"):
         small("stacked").fit(pictures(), epochs=2, verbose=0)
 
 
-def test_stacked_stopped_early_warns_of_untrained_pairs():
+def test_stacked_early_stop_warns_about_untrained_pairs():
     stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=0)
     with pytest.warns(UserWarning, match="stopped in stage 1 of 3"):
         small("stacked").fit(pictures(), epochs=9, callbacks=[stop], verbose=0)

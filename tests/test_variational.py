@@ -1,4 +1,4 @@
-"""What the variants with a Gaussian code share, against closed forms and integrals."""
+"""Methods of the variants with a Gaussian code, against closed forms and integrals."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def small_vae(shape=(6, 5), **arguments):
     return model
 
 
-# ---- the likelihood ----
+# ---- likelihood ----
 
 
-def test_the_log_ratio_is_that_of_two_normal_densities():
+def test_log_ratio_matches_two_normal_densities():
     random = np.random.default_rng(0)
     z, mean, log_var = random.normal(size=(3, 40, 5))
     expected = stats.norm(mean, np.exp(log_var / 2)).logpdf(z) - stats.norm.logpdf(z)
@@ -41,21 +41,21 @@ def test_the_log_ratio_is_that_of_two_normal_densities():
 
 
 @pytest.mark.parametrize("num_samples", [1, 150])
-def test_with_the_exact_posterior_every_draw_gives_the_exact_likelihood(num_samples):
-    images = images_of(45)  # more than go into one call, the last call with fewer
+def test_exact_posterior_gives_the_exact_likelihood_per_draw(num_samples):
+    images = images_of(45)  # several calls, the last one smaller
     answer = linear_model().log_likelihood(images, num_samples, seed=0)
     assert answer.shape == (45,) and answer.dtype == np.float64
     np.testing.assert_allclose(answer, exact_log_likelihood(images), atol=1e-4)
 
 
-def test_with_another_posterior_many_draws_come_near_and_one_stays_below():
+def test_many_draws_approach_the_likelihood_from_below():
     images, model = images_of(30), linear_model(wider=0.7)
     exact = exact_log_likelihood(images)
     np.testing.assert_allclose(model.log_likelihood(images, 20_000, seed=0), exact, atol=0.03)
     assert model.log_likelihood(np.tile(images, (20, 1, 1)), 1, seed=0).mean() < exact.mean() - 0.1
 
 
-def test_the_seed_decides_the_draws():
+def test_draws_depend_on_the_seed():
     images, model = images_of(6), linear_model(wider=0.7)
     first = model.log_likelihood(images, 20, seed=4)
     np.testing.assert_array_equal(first, model.log_likelihood(images, 20, seed=4))
@@ -67,7 +67,7 @@ def all_binary_images():
     return np.array(list(itertools.product([0, 1], repeat=4)), "float32").reshape(-1, 2, 2)
 
 
-def test_the_likelihoods_of_a_one_dimensional_code_are_the_integrals():
+def test_one_dimensional_likelihoods_match_the_integrals():
     model, images = small_vae((2, 2), latent_dim=1), all_binary_images()
     model.fit(images[[0, 15, 15]], epochs=30, verbose=0)
     grid = np.linspace(-8, 8, 4001)
@@ -79,7 +79,7 @@ def test_the_likelihoods_of_a_one_dimensional_code_are_the_integrals():
     assert np.exp(answer).sum() == pytest.approx(1.0, abs=0.02)
 
 
-def test_the_likelihoods_given_a_label_add_up_to_one():
+def test_conditional_likelihoods_sum_to_one():
     images = all_binary_images()
     model = keras_ae.ConditionalVAE((2, 2), 2, num_classes=3, hidden_units=(8,), seed=3)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
@@ -93,7 +93,7 @@ def test_the_likelihoods_given_a_label_add_up_to_one():
 
 
 @pytest.mark.parametrize("num_samples", [0, 2.5, "many"])
-def test_an_impossible_number_of_samples_is_refused(num_samples):
+def test_impossible_number_of_samples_is_refused(num_samples):
     with pytest.raises(ValueError, match="num_samples must be .*; received") as error:
         linear_model().log_likelihood(images_of(2), num_samples)
     assert repr(num_samples) in str(error.value)
@@ -102,7 +102,7 @@ def test_an_impossible_number_of_samples_is_refused(num_samples):
 # ---- active units ----
 
 
-def test_active_units_are_those_whose_mean_varies():
+def test_active_units_have_varying_means():
     random = np.random.default_rng(0)
     z_mean = 3.0 + random.normal(size=(1000, 4)) * [1.0, 0.15, 0.08, 0.0]
     metric = ActiveUnits(4)
@@ -115,7 +115,7 @@ def test_active_units_are_those_whose_mean_varies():
     assert float(metric.result()) == 0
 
 
-def test_a_fit_logs_the_active_units_of_the_posterior_means():
+def test_fit_logs_active_units():
     images, model = pictures(), small_vae(beta=4.0, latent_dim=8)
     history = model.fit(images, epochs=25, validation_data=(images,), verbose=0).history
     expected = (model.encode(images).var(axis=0) > 0.01).sum()
@@ -124,7 +124,7 @@ def test_a_fit_logs_the_active_units_of_the_posterior_means():
     assert 0 < history["active_units"][-1] <= 8
 
 
-def test_a_collapsed_posterior_is_warned_of_once_and_an_ordinary_one_is_not():
+def test_posterior_collapse_warns_once():
     images = pictures()
     with pytest.warns(UserWarning, match="[Pp]osterior collapse") as caught:
         small_vae(beta=1000.0).fit(images, batch_size=16, epochs=25, verbose=0)
@@ -137,11 +137,11 @@ def test_a_collapsed_posterior_is_warned_of_once_and_an_ordinary_one_is_not():
         small_vae().fit(images, batch_size=16, epochs=25, verbose=0)
 
 
-# ---- the warm-up of the divergence ----
+# ---- KL warm-up ----
 
 
 class Weights(keras.callbacks.Callback):
-    """Keeps what the divergence counts in each epoch."""
+    """Records the weight of the KL divergence in each epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         self.seen = [*getattr(self, "seen", []), float(self.model.bottleneck.kl_weight.value)]
@@ -154,7 +154,7 @@ def feed(images, kind):
 
 
 @pytest.mark.parametrize(("kind", "jit"), [("array", False), ("dataset", False), ("array", True)])
-def test_the_divergence_counts_more_with_every_epoch_in_training_only(kind, jit):
+def test_kl_weight_grows_each_epoch_in_training_only(kind, jit):
     images, weights = pictures(), Weights()
     model = small_vae(kl_warmup_epochs=4, beta=2.0, batch_normalization=False)
     model.compile(keras.optimizers.Adam(1e-5), jit_compile=jit)
@@ -163,7 +163,7 @@ def test_the_divergence_counts_more_with_every_epoch_in_training_only(kind, jit)
         data, epochs=6, validation_data=data, callbacks=[weights], verbose=0, **arguments
     ).history
     assert weights.seen == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
-    # The net hardly moves at this rate, so what moves the latent loss is its weight.
+    # At this learning rate the weights hardly change, so the KL weight changes the latent loss.
     whole = history["latent_loss"][-1]
     assert history["latent_loss"][0] == 0.0
     np.testing.assert_allclose(history["latent_loss"], whole * np.array(weights.seen), rtol=0.1)
@@ -174,14 +174,14 @@ def test_the_divergence_counts_more_with_every_epoch_in_training_only(kind, jit)
     )
 
 
-def test_a_warm_up_of_part_of_an_epoch_ends_at_the_whole():
+def test_fractional_warmup_ends_at_full_weight():
     model = small_vae(kl_warmup_epochs=1.5)
     for epoch, weight in ((0, 0.0), (1, 2 / 3), (2, 1.0), (50, 1.0)):
         model.bottleneck.begin(epoch)
         assert float(model.bottleneck.kl_weight.value) == pytest.approx(weight)
 
 
-def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
+def test_interrupted_warmup_resumes(tmp_path):
     images = pictures()
 
     def fitted(model, first, last):
@@ -207,5 +207,5 @@ def test_a_warm_up_goes_on_where_it_was_interrupted(tmp_path):
             np.testing.assert_array_equal(expected.numpy(), variable.numpy())
 
 
-def test_without_a_warm_up_there_is_no_such_weight():
+def test_model_without_warmup_has_no_kl_weight():
     assert not [weight for weight in small_vae().weights if "kl_weight" in weight.path]

@@ -28,7 +28,7 @@ def quantizer_with(codebook, channels=None, **arguments):
 
 
 def nearest_by_hand(codebook, vectors):
-    """Each vector's nearest row of the codebook, vector after vector, in float64."""
+    """Index of the nearest row of the codebook for each vector, in float64, one by one."""
     codebook = np.float64(codebook)
     return np.array([((codebook - vector) ** 2).sum(axis=1).argmin() for vector in vectors])
 
@@ -137,7 +137,7 @@ def test_straight_through_and_loss_gradients_match_the_formulas(jit_compile):
 
 
 def averages_by_hand(codebook, batches, decay):
-    """Appendix A.1 of the paper, step after step and code after code, in float64."""
+    """The recurrence of the paper's appendix A.1 in float64, step by step and code by code."""
     codebook = np.float64(codebook)
     counts, sums = np.ones(len(codebook)), codebook.copy()
     for batch in batches:
@@ -147,7 +147,7 @@ def averages_by_hand(codebook, batches, decay):
             counts[code] = decay * counts[code] + (1 - decay) * len(chosen)
             sums[code] = decay * sums[code] + (1 - decay) * chosen.sum(axis=0)
         smoothed = (counts + 1e-5) / (counts.sum() + len(codebook) * 1e-5) * counts.sum()
-        used = counts > 0.01  # others stay: smoothing would pull them to the origin
+        used = counts > 0.01  # smoothing would move unused vectors to the origin
         codebook = np.where(used[:, None], sums / smoothed[:, None], codebook)
     return codebook, counts, sums
 
@@ -214,7 +214,7 @@ def test_state_changes_only_in_training_of_a_trainable_layer(trainable):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
-def test_unused_vector_is_revived_from_the_batch_after_the_given_steps(ema_decay, jit_compile):
+def test_unused_vector_is_revived_after_the_given_steps(ema_decay, jit_compile):
     codebook = np.vstack([codes(3, 2), [[500.0, 500.0]], [[-500.0, 500.0]]])
     quantizer = quantizer_with(codebook, ema_decay=ema_decay, revive_after=4, seed=2)
     step = tf.function(lambda batch: quantizer(batch, training=True), jit_compile=jit_compile)
@@ -240,16 +240,16 @@ def test_unused_vector_is_revived_from_the_batch_after_the_given_steps(ema_decay
 
 def test_used_vector_is_never_replaced():
     quantizer = quantizer_with([[-1.0], [0.0], [1.0]], revive_after=2)
-    for step in range(9):  # the third is chosen every second step
+    for step in range(9):  # the third is used every second step
         quantizer(np.float32([[-1.1], [0.1]] + [[1.1]] * (step % 2)), training=True)
     np.testing.assert_array_equal(quantizer.embeddings, [[-1.0], [0.0], [1.0]])
 
 
-def test_revivals_are_random_seeded_and_from_the_whole_batch():
+def test_revivals_are_seeded_draws_from_the_whole_batch():
     def revived(seed):
         quantizer = quantizer_with(np.full((400, 1), 1e6), revive_after=1, seed=seed)
         quantizer(np.arange(20, dtype="float32")[:, None], training=True)
-        return np.array(quantizer.embeddings)[1:, 0]  # the first of equals was chosen
+        return np.array(quantizer.embeddings)[1:, 0]  # ties go to the first
 
     np.testing.assert_array_equal(revived(1), revived(1))
     assert np.any(revived(1) != revived(2))
@@ -257,7 +257,7 @@ def test_revivals_are_random_seeded_and_from_the_whole_batch():
 
 
 def test_revived_codebooks_are_used():
-    """Four far clusters and a codebook far from all of them: without revivals, one vector."""
+    """Four distant clusters and a distant codebook: without revivals only one vector is used."""
     clusters = np.float32([[50, 50], [50, -50], [-50, 50], [-50, -50]])
     batch = np.repeat(clusters, 50, axis=0) + codes(200, 2)
     start = np.full((8, 2), 1000.0) + codes(8, 2, seed=1, scale=0.01)
@@ -394,7 +394,7 @@ print("same")
         ("revive_after", "soon"),
     ],
 )
-def test_bad_arguments_are_named_with_what_was_received(name, value):
+def test_bad_arguments_are_refused(name, value):
     with pytest.raises(ValueError) as caught:
         VectorQuantizer(**{name: value})
     message = str(caught.value)
@@ -424,7 +424,7 @@ def test_config_output_shape_and_initial_codebook():
     assert arguments.items() <= quantizer.get_config().items()
     again = VectorQuantizer.from_config(quantizer.get_config())
     again.build((None, 6))
-    np.testing.assert_array_equal(again.embeddings, quantizer.embeddings)  # the same seed
+    np.testing.assert_array_equal(again.embeddings, quantizer.embeddings)  # equal seeds
     np.testing.assert_array_equal(again.ema_sums, again.embeddings)
     np.testing.assert_array_equal(again.ema_counts, np.ones(5))
     assert 0.1 < np.abs(np.array(again.embeddings)).max() <= 0.2

@@ -1,4 +1,4 @@
-"""The dense VQ-VAE with vectors: the shared codebook behind the protocol of the bake-off's."""
+"""Dense VQ-VAE with a shared codebook of vectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def small(**arguments):
     return model
 
 
-def test_every_vector_of_a_code_is_in_the_one_codebook():
+def test_code_vectors_are_in_the_shared_codebook():
     model, images = small(), pictures()
     model.fit(images, batch_size=32, epochs=3, verbose=0)
     codebook = model.bottleneck.embeddings.numpy()
@@ -53,14 +53,14 @@ def test_samples_are_uniform_over_the_codebook():
         assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_the_latent_loss_is_the_squared_error_summed_over_the_code():
+def test_latent_loss_is_the_squared_error_summed_over_the_code():
     model, images = small(commitment_cost=0.5), pictures()
     error = np.square(np.float64(model.encoder(images)) - model.encode(images)).sum(axis=1)
     logs = model.evaluate(images, verbose=0, return_dict=True)
     assert logs["latent_loss"] == pytest.approx(1.5 * error.mean(), rel=1e-4)
 
 
-def test_saved_and_loaded_it_answers_and_trains_alike(tmp_path):
+def test_loaded_model_predicts_and_trains_the_same(tmp_path):
     model, images = small(), pictures()
     model.fit(images, batch_size=16, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -71,8 +71,8 @@ def test_saved_and_loaded_it_answers_and_trains_alike(tmp_path):
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
 
 
-def test_scalars_are_what_they_were():
-    """A model of before there was a choice has no embedding_dim in its config."""
+def test_config_without_embedding_dim_means_scalars():
+    """Configs of version 0.1.0 have no embedding_dim."""
     config = small(embedding_dim=1).get_config()
     assert config.pop("embedding_dim") == 1
     model = VQVAE.from_config(config)
@@ -82,6 +82,6 @@ def test_scalars_are_what_they_were():
 
 
 @pytest.mark.parametrize("value", [4, 7, 0, 1.5])
-def test_an_embedding_dim_that_does_not_divide_is_refused(value):
+def test_embedding_dim_must_divide_latent_dim(value):
     with pytest.raises(ValueError, match=f"embedding_dim must .*; received {value}"):
         VQVAE(SHAPE, 6, embedding_dim=value)

@@ -1,4 +1,4 @@
-"""What users install: a wheel outside the checkout trains and evaluates."""
+"""The built wheel, outside the checkout, trains and evaluates."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """A folder with the wheel's content, built from a copy of the sources."""
+    """A folder with the content of the wheel, built from a copy of the sources."""
     source = tmp_path_factory.mktemp("source")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "keras_ae", source / "keras_ae", ignore=ignored)

@@ -48,14 +48,14 @@ class Parser(argparse.ArgumentParser):
         return namespace, rest
 
     def refuse_unknown(self, kind: str, names: Iterable[str], known: Sequence[str]) -> None:
-        """Exit with an error where a name is not known, suggesting the nearest one."""
+        """Exit with an error if a name is unknown, suggesting the most similar one."""
         for name in names:
             if name not in known:
                 self.error(unknown(kind, name, known))
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """The message for a name that is not known: the nearest one, and all there are."""
+    """The message for an unknown name: the most similar name, and all known names."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"unknown {kind} {name!r}: {hint}there are {', '.join(known)}"
@@ -90,10 +90,10 @@ def above_zero(text: str) -> float:
 
 
 def assignment(text: str) -> tuple[str, Any]:
-    """`name=value` as a name and a Python value; what is not a literal is a string.
+    """`name=value` as a name and a Python value; a value that is not a literal is a string.
 
     Raises:
-        ValueError: it has another form, or names what has an option of its own.
+        ValueError: it has another form, or the name has its own option.
     """
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals and value):

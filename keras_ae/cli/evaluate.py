@@ -198,7 +198,7 @@ def _evaluate_data_set(
     folder: Path,
     log: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure and draw what is not cached; returns everything that the report says."""
+    """Measure and draw what is not cached; returns the content of `metrics.json`."""
     from keras_ae.data import DataError
     from keras_ae.evaluation.evaluation import Evaluation, load_data
     from keras_ae.evaluation.summary import configurations, summarize
@@ -230,7 +230,7 @@ def _evaluate_data_set(
     evaluation.measure(force=options.force, enabled=not options.quiet)
     comparisons = {}
     for name in evaluation.names:
-        if not evaluation.results(name):  # each of its runs is broken
+        if not evaluation.results(name):  # all of its runs are broken
             continue
         comparisons[name] = summarize(
             name,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class InterruptHandler:
-    """Turns SIGINT and SIGTERM into `KeyboardInterrupt`, deferred where asked for.
+    """Turns SIGINT and SIGTERM into `KeyboardInterrupt`, deferred within `deferred` blocks.
 
     TensorFlow may turn an exception that arrives in the middle of a call into another one;
     `caused` recognizes those.
@@ -28,7 +28,7 @@ class InterruptHandler:
         """Handle both signals until the block ends; then restore the former handlers."""
         before = {}
         if threading.current_thread() is threading.main_thread():
-            # A shell has what it starts in the background ignore Ctrl-C: keep that.
+            # A shell lets background processes ignore Ctrl-C; do not change that.
             ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
             numbers = [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGINT]
             before = {number: signal.signal(number, self._receive) for number in numbers}
@@ -67,5 +67,5 @@ class InterruptHandler:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects: 128 and the number of the signal."""
+        """The exit code that a shell expects: 128 plus the number of the signal."""
         return 128 + (self.signal_number or signal.SIGINT)

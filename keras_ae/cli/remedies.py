@@ -1,4 +1,4 @@
-"""What to type about an error: the option behind each remedy of a run."""
+"""The command-line option for each remedy of a run error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_EVALUATE = {
 
 
 def describe(error: BaseException, remedies: Mapping[Remedy, str]) -> str:
-    """The message of an error, ending with the option that helps."""
+    """The message of an error, followed by its remedy as a command-line option."""
     if isinstance(error, RunError | Diverged) and error.remedy is not None:
         return f"{error.problem} {remedies[error.remedy]}"
     return str(error)

@@ -1,4 +1,4 @@
-"""What was read from files: `Contents`, and the checks that every format shares."""
+"""The content of data files: `Contents`, and checks shared by all formats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Contents(NamedTuple):
         images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1].
         labels: `(N,)` int64 indices into `class_names`, or None without labels.
         class_names: One name per class; empty without labels.
-        test_images: As `images`; None where no test images are set apart.
+        test_images: As `images`; None without separate test images.
         test_labels: As `labels`; None where those or the test images are.
     """
 
@@ -159,7 +159,7 @@ def _plain_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarra
         except UnicodeDecodeError as error:
             raise DataError(f"{source} are not UTF-8 text: {one_line(error)}.") from error
     if labels.dtype.kind == "U":
-        # NumPy would make strings of code points that are no characters.
+        # NumPy would make strings of invalid code points.
         codes = np.ascontiguousarray(labels).view(f"{labels.dtype.str[0]}u4")
         if ((codes > sys.maxunicode) | (codes >> 11 == 0xD800 >> 11)).any():
             raise DataError(f"{source} are not text: they hold code points that are no characters.")
@@ -178,7 +178,7 @@ def _plain_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarra
 def read_at_most(file: IO[bytes] | GzipFile, num_bytes: int) -> bytearray:
     """Read up to `num_bytes` in chunks into one buffer.
 
-    The buffer grows with what is there: a header that claims more costs no memory.
+    The buffer grows with the data read, so a header that claims more costs no memory.
     """
     content = bytearray()
     while chunk := file.read(min(_CHUNK_BYTES, num_bytes - len(content))):

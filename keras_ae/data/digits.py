@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn brings along: no download."""
+"""The handwritten digits included in scikit-learn: no download."""
 
 from __future__ import annotations
 

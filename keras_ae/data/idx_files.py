@@ -33,7 +33,7 @@ _PARTS = (
 
 
 def has_idx_files(folder: Path) -> bool:
-    """Whether any of the four IDX files lies in `folder`."""
+    """Whether `folder` contains any of the four IDX files."""
     return any(_idx_file(folder, *part) for part in _PARTS)
 
 
@@ -81,7 +81,7 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
                 )
             expected = math.prod(shape)
             refuse_beyond_limit(expected, str(path))
-            content = read_at_most(file, expected + 1)  # one more than there may be
+            content = read_at_most(file, expected + 1)  # one byte more than expected
     except DataError:
         raise
     except Exception as error:  # gzip raises EOFError and zlib.error besides OSError

@@ -28,10 +28,10 @@ _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 
 
 class Header(NamedTuple):
-    """What an image file says of itself before its pixels take any memory.
+    """The header of an image file, read before its pixels take any memory.
 
     Attributes:
-        height, width: As shown, that is after the EXIF orientation.
+        height, width: After the EXIF orientation is applied.
         channels: 1 (gray) or 3 (color); transparency is left out.
         frames: More than 1 in an animation, of which the first frame is read.
     """
@@ -132,7 +132,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as metadata that Pillow cannot parse
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # From memory: a file object sets aside what a damaged header makes Pillow ask for.
+            # From memory: a file object would allocate the size that a damaged header claims.
             with Image.open(io.BytesIO(file.read_bytes()), formats=_FORMATS) as image:
                 yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -149,13 +149,13 @@ def _opened(file: Path) -> Iterator[Image.Image]:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be parsed.
 
-    Only what the header holds is looked at: `getexif` would decode a PNG to find more.
+    Only the header is read: `getexif` would decode a PNG to find more.
     """
     if "exif" not in image.info:
         return 1
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # viewers, too, show an image whose metadata is damaged as it is stored
+    except Exception:  # like image viewers, ignore damaged metadata
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -164,7 +164,7 @@ def _decoded(image: Image.Image, channels: int) -> np.ndarray:
     """Decode to uint8 `(height, width, channels)`, upright and without transparency."""
     if _orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits: the upper eight
+    if image.mode.startswith("I"):  # 16 bits: keep the upper eight
         return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
     if image.mode == "LA" and channels == 1:
         return np.asarray(image)[..., :1]

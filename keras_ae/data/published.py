@@ -35,7 +35,7 @@ class PublishedSet(NamedTuple):
     pixel_digest: str | None = None
 
 
-# The version of all three in tensorflow-datasets.
+# The version of all three data sets in tensorflow-datasets.
 VERSION = "3.0.1"
 # Every set here can be loaded by its name.
 PUBLISHED = {

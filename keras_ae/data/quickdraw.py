@@ -31,7 +31,7 @@ def read(
         classes: The classes, in this order. Default: all classes in the folder.
 
     Raises:
-        DataError: no class is there, a download fails, or a file is damaged.
+        DataError: the folder has no classes, a download fails, or a file is damaged.
     """
     default = os.environ.get("QUICKDRAW_DIR") or cache_dir() / "quickdraw"
     folder = Path(data_dir or default).expanduser()
@@ -67,7 +67,7 @@ def _download(name: str, path: Path, on_disk: Sequence[str]) -> None:
 
 
 def _copy(url: str, path: Path) -> None:
-    """Copy `url` to `path`; raises a DataError where fewer bytes come than announced."""
+    """Copy `url` to `path`; raises a DataError if the download is incomplete."""
     with urllib.request.urlopen(url, timeout=60) as response, open(path, "wb") as file:
         shutil.copyfileobj(response, file)
         announced = response.headers.get("Content-Length")

@@ -159,7 +159,7 @@ def few_labels(labels: np.ndarray, *, seed: int = 42, num: int | None = None) ->
             f"The number of few labels must lie between {len(classes)}, one per class, and "
             f"{len(labels)}, the number of images; received {num}."
         )
-    # Not the random numbers that `split` draws with the same seed.
+    # Independent of the random numbers that `split` draws with the same seed.
     random = np.random.default_rng([seed, 1])
     num_each = min(10, num // len(classes))
     of_each = [random.permutation(np.flatnonzero(labels == label))[:num_each] for label in classes]

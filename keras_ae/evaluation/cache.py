@@ -1,4 +1,4 @@
-"""The measurement cache: measurements on disk, one file each, found by what decides them.
+"""The measurement cache: one file per measurement, named by a digest of its inputs.
 
 Nothing here imports Keras or TensorFlow.
 """
@@ -47,13 +47,13 @@ class MeasurementCache:
     """Measurements on disk, one `.npz` file each.
 
     The name of a file contains a digest of everything that decides the numbers, so a changed
-    input is another file. The newest `MAX_ENTRIES` files of a run in a comparison are kept.
+    input gives another file. Only the newest `MAX_ENTRIES` files of a run and comparison are kept.
 
     Args:
         folder: Folder of the cache; created with the first entry.
 
     Attributes:
-        used: The paths asked for so far.
+        used: The paths requested so far.
     """
 
     def __init__(self, folder: Path):
@@ -65,7 +65,7 @@ class MeasurementCache:
 
         Args:
             comparison: Name of the comparison.
-            name: What is measured, for people who look into the folder.
+            name: What is measured; a readable part of the file name.
             key: Plain JSON data: everything that decides the numbers.
         """
         return self.folder / comparison / f"{safe_name(name)}-{json_digest(key)}.npz"
@@ -110,7 +110,7 @@ def combine_made_by(measurements: Sequence[Measurement]) -> dict[str, Any]:
 
     Returns:
         `versions`, by package: the version, or all of them, separated by " and ", where the
-        measurements differ; `device` alike; `mixed`, the names of what differs.
+        measurements differ; `device` likewise; `mixed`, the names of what differs.
     """
     found: dict[str, dict[str, None]] = {}
     devices: dict[str, None] = {}

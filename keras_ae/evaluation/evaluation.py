@@ -113,7 +113,7 @@ class Evaluation:
 
     @property
     def _has_labels(self) -> bool:
-        return len(self.image_set.class_names) > 1  # a single class separates nothing
+        return len(self.image_set.class_names) > 1  # one class is not enough for a classifier
 
     # ---- results ----
 
@@ -166,7 +166,7 @@ class Evaluation:
             from keras_ae.progress import StepProgress  # imports Keras
 
             progress = StepProgress(steps, enabled)
-            # Baselines first: they find bad options at once.
+            # Baselines first: they detect bad options early.
             self._measure_baselines(baseline_plan, progress)
             for run in sorted(self.runs, key=_split_key):  # one split after the other
                 missing = plan[run.directory][1]
@@ -281,7 +281,7 @@ class Evaluation:
         return {option: self.options[option] for option in COMPARISONS[name].options}
 
     def _key(self, name: str) -> dict[str, Any]:
-        """What decides the numbers of a comparison, whatever the run."""
+        """The part of the cache key that is the same for all runs."""
         comparison = COMPARISONS[name]
         return {
             "fingerprint": self.image_set.fingerprint,
@@ -323,7 +323,7 @@ class Evaluation:
         return EvaluationData(split, tuple(image_set.class_names), index)
 
     def _train_classifier(self) -> ReferenceClassifier:
-        """The reference classifier: one for all runs, whatever their seeds."""
+        """The reference classifier, shared by all runs of all seeds."""
         key = {"fingerprint": self.image_set.fingerprint, "version": reference_classifier.VERSION}
         key["packages"] = self._versions
         path = self._cache.folder / f"reference-classifier-{json_digest(key)}.keras"

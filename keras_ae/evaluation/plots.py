@@ -36,8 +36,8 @@ VARIANT_COLORS = (
 SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*Xdh<>"
-# Each name keeps its place, and so its style, for good. Add a new variant at the end, or leave it
-# out: its style then follows from its name.
+# The position of a name decides its style, so never reorder them. Add a new variant at the end, or
+# leave it out: its style then depends on its name.
 VARIANTS = (
     "shallow", "deep", "stacked", "sparse", "denoising", "vae", "beta_vae_strict",
     "beta_vae_loose", "vq_vae",
@@ -55,7 +55,7 @@ def class_color(index: int) -> str:
 def variant_style(variant: str) -> dict[str, Any]:
     """`color`, `linestyle` and `marker` of a variant; gray for the empty name of a baseline.
 
-    A style depends on the name alone: another variant in the registry changes no style.
+    A style depends only on the name, so a new variant does not change existing styles.
     """
     if not variant:
         return {"color": "0.5", "linestyle": ":", "marker": "."}
@@ -350,7 +350,7 @@ def curves(
     bands: dict[str, np.ndarray] | None = None,
     log_x: bool = False,
 ) -> Path:
-    """Draw lines (x, y) by name, the legend beside them; `bands` are half-widths around y."""
+    """Draw lines (x, y) by name, with the legend on the right; `bands` are half-widths around y."""
     figure, axes = new_figure(WIDTH * 0.85, legend_height(len(series)))
     axis = axes[0]
     for name, (x, y) in series.items():
@@ -369,7 +369,7 @@ def curves(
 
 
 def legend_height(num_lines: int) -> float:
-    """Height in inches of a figure with a legend of `num_lines` beside its axes."""
+    """Height in inches of a figure with a legend of `num_lines` next to its axes."""
     return max(4.6, 0.19 * num_lines + 0.5)
 
 
@@ -393,16 +393,16 @@ def curve_panels(
 ) -> Path:
     """Draw curves by name, in a panel for each title.
 
-    Each panel has a legend with the notes: below the panel, or beside a single one.
+    Each panel has a legend with the notes: below the panel, or to the right of a single panel.
     """
     if len(panels) == 1:
         figure, axes = new_figure(WIDTH * 0.75, legend_height(*map(len, panels.values())))
-        beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+        legend = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
     else:
         width = WIDTH / len(panels)
         height = width * 0.95 + 0.17 * max(len(curves) for curves in panels.values())
         figure, axes = new_figure(WIDTH, height, 1, len(panels), sharey=True)
-        beside = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         if diagonal:
             axis.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
@@ -417,7 +417,7 @@ def curve_panels(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(labels[0])
         axis.grid(alpha=0.25)
-        axis.legend(fontsize=8, title=legend_title, **beside)
+        axis.legend(fontsize=8, title=legend_title, **legend)
     axes[0].set_ylabel(labels[1])
     return save(figure, path)
 

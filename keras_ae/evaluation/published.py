@@ -34,7 +34,7 @@ PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
         "reconstruction": _row(241.9, 168.1, 210.3, 169.0, 213.0, 176.9, 194.9, 171.2, 169.4),
     },
 }
-# The column of a comparison that is measured as the published figures were.
+# The column of a comparison that uses the published protocol.
 COMPARABLE = {"anomaly": "auc_signed", "classification": "published"}
 # Anomaly detection was published for this class only.
 PUBLISHED_CLASS = "1"

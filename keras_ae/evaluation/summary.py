@@ -172,8 +172,8 @@ def by_class(
 
 
 def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict[str, Any]]:
-    """What was trained and how long it took: a row for each label, with and without a held-out
-    class.
+    """The trained configurations and their times: a row for each label, with and without a
+    held-out class.
 
     Times are those of the fastest seed: other work on the machine only adds to them.
     """
@@ -261,7 +261,7 @@ def indistinguishable(first: list[float], second: list[float], level: float) -> 
 
 
 def significance(values: dict[str, list[float]], level: float = LEVEL) -> str:
-    """What a ranking of these values can and cannot show, in a sentence or two."""
+    """A sentence or two on the significance of a ranking."""
     numbers = sorted({len(seeds) for seeds in values.values()})
     if numbers[-1] < 2:
         return "One seed each: other seeds may give another order."

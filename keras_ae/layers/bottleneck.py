@@ -12,9 +12,9 @@ from keras_ae.attributes import FixedArgument
 class Bottleneck(keras.layers.Layer):
     """Base class of the layers between encoder and decoder.
 
-    A bottleneck maps what the encoder gives to the latents that the decoder takes, and adds the
-    latent loss, if there is one, with `add_loss`. A new bottleneck overrides `call`, and what does
-    not fit it of the three members below.
+    A bottleneck maps the encoder's output to the decoder's input, the latents, and adds the latent
+    loss, if any, with `add_loss`. A new bottleneck overrides `call` and, where the defaults do not
+    apply, the three members below.
     """
 
     is_discrete: bool = False

@@ -78,8 +78,8 @@ class DenseTranspose(keras.layers.Layer):
         use_bias: Whether to add a bias.
 
     Raises:
-        ValueError: `dense` is no dense layer or an instance of a subclass, or it is not built when
-            this layer is built.
+        ValueError: `dense` is not a dense layer, or an instance of a subclass, or it is not built
+            when this layer is built.
     """
 
     dense = FixedArgument()

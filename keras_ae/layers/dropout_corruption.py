@@ -23,7 +23,7 @@ def _check_rate(name: str, value: Any) -> float:
 class DropoutCorruption(NoisyLayer):
     """Masking noise (dropout) on images, in training only: each pixel is 0 with probability `rate`.
 
-    The corruption of Vincent et al. (JMLR 2010, section 3.3). Pixels that are kept are divided by
+    The corruption of Vincent et al. (JMLR 2010, section 3.3). The other pixels are divided by
     `1 - rate`, as in `keras.layers.Dropout`, so they may exceed 1: the next layer sees the same
     mean in training and outside it. Unlike Keras's layer, this one saves the state of the noise.
     The input has any shape; the output has the same.
@@ -52,7 +52,7 @@ class DropoutCorruption(NoisyLayer):
         if not training:
             return inputs
         rate = current_value(self, "rate", tf.float64)
-        # By way of int64, since a conversion from float to uint32 is not defined everywhere.
+        # Via int64, since a conversion from float to uint32 is not defined everywhere.
         threshold = tf.cast(tf.minimum(tf.round(rate * 2.0**32), 2.0**32 - 1.0), tf.int64)
         kept = random_words(tf.shape(inputs), self.next_seed()) >= tf.cast(threshold, tf.uint32)
         return tf.where(kept, inputs / tf.cast(1.0 - rate, inputs.dtype), tf.zeros_like(inputs))

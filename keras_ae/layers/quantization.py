@@ -1,4 +1,4 @@
-"""What both quantizers share: nearest search, losses and statistics of codebooks."""
+"""Shared code of both quantizers: nearest search, losses and codebook statistics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CODES_PER_CALL = 2000
 
 
 def first_smallest(distances: Any) -> tf.Tensor:
-    """The index of the smallest number along the last axis, int32; of ties, the first index.
+    """The index of the smallest number along the last axis, int32; ties go to the first index.
 
     Two reductions take a third of the time of an argmin in a compiled step.
     """

@@ -30,7 +30,7 @@ class ScalarQuantizer(Bottleneck):
 
     ```python
     quantizer = ScalarQuantizer(512)
-    quantizer(tf.zeros((8, 20)))           # (8, 20): 20 * 9 bits an image
+    quantizer(tf.zeros((8, 20)))           # (8, 20): 20 * 9 bits per image
     quantizer.indices(tf.zeros((8, 20)))   # (8, 20), int32 in [0, 512)
     ```
 
@@ -79,7 +79,7 @@ class ScalarQuantizer(Bottleneck):
     def indices(self, inputs: Any) -> tf.Tensor:
         """The index of the nearest scalar of each coordinate: int32, `(batch, latent_dim)`.
 
-        Of two scalars at the same distance, the first one. All differences are computed: in a
+        Ties go to the first scalar. All differences are computed: in a
         compiled step that takes half the time of a binary search, which has to sort the codebooks.
         """
         embeddings = tf.convert_to_tensor(self.embeddings)

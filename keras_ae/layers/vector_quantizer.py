@@ -14,7 +14,7 @@ from keras_ae.layers.noisy import NoisyLayer
 from keras_ae.layers.quantization import codebook_statistics, first_smallest, squared_error
 
 EPSILON = 1e-5  # smooths the counts of the moving averages
-FLOOR = 0.01  # moving average of inputs per step below which a vector stays where it is
+FLOOR = 0.01  # a vector with fewer inputs per step (moving average) is not moved
 
 
 def _check_decay(name: str, value: Any) -> float:
@@ -139,7 +139,7 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
     # ---- the codebook ----
 
     def indices(self, inputs: Any) -> tf.Tensor:
-        """The index of the nearest codebook vector of each vector; of ties, the first index.
+        """The index of the nearest codebook vector of each vector; ties go to the first index.
 
         Returns:
             Int32, `(batch, ...)`, an index for each position; with `embedding_dim` given,

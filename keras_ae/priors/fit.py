@@ -9,13 +9,13 @@ import numpy as np
 from keras_ae.priors.autoregressive import AutoregressivePrior
 from keras_ae.priors.mixtures import BernoulliMixturePrior, GaussianMixturePrior, SnappedPrior
 
-MAX_CODES = 20_000  # for a mixture; more take time and change nothing visible
+MAX_CODES = 20_000  # codes for a mixture; more take longer without visible gain
 
 
 def fit_prior(
     model: Any, images: np.ndarray, *, seed: int
 ) -> AutoregressivePrior | BernoulliMixturePrior | SnappedPrior:
-    """Fit a prior to the latent codes of images, to sample from a model without one of its own.
+    """Fit a prior to the latent codes of images, so that models without a prior can be sampled.
 
     Codes of zeros and ones get a mixture of Bernoullis, codes with a codebook for each dimension
     (`model.scalar_codebooks`) an autoregressive prior over their indices. All others get a mixture

@@ -26,8 +26,8 @@ class GaussianMixturePrior:
     Samples are clipped to the range of the fitted codes in each dimension, since sigmoid and ReLU
     codes have bounds that a Gaussian does not know. A dimension that is constant stays constant.
     Codes of more than 64 dimensions are reduced to their first 64 principal components, because
-    full covariances would take minutes and need more codes than there are. The other components
-    keep their mean.
+    full covariances would take minutes and need more codes. The other components are set to their
+    mean.
 
     Args:
         latents: `(N, *code_shape)`, N >= 2; a code of higher rank is flattened and reshaped.
@@ -56,7 +56,7 @@ class GaussianMixturePrior:
             max_iter=200,
             random_state=seed % 2**32,
         )
-        # On matrices this small threads wait for each other: one is up to 15 times as fast.
+        # With matrices this small, one thread is up to 15 times as fast as many.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.mixture.fit(codes)
@@ -79,7 +79,7 @@ class SnappedPrior:
     """A prior whose samples are moved to the nearest latents that the model can produce.
 
     Args:
-        model: An autoencoder, asked for `snap_latents(latents)`.
+        model: An autoencoder with `snap_latents(latents)`.
         prior: A prior of continuous codes.
     """
 

@@ -1,1 +1,1 @@
-"""Run directories: the request, the lock, the checkpoint, the results, and finding them again."""
+"""Run directories: the request, the lock, the checkpoint, the results, and finding runs."""

@@ -1,4 +1,4 @@
-"""Finding trained runs on disk: which there are, their labels, which are missing."""
+"""Finding trained runs on disk: usable runs, their labels, missing runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 T = TypeVar("T", bound=Hashable)
 
-# What a label says of a field of the request that is not as in most runs.
+# How a label shows a field of the request that differs from most runs.
 _LABELS = {
     "latent_dim": "{}-d",
     "epochs": "{} epochs",
@@ -65,7 +65,7 @@ class TrainedRun:
 
     @property
     def held_out(self) -> str | None:
-        """The name of the class that training did not see, or None."""
+        """The name of the held-out class, or None."""
         return self.request.held_out_class
 
     @property
@@ -75,7 +75,7 @@ class TrainedRun:
 
 
 class RunScan(NamedTuple):
-    """What lies below a folder: usable runs, unfinished ones, and an error for each broken one."""
+    """The runs below a folder: usable ones, unfinished ones, and an error for each broken one."""
 
     runs: list[TrainedRun]
     unfinished: list[Path]
@@ -135,8 +135,8 @@ def other_versions(runs: list[TrainedRun], now: Mapping[str, str]) -> list[str]:
 def labels(runs: list[TrainedRun]) -> dict[Path, str]:
     """A label for each run's directory; runs that differ only in seed or held-out class share it.
 
-    The variant, its arguments, and whatever differs from most of the runs. Runs with and without
-    a held-out class are compared separately.
+    A label has the variant, its arguments, and each setting that differs from most of the runs.
+    Runs with and without a held-out class are compared separately.
     """
     named = {}
     for held_out in (False, True):
@@ -172,7 +172,7 @@ def default_latent_dim(run: TrainedRun, runs: list[TrainedRun]) -> int:
     def own_size(variant: str) -> int | None:
         sizes = [run.request.latent_dim for run in runs if run.request.variant == variant]
         preset = VARIANTS[variant].latent_dim
-        if preset is None:  # it follows from the image, unless a smaller one was asked for
+        if preset is None:  # computed from the image shape, unless a smaller one was requested
             return max(sizes)
         return preset if preset != Preset.latent_dim and preset in sizes else None
 
@@ -202,7 +202,7 @@ def sorted_runs(runs: list[TrainedRun]) -> list[TrainedRun]:
 
 
 def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[str, str]]:
-    """The runs of the bake-off that are not there, with the commands that train them.
+    """The missing runs of the bake-off, with the commands that train them.
 
     Returns:
         Dicts of `what` (in words) and `command`.
@@ -232,7 +232,7 @@ def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[
 
 
 def _shared_options(run: TrainedRun) -> list[str]:
-    """The options that train beside a run: its data, its output folder, its epochs."""
+    """The command-line options that a missing run shares with a trained one."""
     options = run.config.data_options()
     folder, epochs = str(run.directory.parent.parent), run.request.epochs
     options += [] if folder == "runs" else ["--output-dir", folder]

@@ -29,7 +29,7 @@ class Checkpoint:
 
     Args:
         run: The run directory.
-        request: What the run was asked for; it is stored in the file and checked when it is read.
+        request: The request of the run; it is stored in the file and checked when it is read.
     """
 
     def __init__(self, run: RunDirectory, request: RunRequest):
@@ -52,7 +52,9 @@ class Checkpoint:
         """
         if not self.run.has_checkpoint:
             if self.run.path("history.csv").exists():
-                raise RunError(f"{self.path} is missing beside history.csv.", Remedy.RETRAIN)
+                raise RunError(
+                    f"{self.path} is missing, although history.csv exists.", Remedy.RETRAIN
+                )
             return 0
         try:
             check_expansion(self.path, _max_bytes(model))
@@ -99,7 +101,7 @@ class Checkpoint:
         """Skip the steps of the current epoch that were done before the interruption.
 
         Returns:
-            The seconds that those steps took; 0 where the checkpoint is of the end of an epoch.
+            The seconds that those steps took; 0 for a checkpoint at the end of an epoch.
 
         Raises:
             RunError: the file is damaged.
@@ -131,7 +133,7 @@ class Checkpoint:
             model: The model in training.
             rows: The history of the finished epochs.
             callbacks: Those of `early_stopping.callbacks`.
-            seconds: Within an epoch, what it has taken so far; None at its end.
+            seconds: Within an epoch, its duration so far; None at its end.
         """
         arrays = early_stopping.get_state(callbacks, CALLBACKS)
         if seconds is not None:
@@ -160,9 +162,9 @@ class CheckpointCallback(keras.callbacks.Callback):
     """Save a checkpoint after every epoch, and where a training is interrupted.
 
     Args:
-        checkpoint: Where.
+        checkpoint: The checkpoint to write.
         callbacks: Those of `early_stopping.callbacks`; they come before this one in `fit`.
-        interruption: Returns the exception to end the training with, once there is one. It is
+        interruption: Returns the exception that ends the training, or None. It is
             raised after the current compiled steps, when the state has been saved.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Early stopping and learning-rate reduction whose state survives a resume.
 
-Keras's callbacks start over with every `fit`, so a resumed training would wait longer than one
-that was not interrupted.
+Keras's callbacks reset their state in every `fit`, so a resumed training would stop later than an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def callbacks(patience: int | None, lr_patience: int | None) -> list[keras.callb
 
 
 def get_state(callbacks: Sequence[Any], prefix: str) -> dict[str, np.ndarray]:
-    """Everything that the callbacks remember from one epoch to the next.
+    """The state of the callbacks between two epochs.
 
     Args:
         callbacks: Those of `callbacks()`.

@@ -1,4 +1,4 @@
-"""The versions and the device that a run is made with."""
+"""The package versions and the device of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 
 
 def versions() -> dict[str, str]:
-    """The version of each package that decides the numbers of a training."""
+    """The version of each package that affects the numbers of a training."""
     import keras
     import numpy
     import tensorflow

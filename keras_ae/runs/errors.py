@@ -6,7 +6,7 @@ import enum
 
 
 class Remedy(enum.Enum):
-    """What the user can do about an error, in words that name no command-line option."""
+    """What the user can do about an error, without naming command-line options."""
 
     RETRAIN = "Retrain this run, replacing it."
     REPLACE = "Use another output folder, or retrain to replace the run."

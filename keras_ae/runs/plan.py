@@ -1,4 +1,4 @@
-"""From what was asked for to a list of planned runs: checked, resolved, their models built."""
+"""Planning runs: check and resolve a request, and build the models."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DataOptions:
     def source(self, image_set: data.ImageSet) -> str:
         """What `keras_ae.data.load` takes to find the images again: a name or absolute path."""
         dataset = self.dataset
-        if dataset is None:  # the name without what binarizing added to it
+        if dataset is None:  # the name without the suffix of `binarized`
             return image_set.name.removesuffix(f"_{self.binarize}")
         if dataset in data.DATASETS:
             return dataset
@@ -101,7 +101,7 @@ def plan_runs(
         images: Where they come from.
         variants: Names in `keras_ae.VARIANTS`.
         latent_dim: Size of the code; None for each variant's own.
-        held_out_class: Name or index of a class that training does not see, or None.
+        held_out_class: Name or index of the held-out class, or None.
         arguments: Further arguments of the variants' constructors.
         epochs: Number of epochs.
         batch_size: Images per step; None for 256, or all images if fewer.

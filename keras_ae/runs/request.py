@@ -1,7 +1,7 @@
-"""What a run was asked for, where its images are, and what it was made with: `config.json`.
+"""`config.json`: the request of a run, the location of its images, versions and device.
 
-`RunConfig` is the only form of a request between the command line and `config.json`, and back in
-the evaluation. No other module knows its keys as strings.
+`RunConfig` carries a request from the command line to `config.json` and to the evaluation. No other
+module uses its keys as strings.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RunRequest:
         learning_rate: Of Adam, > 0.
         seed: Of the split, the initial weights, the order and the noise, >= 0.
         arguments: Further arguments of the variant's constructor; plain JSON values.
-        held_out_class: Name of the class that training does not see, or None.
+        held_out_class: Name of the held-out class, or None.
         patience: Epochs without improvement before early stopping, or None.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         jit: "auto", "on" or "off": XLA compilation.
@@ -68,8 +68,7 @@ class RunRequest:
     def from_dict(cls, content: Any) -> RunRequest:
         """Read a request from plain JSON data.
 
-        Keys that a request does not know are ignored; keys that older versions did not write have
-        their default.
+        Unknown keys are ignored; keys that older versions did not write get their default.
 
         Raises:
             ConfigError: a key is missing, or its value has the wrong type.
@@ -138,20 +137,20 @@ class RunData:
         return dataclasses.asdict(self)
 
     def without_location(self) -> RunData:
-        """The same images, wherever they are stored."""
+        """The same data without the location of the images."""
         return dataclasses.replace(self, source="", data_dir=None)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The content of `config.json`: the request, and what it was resolved to.
+    """The content of `config.json`: the request and its resolved settings.
 
     Attributes:
         request: What decides the numbers.
         data: Where the images come from.
         model: `get_config()` of the model, as plain JSON data.
         versions: Version by package.
-        device: What the run was trained on, in words.
+        device: The device that the run was trained on.
     """
 
     request: RunRequest
@@ -203,9 +202,9 @@ class RunConfig:
         return f"{data_set.replace(' ', '_')}/{self.request.name}"
 
     def difference(self, other: RunConfig) -> str | None:
-        """What `other` says differently about the images and the model, in one line; or None.
+        """How the images and the model of `other` differ, in one line; or None.
 
-        The location of the images may change, and older runs lack arguments added since.
+        The location of the images is ignored, and so are arguments that older runs do not have.
         """
         ours, theirs = self.data.without_location(), other.data.without_location()
         for each in dataclasses.fields(RunData):
@@ -231,7 +230,7 @@ class RunConfig:
         return options
 
     def command(self) -> list[str]:
-        """The options of `keras-ae train` that ask for this run."""
+        """The options of `keras-ae train` that train this run."""
         request = self.request
         options = ["--variant", request.variant, *self.data_options()]
         options += ["--latent-dim", str(request.latent_dim)]
@@ -262,7 +261,7 @@ def model_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str |
 
 
 def config_digest(content: Any) -> str:
-    """The digest of the content of `config.json`, wherever the images are stored by now."""
+    """The digest of the content of `config.json` without the location of the images."""
     data = {
         key: value for key, value in content["data"].items() if key not in ("source", "data_dir")
     }

@@ -1,6 +1,6 @@
 """A run directory: request, history, checkpoint, trained model, test losses.
 
-    config.json    the request, and everything it was resolved to (see `request.RunConfig`)
+    config.json    the request and its resolved settings (see `request.RunConfig`)
     history.csv    one line for each epoch
     resume.npz     the checkpoint (see `checkpoint.Checkpoint`)
     model.keras    the trained model
@@ -29,8 +29,8 @@ from keras_ae.runs.lock import lock_directory
 from keras_ae.runs.request import ConfigError, RunConfig, config_digest, model_difference
 from keras_ae.variants import VARIANTS
 
-RUN_FILES = ("test.json", "model.keras", "history.csv")  # of a run that got past its start
-CHECKSUMMED = ("config.json", "history.csv", "model.keras")  # what a finished run is read from
+RUN_FILES = ("test.json", "model.keras", "history.csv")  # of a run that has started training
+CHECKSUMMED = ("config.json", "history.csv", "model.keras")  # files of a finished run
 MAX_JSON_BYTES = 2**26
 
 
@@ -48,7 +48,7 @@ class RunDirectory:
         """The path of one of the files."""
         return self.directory / name
 
-    # ---- what is there ----
+    # ---- state ----
 
     @property
     def started(self) -> bool:
@@ -84,7 +84,7 @@ class RunDirectory:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What `finish` was given: the losses on the test set, in nats/image.
+        """The losses on the test set, in nats/image, as `finish` wrote them.
 
         Raises:
             RunError: the file is missing or damaged.
@@ -180,7 +180,7 @@ class RunDirectory:
         if not self.started:
             lost = [name for name in (*RUN_FILES, "resume.npz") if self.path(name).exists()]
             if lost:
-                problem = f"{self.path('config.json')} is missing beside {lost[0]}."
+                problem = f"{self.path('config.json')} is missing, although {lost[0]} exists."
                 raise RunError(problem, Remedy.RETRAIN)
             return
         before = self.config

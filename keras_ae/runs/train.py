@@ -23,7 +23,7 @@ Log = Callable[[str], None]
 
 
 class Training:
-    """Train planned runs below an output folder, resuming where one was interrupted.
+    """Train planned runs below an output folder; resume interrupted runs.
 
     Every run is compared with what is on disk before anything is written.
 
@@ -86,7 +86,7 @@ class Training:
             for run, needed in zip(self.runs, to_do, strict=True):
                 if needed:
                     locks.enter_context(run.lock())
-            if self._overwrite:  # all at once, so that there is one way to resume
+            if self._overwrite:  # all at once, so that a resumed grid does the same
                 self.cleared = True
                 for run in self.runs:
                     run.clear()

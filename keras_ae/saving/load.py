@@ -51,7 +51,7 @@ def load_model(path: str | Path) -> Any:
         ValueError: the file holds something other than a variant, or more than a variant needs; one
             line that says what.
         OSError: the file cannot be read.
-        Exception: whatever Keras raises on a file that fits no model.
+        Exception: any error of Keras for a file that does not fit its model.
     """
     path = Path(path)
     try:
@@ -118,7 +118,7 @@ def serialized_objects(value: Any) -> Iterator[dict]:
 
 
 def is_allowed(found: dict) -> bool:
-    """Whether creating the object runs only constructors that are meant for it."""
+    """Whether creating the object calls allowed constructors only."""
     module, name = found.get("module"), found.get("class_name")
     if not isinstance(module, str) or not isinstance(name, str) or name.startswith("__"):
         return False
@@ -131,7 +131,7 @@ def is_allowed(found: dict) -> bool:
 
 
 def check_arrays(file: h5py.File, limit: int) -> None:
-    """Raise ValueError for links, arrays stored elsewhere, and more than `limit` bytes."""
+    """Raise ValueError for links, arrays in other files, and more than `limit` bytes."""
     pending: list[h5py.Group] = [file]
     total, seen = 0, set()
     while pending:

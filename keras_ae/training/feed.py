@@ -20,7 +20,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
 class MemoryFeed:
     """Images in memory and the current position in an epoch, in steps.
 
-    `completed` counts the steps already run, `requested` those that Keras has asked for. The
+    `completed` counts the steps already run, `requested` those that Keras has requested. The
     second is smaller when an interrupted epoch is resumed.
 
     Args:

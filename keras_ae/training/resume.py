@@ -1,4 +1,4 @@
-"""Resuming a training: the state of a model that a checkpoint needs beside its weights.
+"""Resuming a training: the state of a model that a checkpoint needs besides its weights.
 
 These functions are for programs that write checkpoints, such as `keras_ae.runs`.
 """

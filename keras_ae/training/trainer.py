@@ -55,7 +55,7 @@ class EpochTrainer(keras.Model):
     fixed_epochs = False
     """Whether a training must not end before its last epoch (as early stopping would)."""
 
-    _xla_on_cpu = True  # whether jit_compile="auto" means XLA where there is no GPU
+    _xla_on_cpu = True  # whether jit_compile="auto" means XLA without a GPU
     _steps_per_call = 256  # maximum of one compiled call, which Ctrl-C cannot interrupt
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
@@ -152,7 +152,7 @@ class EpochTrainer(keras.Model):
     # ---- resuming: see keras_ae.training.resume ----
 
     def _get_optimizers(self) -> list[keras.optimizers.Optimizer]:
-        # No property: Keras saves what properties return, under their names.
+        # Not a property: Keras would save its value under its name.
         return [self.optimizer]
 
     def _build_optimizers(self) -> None:
@@ -361,7 +361,7 @@ class EpochTrainer(keras.Model):
             if jit == "auto":
                 jit = self._xla_on_cpu or bool(tf.config.list_physical_devices("GPU"))
             self._multi_step = tf.function(self._run_steps, autograph=False, jit_compile=jit)
-            # The short last batch runs once an epoch: worth tracing, but not compiling with XLA.
+            # The short last batch runs once per epoch: worth tracing, but not compiling with XLA.
             self._single_step = tf.function(self._run_step, autograph=False)
         self.train_function = self._train_from_memory
         return self.train_function
@@ -399,7 +399,7 @@ class EpochTrainer(keras.Model):
         )
 
     def _use_steps_per_execution(self, num_steps: int) -> None:
-        # Keras compiles this number into its functions: each value keeps its own.
+        # Keras compiles this number into its functions, so they are cached by its value.
         cache = self._function_cache.functions
         cache[self.steps_per_execution] = (self.test_function, self.predict_function)
         self.test_function, self.predict_function = cache.get(num_steps, (None, None))

@@ -24,7 +24,7 @@ from keras_ae.variants.settings import check_keras_arguments, check_settable
 BATCH_SIZE = 2000  # images per call of the network outside training
 Images = Any  # an array or a tensor
 LOSSES = ("bce", "mse")
-# Output activations, from logits to pixels, and the range of the images that each one suits.
+# Output activations, from logits to pixels, and the pixel range of each.
 ACTIVATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "linear": tf.identity}
 PIXEL_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": (0.0, 1.0)}
 
@@ -117,7 +117,7 @@ class Autoencoder(LatentTools, EpochTrainer):
             "output_activation": self.output_activation,
         }
 
-    # ---- facts about the model ----
+    # ---- properties of the model ----
 
     @property
     def pixel_range(self) -> tuple[float, float]:
@@ -268,9 +268,9 @@ class Autoencoder(LatentTools, EpochTrainer):
             images: `(N, *image_shape)`.
             score: "bce", binary cross-entropy in nats (of a sigmoid output); "mse", squared error
                 summed over the pixels; "signed_residual", the sum over the pixels of
-                reconstruction - input (the bake-off's published figures used it; it is no error,
-                since what is lost cancels what is added). Default: the loss the model was trained
-                with.
+                reconstruction - input (the bake-off's published figures used it; it is not an
+                error, since lost and added brightness cancel). Default: the loss that the model was
+                trained with.
 
         Raises:
             ValueError: an unknown score, or "bce" for an output that is not a sigmoid.
@@ -326,7 +326,7 @@ class Autoencoder(LatentTools, EpochTrainer):
         return np.asarray(self.bottleneck.snap(self._check_latents(latents)))
 
     def fit_prior(self, images: np.ndarray, **arguments: Any) -> list[float]:
-        """Train the model's own prior, where it has one that is trained (`learns_prior`).
+        """Train the model's own prior, for models with a learned prior (`learns_prior`).
 
         Raises:
             ValueError: it has none.

@@ -21,7 +21,7 @@ from keras_ae.variants.variational import Variational
 
 @variant
 class ConditionalVAE(Variational, Autoencoder):
-    """Conditional variational autoencoder (CVAE): encoder and decoder are given the class.
+    """Conditional variational autoencoder (CVAE): encoder and decoder also get the class.
 
     Sohn et al. (NeurIPS 2015), section 4, with the prior N(0, I) for every class; the same as
     model M2 of Kingma et al. (arXiv 1406.5298, eq. 6) on labeled images. The code does not need to
@@ -37,8 +37,8 @@ class ConditionalVAE(Variational, Autoencoder):
     `num_classes` passes.
 
     Args:
-        num_classes: Number of classes, >= 1. A class that training never sees keeps its number;
-            samples of it mean nothing.
+        num_classes: Number of classes, >= 1. A class without training images keeps its index;
+            its samples are meaningless.
 
     Raises:
         ValueError: an argument outside its range.

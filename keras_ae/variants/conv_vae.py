@@ -14,9 +14,9 @@ from keras_ae.variants.variational import Variational, gaussian_bottleneck
 class ConvVAE(Variational, Autoencoder):
     """Variational autoencoder (VAE) with convolutions.
 
-    The encoder's last feature map (3x3x64 for 28x28 images) is flattened; one dense layer makes
-    `latent_dim` means and as many log-variances of it. The decoder starts with a dense layer that
-    makes such a map of the code. Losses and sampling are those of `VAE`.
+    The encoder's last feature map (3x3x64 for 28x28 images) is flattened; one dense layer maps
+    it to `latent_dim` means and as many log-variances. The decoder starts with a dense layer that
+    maps the code to such a feature map. Losses and sampling are those of `VAE`.
 
     Raises:
         ValueError: an argument outside its range.

@@ -32,7 +32,7 @@ class ConvVQVAE(Autoencoder):
     the codebook after the step, with the replaced vectors.
 
     Args:
-        latent_dim: None, or the value that follows from the image: height * width *
+        latent_dim: None, or the value computed from the image shape: height * width *
             `embedding_dim` of the map.
         filters: Filters of the strided convolutions, outermost first, each >= 1; each convolution
             halves the map. A single number is one convolution.
@@ -55,7 +55,7 @@ class ConvVQVAE(Autoencoder):
         new_images = model.sample(16, seed=0)
 
     Raises:
-        ValueError: an argument outside its range, or a latent_dim that does not follow.
+        ValueError: an argument outside its range, or a wrong latent_dim.
         TypeError: an unknown argument.
     """
 

@@ -20,7 +20,7 @@ class Recurrent(Autoencoder):
 
     Args:
         latent_dim: Size of the latent code, >= 1. Its values lie in (-1, 1).
-        units: Units of the LSTMs beside the code, >= 1.
+        units: Units of the LSTMs next to the code, >= 1.
 
     Raises:
         ValueError: an argument outside its range.

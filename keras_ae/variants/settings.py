@@ -17,9 +17,9 @@ import keras
 
 from keras_ae.attributes import SettableNumber
 
-# Parts of a model that would not be saved, or not be trained, if they were replaced.
+# Parts of a model that would not be saved or trained if they were replaced.
 PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior", "prior_noise"})
-# Facts about a class.
+# Constants of a class.
 FACTS = frozenset(
     {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
     | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages"}
@@ -77,7 +77,7 @@ def is_settable(attribute: Any) -> bool:
 
 
 def check_settable(model: keras.Model, name: str, value: Any) -> None:
-    """Raise AttributeError where `name` is an attribute of a variant that is fixed."""
+    """Raise AttributeError if `name` is a fixed attribute of a variant."""
     cls: Any = type(model)
     if name not in fixed_names(cls) or not (name in vars(model) or hasattr(cls, name)):
         return

@@ -18,8 +18,8 @@ class SparseL1(DenseAutoencoder):
 
     The latent loss is `l1 * num_pixels * sum over units of |activation|`, averaged over the batch.
     After A. Geron, "Hands-On Machine Learning", chapter 17, "Sparse Autoencoders": 100 units, then
-    a code of 300. There 1e-3 is beside a cross-entropy *averaged* over the pixels; beside their
-    sum, as here, the same strength is `num_pixels` times that.
+    a code of 300. There the weight is 1e-3, with a cross-entropy *averaged* over the pixels; with
+    their sum, as here, the same strength needs `num_pixels` times that.
 
     Args:
         l1: Weight of the activations, >= 0, in nats per unit and pixel (and channel) of the image.

@@ -18,7 +18,7 @@ from keras_ae.variants.base import check_filters, scale_loss, weighted_mean
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.vae import VAE
 
-CHANCE = math.log(2.0)  # the cross-entropy of a discriminator that guesses
+CHANCE = math.log(2.0)  # the cross-entropy of random guessing
 LOGIT_LIMIT = 9.0  # the logit of a pixel of 0.0001 or 0.9999
 MAX_WINS = 0.95  # share of the batches of an epoch, without a warning
 LOGGED = (
@@ -61,12 +61,12 @@ class VAEGAN(VAE):
     does not measure how good the images look.
 
     Three safeguards:
-    - Balance. Where the discriminator's loss is more than `equilibrium_margin` below log 2, it does
-      not learn from the batch; where it is as far above, the decoder does without the adversarial
+    - Balance. If the discriminator's loss is more than `equilibrium_margin` below log 2, it does
+      not learn from the batch; if it is as far above, the decoder ignores the adversarial
       loss. `discriminator_wins` and `decoder_wins` log the share of such batches. An epoch in which
       the discriminator wins nearly all of them causes a warning.
-    - Saturation. The decoder pays for logits beyond `LOGIT_LIMIT` (see `saturation`). The paper has
-      no such term; without it this decoder ended in noise on MNIST.
+    - Saturation. The decoder is penalized for logits beyond `LOGIT_LIMIT` (see `saturation`). The
+      paper has no such term; without it this decoder ended in noise on MNIST.
     - Divergence. A step whose losses are not all finite gives no gradient to any network, so NaN
       does not spread; momentum still moves the weights. Training stops after that epoch and names
       the losses that are not finite.
@@ -74,8 +74,8 @@ class VAEGAN(VAE):
     Args:
         gamma: Weight of the feature loss in the decoder's loss, >= 0 (section 3.3). Can be set
             later.
-        feature_variance: Variance of the features, >= 1e-6. The smaller, the more the encoder tells
-            about an image. Can be set later.
+        feature_variance: Variance of the features, >= 1e-6. A smaller variance makes the code more
+            informative. Can be set later.
         equilibrium_margin: In nats, >= 0; from log 2 on the discriminator always learns. Can
             be set later.
         discriminator_filters: Filters of the discriminator's convolutions, outermost first. A
@@ -113,7 +113,7 @@ class VAEGAN(VAE):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        # Before the rest, which calls `_finalize`.
+        # Before `super().__init__`, which calls `_finalize`.
         self.discriminator_filters = check_filters(discriminator_filters, "discriminator_filters")
         super().__init__(
             image_shape,

@@ -99,8 +99,8 @@ class Variational(Base):
         """log p(x) of each image, estimated by importance sampling.
 
         `log 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x)` with k samples z_i from q: the bound of Burda et
-        al. (arXiv 1509.00519, eq. 8), below log p(x) in expectation and closer to it the more
-        samples there are. p(z) is N(0, I), whatever `beta` was in training.
+        al. (arXiv 1509.00519, eq. 8), below log p(x) in expectation, and closer to it with
+        more samples. p(z) is N(0, I), independent of the `beta` of the training.
 
         p(x|z) is the density whose negative logarithm the reconstruction loss is. For "bce" these
         are independent Bernoulli pixels, which are a probability of black and white images only;
@@ -178,7 +178,7 @@ def tile(tensor, num: int) -> tf.Tensor:
 
 
 def gaussian_bottleneck(beta: float, kl_warmup_epochs: float, seed) -> GaussianBottleneck:
-    """The bottleneck of the VAE family, in float32 whatever the dtype policy of the networks."""
+    """The bottleneck of the VAE family, always in float32 regardless of the dtype policy."""
     return GaussianBottleneck(
         check_number("beta", beta),
         seed,

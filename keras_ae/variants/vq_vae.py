@@ -35,7 +35,7 @@ class VQVAE(DenseAutoencoder):
         commitment_cost: Weight of the commitment loss, >= 0. Can be set later.
 
     Raises:
-        ValueError: an argument outside its range, or an `embedding_dim` that does not divide.
+        ValueError: an argument outside its range, or `embedding_dim` does not divide `latent_dim`.
         TypeError: an unknown argument.
     """
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness import ROOT, table
 
-# Number of trials of each fault: in full, with --quick.
+# Number of trials of each fault: in full, and with --quick.
 TRIALS = {
     "killing": (50, 12),
     "stopping": (10, 2),
@@ -58,9 +58,9 @@ def main() -> int:
     text = f"{table(rows)}\n\n{caption(time.perf_counter() - started)}"
     print(text)
     if options.write:
-        from tables import put_between
+        from tables import replace_section
 
-        put_between(options.write, BEGIN, END, text)
+        replace_section(options.write, BEGIN, END, text)
     for row in rows:
         for failure in row.failures:
             print(f"FAILED, {row.fault}: {failure}", file=sys.stderr)

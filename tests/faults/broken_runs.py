@@ -104,7 +104,7 @@ def free_memory() -> None:
 
 
 class State(NamedTuple):
-    """A run as a training left it.
+    """A finished or interrupted run before it is damaged.
 
     Attributes:
         name: In words.
@@ -301,7 +301,7 @@ def damage(run: Path, path: Path, others: list[Path], random) -> str:
     content = path.read_bytes()
     ways = ["truncated", "emptied", "deleted", "noise", "flipped", "from another run"]
     if path.suffix in (".json", ".csv", ".npz", ".keras"):
-        ways += ["with a wrong part"] * 2  # this way has more cases than the others
+        ways += ["with a wrong part"] * 2  # this kind of damage has more cases than the others
     way = ways[random.integers(len(ways))]
     if way == "deleted":
         path.unlink()
@@ -365,10 +365,10 @@ def run_trial(case: Path, state: State, damaged: str) -> tuple[str, list[str]]:
 
 
 def remedies() -> set[str]:
-    """What the programs say to do about an error."""
+    """The remedies that the programs suggest for an error."""
     from keras_ae.cli.remedies import IN_EVALUATE, IN_TRAIN
 
-    return {*IN_TRAIN.values(), *IN_EVALUATE.values(), "train anew", "retrain"}
+    return {*IN_TRAIN.values(), *IN_EVALUATE.values(), "retrain"}
 
 
 def failures_of(result: ProcessResult, damaged: str) -> list[str]:

@@ -38,7 +38,7 @@ def same_run(trials: int, folder: Path, images: Path) -> Row:
         named = f"process {first.pid}" in second.err
         if second.code != 2 or not second.is_clean_exit or not named:
             failures.append(f"the second ended with exit code {second.code}: {second.err}")
-        first.kill()  # its lock file remains
+        first.kill()  # the lock file is not deleted
         first.communicate()
         third = start("train.py", *arguments, folder=folder)
         before, since = times_of_checkpoints(folder / output), time.monotonic()

@@ -21,10 +21,10 @@ class Row(NamedTuple):
     """One row of the table.
 
     Attributes:
-        fault: What was done, in words.
+        fault: What was done.
         trials: How often.
         failures: One line for each rule that a trial broke.
-        result: What the trials had in common, in words.
+        result: What the trials had in common.
     """
 
     fault: str

@@ -1,6 +1,6 @@
-"""Files of images that are not what they should be, and what an independent reader finds in them.
+"""Damaged and unusual image files, and their content as an independent reader finds it.
 
-They are valid ones damaged, or whole ones of odd content; each is a function of its seed.
+They are valid files with damage, or intact files with unusual content; each depends on its seed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF
 
 
 def damaged(content: bytes, random) -> bytes:
-    """One change to a file: bytes changed, lost, added, doubled, or a number put in their place."""
-    near = min(len(content), 64) if random.random() < 0.5 else len(content)  # headers come first
+    """Make one change to a file: change, delete, insert or repeat bytes, or write a number."""
+    near = min(len(content), 64) if random.random() < 0.5 else len(content)  # mostly headers
     place = int(random.integers(near + 1))
     length = int(random.integers(1, 9))
     before, after = content[:place], content[place:]
@@ -49,7 +49,7 @@ def sometimes_damaged(content: bytes, random, often: float = 0.6) -> bytes:
 
 # ---- arrays ----
 
-# The likely ones first.
+# The likely values come first.
 IMAGE_TYPES = (
     "u1", "f4", "?", "f8", "f2", "i8", ">f4", "i1", "u8", "c8", "M8[s]", "S3", "U2", "O",
 )  # fmt: skip
@@ -69,7 +69,7 @@ HEADER_SHAPES = (
 
 
 def some(random, things):
-    """Mostly one of the first few."""
+    """A value, mostly one of the first few."""
     return things[random.integers(len(things) if random.random() < 0.2 else min(3, len(things)))]
 
 
@@ -91,7 +91,7 @@ def some_labels(random, num: int) -> np.ndarray:
     num = num if random.random() < 0.9 else int(random.integers(0, 2 * num))
     kind = np.dtype(some(random, LABEL_TYPES))
     labels = random.integers(0, 4, num)
-    if kind.kind == "U" and random.random() < 0.3:  # what is no character, too
+    if kind.kind == "U" and random.random() < 0.3:  # also invalid code points
         return np.frombuffer(random.bytes(12 * num), kind)
     if kind.kind == "S" and random.random() < 0.5:
         return np.frombuffer(random.bytes(3 * num), kind)
@@ -105,7 +105,7 @@ def some_labels(random, num: int) -> np.ndarray:
 
 
 def npy_bytes(array: np.ndarray, random, strange: float = 0.1) -> bytes:
-    """An array in NumPy's format, or a header that somebody else wrote over its bytes."""
+    """An array in NumPy's format, or its bytes after a header that does not match."""
     file = io.BytesIO()
     if random.random() >= strange:
         version = [(1, 0), (1, 0), (2, 0), (3, 0)][random.integers(4)]
@@ -126,16 +126,16 @@ def npy_bytes(array: np.ndarray, random, strange: float = 0.1) -> bytes:
 
 
 class Files(NamedTuple):
-    """One case: what `data.load` is given, how many bytes its files hold, and what is in them."""
+    """One case: the argument of `data.load`, the size of its files in bytes, and their content."""
 
     dataset: str | Path
     options: dict
     declared: int
-    truth: Callable[[], float] | None = None  # the sum of all pixels, by another way
+    truth: Callable[[], float] | None = None  # the sum of all pixels, from an independent reader
 
 
 def total(array: np.ndarray) -> float:
-    """The sum of pixels as a data set has them: black and white are 0 and 255."""
+    """The sum of the pixels as `data.load` scales them: bools become 0 and 255."""
     return float(array.sum(dtype=np.float64)) * (255 if array.dtype.kind == "b" else 1)
 
 
@@ -165,7 +165,7 @@ def npz_file(folder: Path, random) -> Files:
     kinds = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     with zipfile.ZipFile(file, "w", some(random, kinds)) as archive:
         for name, content in members.items():
-            # Inside, where the checksum is right whatever there is.
+            # Damage the member itself, so that the checksum of the archive is valid.
             archive.writestr(f"{name}.npy", sometimes_damaged(content, random, 0.1))
     content = file.getvalue()
     if random.random() < 0.05:  # the table at the end says that a member is larger than it is
@@ -223,10 +223,10 @@ def image_files(folder: Path, random) -> Files:
     }
     names = list(modes)
     declared, main = 0, names[random.integers(4)]
-    colours = random.integers(0, 256, (8, 6, 3)).astype("u1")
+    colors = random.integers(0, 256, (8, 6, 3)).astype("u1")
     for number in range(8):
         suffix = main if random.random() < 0.8 else names[random.integers(4)]
-        image = Image.fromarray(np.roll(colours, number))
+        image = Image.fromarray(np.roll(colors, number))
         mode = some(random, modes[suffix])
         image = image.convert("I").convert(mode) if mode == "I;16" else image.convert(mode)
         file = io.BytesIO()
@@ -247,7 +247,7 @@ def image_files(folder: Path, random) -> Files:
 
 
 def with_right_sums(png: bytes) -> bytes:
-    """A PNG file whose checksums are right, so that what is wrong elsewhere is read."""
+    """A PNG file with valid checksums, so that readers reach the other damage."""
     content, place = bytearray(png), 8
     while place + 12 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")

@@ -50,7 +50,7 @@ class Trials:
     """Trials with one kind of input, and the failures among them.
 
     Args:
-        kind: Of the input, for the table.
+        kind: The kind of input, for the table.
         refusals: The exceptions by which input may be refused, in one line.
         log: Called with each failure.
         accepted: What the table calls input that is not refused.
@@ -388,7 +388,7 @@ def run_configs(num_trials: int, folder: Path, log: Log) -> Row:
         return runs, load_data(runs[0])
 
     def unreportable(evaluated) -> str | None:
-        """What evaluate.py could not report of a run that was accepted."""
+        """The problems of a report on a run that was accepted."""
         runs, loaded = evaluated
         try:
             rows, missing = configurations(runs, labels(runs)), missing_runs(runs, image_set)
@@ -537,7 +537,7 @@ def run_command_lines(program: str, num_trials: int, folder: Path, log: Log) -> 
 
 def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
     """Run `trials` trials; a row for each kind of input."""
-    # Importing these is not part of what is measured.
+    # Importing these is not part of the measurement.
     import tensorflow  # noqa: F401
 
     from keras_ae import data

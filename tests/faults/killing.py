@@ -62,7 +62,7 @@ def kill_trainings(trials, folder, images, expected, seconds, log) -> Row:
                 name, delay = moments.choice(WRITTEN), moments.uniform(0, 0.01)
                 was_killed = kill_while_writing(name, delay, arguments, folder, folder / output)
             if not was_killed:
-                break  # it was finished before
+                break  # it had already finished
             killed += 1
             stage = stage_of(folder / output, since)
             stages[stage] = stages.get(stage, 0) + 1
@@ -87,7 +87,7 @@ def kill_trainings(trials, folder, images, expected, seconds, log) -> Row:
 
 
 def stage_of(output: Path, since: float) -> str:
-    """When a run that started at `since` was killed, judged from the files it left."""
+    """The stage at which a run that started at `since` was killed, inferred from its files."""
     for path in output.rglob(".*.partial*"):
         if path.stat().st_mtime >= since:
             return f"while writing {path.name[1:].replace('.partial', '')}"

@@ -16,7 +16,7 @@ from programs import small_images
 
 
 def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
-    """Try each case once, whatever `trials` is: chance plays no part."""
+    """Try each case once; `trials` is ignored, because the cases are not random."""
     images = small_images(tmp_path / "tiny.npz")
     line = ["--dataset", images, "--output-dir", "runs", "--epochs", 2, "--jit", "off", "--quiet"]
     result = run("train.py", "--variant", "deep", "vae", *line, folder=tmp_path)

@@ -27,7 +27,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
     """Stop trainings `trials` times with each signal, at moments spread over their epochs."""
     images = small_images(tmp_path / "tiny.npz")
-    # 33 steps an epoch, in three compiled calls of at most sixteen.
+    # 33 steps/epoch, in three compiled calls of at most 16 steps.
     options = ["--variant", "vae_gan", "--dataset", images, "--jit", "off"]
     options += ["--epochs", 40 + 20 * trials, "--batch-size", 5]
     result = run("train.py", *options, "--output-dir", "uninterrupted", folder=tmp_path)
@@ -42,7 +42,7 @@ def run_fault(trials: int, tmp_path: Path, log: Log = print) -> list[Row]:
         for trial in range(trials):
             result = stop(number, line, tmp_path, output, 0.1 * trial)
             if result is None:
-                break  # it was finished before
+                break  # it had already finished
             stopped += 1
             if (
                 result.code != code

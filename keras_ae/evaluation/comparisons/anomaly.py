@@ -40,7 +40,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         Arrays: `fpr`, `tpr`, `fpr_signed` and `tpr_signed`, at most 200 points of each curve.
 
     Raises:
-        ValueError: no class is held out, or the test images are all of one kind.
+        ValueError: no class is held out, or all test images are held out, or none.
     """
     images = data.split.test.images
     metrics, arrays = {}, {}
@@ -109,7 +109,7 @@ def draw(
 
 
 def anomalous_images(data: EvaluationData) -> np.ndarray:
-    """`(N,)` booleans: which test images belong to the class that training did not see."""
+    """`(N,)` booleans: which test images belong to the held-out class."""
     if data.held_out is None or data.split.test.labels is None:
         raise ValueError(
             "Anomaly detection needs a run trained without one class; this one had all classes."
@@ -181,7 +181,7 @@ def mean_over_classes(
 ) -> dict[str, plots.Curve]:
     """The mean over the classes of the mean over the seeds, at equal false positive rates.
 
-    Where a label lacks some of the classes its note says so.
+    If a label lacks some of the classes, its note says so.
     """
     curves = {}
     for label in dict.fromkeys(result.label for result in results):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one comparison measured of one model.
+    """The result of one comparison for one model.
 
     Attributes:
         metrics: Plain numbers by name, valid JSON; nested dicts and lists are allowed. The key
@@ -31,14 +31,14 @@ class Measurement:
 
 
 class Result(NamedTuple):
-    """The measurement of one run, or of one baseline, with what figures and tables call it.
+    """The measurement of one run or baseline, with its label in figures and tables.
 
     Attributes:
         label: Name of its configuration; runs that differ only in the seed share it.
         variant: Name in VARIANTS, which decides its color; empty for a baseline.
         seed: Seed of the run; 0 for a baseline.
         latent_dim: Size of the code; 0 for a baseline.
-        held_out: Name of the class that training did not see, or None.
+        held_out: Name of the held-out class, or None.
         measurement: The numbers and arrays.
     """
 
@@ -80,9 +80,9 @@ class EvaluationData:
         split: Training, validation and test images, float32 in [0, 1], with labels if there are
             any.
         class_names: One name for each class; empty without labels.
-        held_out: Index of the class that training did not see, or None. The test images hold it.
-        reference_classifier: Given to the comparisons that name it in the registry, where the
-            images have labels; else None.
+        held_out: Index of the held-out class, or None. The test images contain the class.
+        reference_classifier: For comparisons that request it in the registry, if the images have
+            labels; else None.
     """
 
     split: Split

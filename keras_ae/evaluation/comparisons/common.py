@@ -20,7 +20,7 @@ Inputs = np.ndarray | dict[str, np.ndarray]
 
 
 def model_inputs(model: Any, subset: Subset) -> Inputs:
-    """What `model` takes of a subset: the images, with their labels where it needs them."""
+    """The inputs of `model` for a subset: the images, with labels if it needs them."""
     return model.pack_inputs(subset.images, subset.labels)
 
 
@@ -79,7 +79,7 @@ def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
 
     Args:
         images: `(N, ...)`, flattened for the fit.
-        num_components: Lowered to the number of images or pixels where there are fewer.
+        num_components: Reduced to the number of images or pixels if there are fewer.
     """
     from sklearn.decomposition import PCA
 

@@ -26,7 +26,7 @@ NUM_TSNE = 2500
 NUM_UMAP_EPOCHS = 200  # UMAP's default for large sets; 500 gave no better maps
 NUM_COMPONENTS = 20
 NUM_BINS = 100
-MIN_BIN_WIDTH = 0.05  # one or two pixels on an axis for N(0, 1); narrower bars can vanish
+MIN_BIN_WIDTH = 0.05  # one or two pixels of the figure for N(0, 1); narrower bars may vanish
 ACTIVE_VARIANCE = 0.01
 
 
@@ -208,7 +208,7 @@ def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
     if codes.shape[1] <= 2:
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1])))
     if len(codes) < 20 or not np.ptp(codes, axis=0).any():
-        return codes[:, :2]  # too few, or all equal: there are no neighborhoods to preserve
+        return codes[:, :2]  # too few or identical codes: no neighborhoods to preserve
     # One thread: UMAP is repeatable only so, and t-SNE's threads mostly wait for one another.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")

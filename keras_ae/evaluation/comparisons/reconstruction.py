@@ -38,11 +38,11 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     Returns:
         Metrics, each a mean over all test images. `mse`: the squared error summed over the pixels,
         and `mse_per_pixel`. `bce`, where the output is a probability: of the deterministic code,
-        in nats/image. `kl`, where the code is Gaussian: unweighted, whatever the model's beta.
+        in nats/image. `kl`, where the code is Gaussian, without the weight beta.
         With both, `sampled_bce`, for a code drawn as in training, and `negative_elbo`, the sum of
         that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample for each
         image). A model that needs labels gets the true ones, as `evaluate` does, and a `note`
-        says so: inferred labels minimize the loss, a choice that no other model has.
+        says so: inferred labels minimize the loss, which would be an unfair advantage.
         Arrays: `originals` and `reconstructions` `(16, *image_shape)`, the first test images.
     """
     from keras_ae.losses import gaussian_kl
@@ -70,8 +70,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     """The entropy floor, which no reconstruction can beat, and two models without a network.
 
-    Mean image and PCA are fitted to the training images. The mean image counts half an image of
-    ink and half of none more (Krichevsky and Trofimov's estimate), so that no pixel is certain.
+    Mean image and PCA are fitted to the training images. The mean image includes half a white and
+    half a black image (Krichevsky and Trofimov's estimate), so that no pixel is exactly 0 or 1.
     PCA reconstructions are clipped to half a gray level (1/512) from 0 and 1.
     """
     from keras_ae.losses import entropy_floor

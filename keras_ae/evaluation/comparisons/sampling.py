@@ -86,7 +86,7 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     test = choose(split.test.images, NUM_NEAREST)
     of_train = classifier_metrics(train, data)
     of_test: dict[str, Any] = classifier_metrics(split.test.images, data)
-    of_test.pop("frechet", None)  # of a set to itself
+    of_test.pop("frechet", None)  # the distance of a set to itself
     of_test["nearest"] = mean_nearest(test, data)
     rows = {"test images": (of_test, {"images": test[:NUM_SHOWN]})}
     if of_train:
@@ -105,7 +105,7 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
 def draw(
     results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """`samples_prior.png` and `samples_fitted.png`: 16 images of each label beside real ones."""
+    """`samples_prior.png` and `samples_fitted.png`: 16 images of each label next to real ones."""
     real = {
         baseline.label: baseline.measurement.arrays["images"]
         for baseline in baselines

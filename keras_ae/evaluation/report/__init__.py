@@ -18,7 +18,7 @@ def render_report(metrics: dict[str, Any], folder: Path) -> dict[str, str]:
 
     A number is `{"mean", "std", "num"}`. Its standard deviation is printed where `num` > 1, and a
     dash where the mean is missing or not finite. The best mean of a column with a direction is
-    bold, among the variants alone, together with those that are printed alike. A figure that is
+    bold, among variants only, together with equal printed values. A figure that is
     not a PNG or GIF file inside `folder` is named, not read. Unknown keys are ignored and every
     key may be missing.
 

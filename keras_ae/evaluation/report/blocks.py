@@ -71,7 +71,7 @@ Block = Paragraph | Bullets | Code | Picture | Strip | Table
 
 @dataclass
 class Section:
-    """A heading with what follows it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: list[Block] = field(default_factory=list)

@@ -48,7 +48,7 @@ def make_sections(metrics: dict[str, Any], folder: Path) -> list[Section]:
 
 
 def overview(metrics: dict[str, Any]) -> Section:
-    """What was compared, and the main number of each comparison."""
+    """The overview: configurations with the main number of each comparison."""
     section = Section("Overview", [Paragraph(what_was_compared(metrics))])
     configurations = metrics.get("configurations") or []
     first = {}
