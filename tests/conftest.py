@@ -23,6 +23,19 @@ def _clean_session():
     gc.collect()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_xla(request):
+    """Without XLA a network compiles in a fraction of the time; files marked `xla` use it."""
+    if "tensorflow" not in sys.modules or request.node.get_closest_marker("xla"):
+        yield
+        return
+    from keras_ae.training.trainer import EpochTrainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpochTrainer, "_xla_on_cpu", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def worker(request) -> str:
     """The name of this test process: "master", or that of an xdist worker."""

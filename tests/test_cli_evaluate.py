@@ -59,6 +59,7 @@ def metrics(evaluated) -> dict:
 # ---- a whole evaluation ----
 
 
+@pytest.mark.slow
 def test_folder_has_the_report_and_every_figure(evaluated, metrics):
     assert set(metrics["comparisons"]) == set(COMPARISONS)
     report = (evaluated / "report.md").read_text()
@@ -74,6 +75,7 @@ def test_folder_has_the_report_and_every_figure(evaluated, metrics):
     )
 
 
+@pytest.mark.slow
 def test_metrics_are_json_and_complete(metrics):
     for name, comparison in COMPARISONS.items():
         part = metrics["comparisons"][name]
@@ -92,6 +94,7 @@ def test_metrics_are_json_and_complete(metrics):
     assert vae["values"]["bce"]["num"] == 2 and vae["values"]["bce"]["std"] > 0
 
 
+@pytest.mark.slow
 def test_reconstruction_loss_matches_that_of_training(trained, metrics):
     rows = metrics["comparisons"]["reconstruction"]["rows"]
     for row in rows:
@@ -102,6 +105,7 @@ def test_reconstruction_loss_matches_that_of_training(trained, metrics):
             assert found == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_metrics_list_configurations_and_missing_runs(metrics):
     rows = {(row["label"], row["held_out"] is None): row for row in metrics["configurations"]}
     assert rows["vae", True]["seeds"] == [42, 43]
@@ -114,6 +118,7 @@ def test_metrics_list_configurations_and_missing_runs(metrics):
     assert "--variant deep stacked" in commands[0] and "--held-out-class 1" in commands[1]
 
 
+@pytest.mark.slow
 def test_second_call_uses_the_cache(trained, evaluated, monkeypatch, capsys):
     for comparison in COMPARISONS.values():
         room = comparison.load()
@@ -126,6 +131,7 @@ def test_second_call_uses_the_cache(trained, evaluated, monkeypatch, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_comparison_with_another_pair_of_classes(trained, tmp_path):
     arguments = [trained, "--output-dir", tmp_path, "--quiet", "--comparisons"]
     assert evaluate(*arguments, "interpolation", "--interpolate", "0", "3") == 0

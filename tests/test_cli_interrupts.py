@@ -175,7 +175,8 @@ def test_resume_hint_says_whether_overwrite_is_still_needed(
     assert f"the same command {words}to resume" in capsys.readouterr().err
 
 
-PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1]
+# Compiled: these networks train for dozens of epochs.
+PATIENCE = ["--patience", 3, "--lr-patience", 2, "--learning-rate", 0.1, "--jit", "off"]
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ def patient(tiny, tmp_path_factory):
     """A training that reduced the learning rate and stopped early, and its output."""
     output_dir = tmp_path_factory.mktemp("patient")
     lines = io.StringIO()
-    with contextlib.redirect_stdout(lines):
+    with compiled(), contextlib.redirect_stdout(lines):
         assert train(*command(tiny, output_dir, "vae", epochs=60), *PATIENCE) == 0
     return output_dir, lines.getvalue()
 
@@ -213,10 +214,11 @@ def test_early_stopping_restores_the_best_weights(patient, tiny):
 
 def test_early_stopping_state_survives_resume(patient, tiny, tmp_path, monkeypatch):
     line = [*command(tiny, tmp_path, "vae", epochs=60), *PATIENCE]
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "resume.npz", 5, after=True)
-        assert train(*line) == 130
-    assert train(*line) == 0
+    with compiled():
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, "resume.npz", 5, after=True)
+            assert train(*line) == 130
+        assert train(*line) == 0
     assert_same_run(run_of(tmp_path, "vae"), run_of(patient[0], "vae"))
 
 
@@ -228,7 +230,8 @@ def test_early_stopped_run_is_finalized_after_its_last_checkpoint(patient, tiny,
     (run / "test.json").unlink()
     (run / "model.keras").unlink()
     capsys.readouterr()
-    assert train(*command(tiny, tmp_path / "runs", "vae", epochs=60), *PATIENCE) == 0
+    with compiled():
+        assert train(*command(tiny, tmp_path / "runs", "vae", epochs=60), *PATIENCE) == 0
     out = capsys.readouterr().out
     assert "training complete, finalizing" in out and early_stopping_line(run) in out
     assert_same_run(run, run_of(output_dir, "vae"))
@@ -307,12 +310,14 @@ def killed_grid(tiny, tmp_path_factory):
     return output_dir, endings
 
 
+@pytest.mark.slow
 def test_signals_came_during_training(killed_grid):
     codes = [code for code, *_ in killed_grid[1]]
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 130]
     assert [was_finished for *_, was_finished in killed_grid[1]] == [False] * 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_one_line_and_no_traceback(killed_grid):
     _, out, err, _ = killed_grid[1][-1]
     assert "Traceback" not in err and "KeyboardInterrupt" not in err
@@ -320,6 +325,7 @@ def test_ctrl_c_prints_one_line_and_no_traceback(killed_grid):
     assert len([line for line in (out + err).splitlines() if "nterrupted" in line]) == 1
 
 
+@pytest.mark.slow
 def test_killed_grid_resumes(killed_grid):
     *_, (_, out, _, _) = killed_grid[1]
     assert "[1/3]" in out and out.count("already finished") == 1
@@ -328,6 +334,7 @@ def test_killed_grid_resumes(killed_grid):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", GRID)
 def test_killed_run_resumes_bit_for_bit(killed_grid, variant):
     output_dir, _ = killed_grid

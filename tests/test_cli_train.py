@@ -267,6 +267,7 @@ def bake_off(tiny, tmp_path_factory) -> Path:
     return output_dir / "tiny.npz"
 
 
+@pytest.mark.slow
 def test_bake_off_has_eighteen_finished_runs(bake_off):
     expected = {f"{variant}-20d-seed42" for variant in BAKE_OFF}
     expected |= {f"{variant}-2d-without-1-seed42" for variant in BAKE_OFF}
@@ -276,6 +277,7 @@ def test_bake_off_has_eighteen_finished_runs(bake_off):
         assert {path.name for path in run.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_bake_off_runs_have_their_sizes_and_classes(bake_off, tiny):
     image_set = data.load(tiny)
     for run in bake_off.iterdir():
@@ -292,6 +294,7 @@ def test_bake_off_runs_have_their_sizes_and_classes(bake_off, tiny):
         assert num_tested == np.sum(split.test.labels != (1 if held_out else -1))
 
 
+@pytest.mark.slow
 def test_2d_runs_have_the_narrow_network(bake_off):
     config = read_json(bake_off / "deep-2d-without-1-seed42" / "config.json")
     assert config["model"]["hidden_units"] == [146, 20]

@@ -5,8 +5,11 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import keras_ae
+
+pytestmark = pytest.mark.xla
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
