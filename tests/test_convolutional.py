@@ -48,7 +48,7 @@ def test_odd_and_small_image_sizes_train(variant, shape):
 
 
 @pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
-@pytest.mark.parametrize("argument", [{"filters": ()}, {"filters": 16}, {"filters": (4, 0)}])
+@pytest.mark.parametrize("argument", [{"filters": ()}, {"filters": 0}, {"filters": (4, 0)}])
 def test_bad_filters_are_refused(variant, argument):
     with pytest.raises(ValueError, match="filters must .*; received") as error:
         variant((8, 8), 4, **argument)
@@ -84,3 +84,10 @@ def test_latent_loss_is_beta_times_the_kl_divergence():
     reported = model.evaluate(images, verbose=0, return_dict=True)["latent_loss"]
     assert reported == pytest.approx(3 * divergence.mean(), rel=1e-4)
     np.testing.assert_allclose(model.encode(images), z_mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
+def test_single_number_of_filters_is_one_convolution(variant):
+    one, listed = variant((6, 5), 4, filters=3, seed=0), variant((6, 5), 4, filters=(3,), seed=0)
+    assert one.filters == listed.filters == (3,)
+    assert one.count_params() == listed.count_params()
