@@ -12,6 +12,8 @@ from keras_ae import VARIANTS, Deep
 from keras_ae.training import trainer
 from keras_ae.training.feed import MemoryFeed, epoch_order, needs_every_batch
 
+pytestmark = pytest.mark.xla
+
 SHAPE = (6, 5)
 
 
@@ -298,8 +300,6 @@ import numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras, keras_ae
-
-pytestmark = pytest.mark.xla
 images = np.random.default_rng(0).random((128, 6, 5), dtype="float32")
 def losses(strategy):
     keras.utils.set_random_seed(1)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ae.attributes import SettableNumber
+from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.checks import check_number
 from keras_ae.layers import Sampling
 from keras_ae.networks import discriminator
@@ -89,9 +89,9 @@ class VAEGAN(VAE):
     _xla_on_cpu = False
     _steps_per_call = 16
 
-    gamma: SettableNumber = SettableNumber()
-    feature_variance: SettableNumber = SettableNumber(check_variance)
-    equilibrium_margin: SettableNumber = SettableNumber()
+    gamma = SettableNumber()
+    feature_variance = SettableNumber(check_variance)
+    equilibrium_margin = SettableNumber()
 
     def __init__(
         self,
@@ -241,8 +241,8 @@ class VAEGAN(VAE):
         sides = tf.reduce_mean(tf.nn.softplus(-real)), tf.reduce_mean(tf.nn.softplus(made))
         discriminator_loss = 0.5 * tf.add_n(sides)
         advantage = CHANCE - discriminator_loss
-        margin = VAEGAN.equilibrium_margin.tensor(self)
-        variance = VAEGAN.feature_variance.tensor(self, tf.float64)
+        margin = current_value(self, "equilibrium_margin")
+        variance = current_value(self, "feature_variance", tf.float64)
         outputs |= {
             "feature_loss": tf.cast(0.5 / variance, tf.float32) * distance,
             "discriminator_loss": discriminator_loss,
@@ -266,7 +266,7 @@ class VAEGAN(VAE):
             ]
             encoder_loss = scale_loss(self.optimizer, latent_loss + feature_loss)
             decoder_loss = (
-                VAEGAN.gamma.tensor(self) * feature_loss + adversarial_loss + saturation(outputs)
+                current_value(self, "gamma") * feature_loss + adversarial_loss + saturation(outputs)
             )
             decoder_loss = scale_loss(self.optimizer, decoder_loss)
             discriminator_loss = scale_loss(self.discriminator_optimizer, discriminator_loss)
