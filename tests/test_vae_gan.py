@@ -351,7 +351,7 @@ def test_dominant_discriminator_is_warned_about_once():
         ({"gamma": -1}, "gamma must be a number >= 0; received -1"),
         ({"equilibrium_margin": "x"}, "equilibrium_margin must be .* received 'x'"),
         ({"feature_variance": 0}, "feature_variance must be .* received 0"),
-        ({"discriminator_filters": 0}, "discriminator_filters must be .* received (0|\\(0,\\))"),
+        ({"discriminator_filters": 0}, "discriminator_filters must be .* received 0"),
         ({"discriminator_filters": ()}, "discriminator_filters must hold at least one number"),
     ],
 )

@@ -459,21 +459,6 @@ def check_activation(activation: Any) -> Any:
     return keras.activations.serialize(function)
 
 
-def check_layers(name: str, sizes: Any) -> tuple[int, ...]:
-    """`sizes` as a tuple, one size per layer; a single whole number is one layer."""
-    single = isinstance(sizes, (int, np.integer)) and not isinstance(sizes, bool)
-    listed: Any = (sizes,) if single else sizes
-    return check_sizes(name, listed)
-
-
-def check_filters(filters: Any, name: str = "filters") -> tuple[int, ...]:
-    """`filters` as a tuple of at least one size; a single whole number is one convolution."""
-    sizes = check_layers(name, filters)
-    if not sizes:
-        raise ValueError(f"{name} must hold at least one number; received {filters!r}.")
-    return sizes
-
-
 def holds_tensors(inputs: Any) -> bool:
     """Whether an input, or a part of it, is a tensor; those are neither checked nor batched."""
     kinds = (tf.Tensor, keras.KerasTensor)

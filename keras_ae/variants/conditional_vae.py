@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_flag, check_labels, check_number, check_size
+from keras_ae.checks import check_flag, check_labels, check_number, check_size, check_sizes
 from keras_ae.layers import ConditionalBottleneck
 from keras_ae.losses import gaussian_kl
 from keras_ae.networks import bake_off_hidden_units, conditional_encoder, dense_decoder
-from keras_ae.variants.base import Autoencoder, Images, check_activation, check_layers
+from keras_ae.variants.base import Autoencoder, Images, check_activation
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational
 
@@ -74,7 +74,7 @@ class ConditionalVAE(Variational, Autoencoder):
         self.num_classes = check_size("num_classes", num_classes)
         if hidden_units is None:
             hidden_units = bake_off_hidden_units(self.latent_dim)
-        self.hidden_units = check_layers("hidden_units", hidden_units)
+        self.hidden_units = check_sizes("hidden_units", hidden_units)
         self.activation = check_activation(activation)
         self.batch_normalization = check_flag("batch_normalization", batch_normalization)
         style = {"activation": self.activation, "batch_normalization": self.batch_normalization}

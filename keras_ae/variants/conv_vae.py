@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ae.checks import check_filters
 from keras_ae.networks import convolutional_decoder, convolutional_encoder
-from keras_ae.variants.base import Autoencoder, check_activation, check_filters
+from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational, gaussian_bottleneck
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import check_size, check_sizes
+from keras_ae.checks import check_filters, check_size, check_sizes
 from keras_ae.layers import VectorQuantizer
 from keras_ae.metrics import CodebookUsage
 from keras_ae.networks import halved_sizes, strided_decoder, strided_encoder
 from keras_ae.priors.pixel_cnn import PixelCNN
-from keras_ae.variants.base import Autoencoder, check_activation, check_filters
+from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.settings import layer_setting, layer_value
 

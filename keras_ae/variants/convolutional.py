@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from keras_ae.checks import check_sizes
+from keras_ae.checks import check_filters, check_sizes
 from keras_ae.networks import convolutional_decoder, convolutional_encoder, feature_map_shape
-from keras_ae.variants.base import Autoencoder, check_activation, check_filters
+from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
 
 

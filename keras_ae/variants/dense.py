@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_ae.checks import check_flag
+from keras_ae.checks import check_flag, check_sizes
 from keras_ae.networks import bake_off_hidden_units, dense_decoder, dense_encoder
-from keras_ae.variants.base import Autoencoder, check_activation, check_layers
+from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import document
 
 
@@ -59,7 +59,7 @@ class DenseAutoencoder(Autoencoder):
         )
         if hidden_units is None:
             hidden_units = bake_off_hidden_units(self.latent_dim)
-        self.hidden_units = check_layers("hidden_units", hidden_units)
+        self.hidden_units = check_sizes("hidden_units", hidden_units)
         self.activation = check_activation(activation)
         self.batch_normalization = check_flag("batch_normalization", batch_normalization)
         self.tied = check_flag("tied", tied)

@@ -11,10 +11,10 @@ import keras
 import tensorflow as tf
 
 from keras_ae.attributes import SettableNumber, current_value
-from keras_ae.checks import check_number
+from keras_ae.checks import check_filters, check_number
 from keras_ae.layers import Sampling
 from keras_ae.networks import discriminator
-from keras_ae.variants.base import check_filters, scale_loss, weighted_mean
+from keras_ae.variants.base import scale_loss, weighted_mean
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.vae import VAE
 
