@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_variants import NAMES, SHAPE, inputs, pictures, small
+from small_variants import NAMES, SHAPE, inputs, pictures, small
 
 import keras_ae
 from keras_ae.layers import BinaryBottleneck

@@ -1,119 +1,14 @@
 """The common contract of all variants, and the properties of each variant."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_variants import NAMES, SHAPE, inputs, is_dense, pictures, small
 
 import keras_ae
 from keras_ae import VARIANTS
 from keras_ae.networks import bake_off_hidden_units
-from keras_ae.variants.dense import DenseAutoencoder
-
-SHAPE = (6, 5)
-NAMES = list(VARIANTS)
-
-
-def pictures(num=96, shape=SHAPE, seed=0):
-    """Images with structure to learn: dimmed and blended random prototypes."""
-    random = np.random.default_rng(seed)
-    prototypes = random.random((4, *shape)) > 0.5
-    weights = random.dirichlet(np.full(4, 0.3), size=num)
-    return np.tensordot(weights, prototypes, axes=1).astype("float32").clip(0, 1)
-
-
-# Arguments of a small network, for variants that are not dense.
-SMALL = {
-    "shallow": {},
-    "linear": {},
-    "convolutional": {"filters": (4, 6), "latent_dim": None},
-    "recurrent": {"units": 8},
-    "conv_vae": {"filters": (4, 6)},
-    "conditional_vae": {"hidden_units": (12, 8), "num_classes": 4},
-    "vae_gan": {"hidden_units": (12, 8), "discriminator_filters": (4, 6)},
-    "conv_vq_vae": {
-        "latent_dim": None,
-        "filters": (4, 6),
-        "embedding_dim": 2,
-        "num_embeddings": 8,
-        "revive_after": 5,
-        "prior_filters": 4,
-        "prior_blocks": 1,
-    },
-}
-# Non-default arguments.
-OTHER = {
-    "shallow": {"activation": "tanh"},
-    "deep": {"tied": True},
-    "stacked": {"objective": "codes"},
-    "sparse": {"sparsity": 0.1, "beta": 3.0},
-    "denoising": {"noise_stddev": 0.2},
-    "vae": {"beta": 4.0, "kl_warmup_epochs": 7.0},
-    "beta_vae_strict": {"beta": 5.0},
-    "beta_vae_loose": {"beta": 0.1},
-    "vq_vae": {"num_embeddings": 7, "commitment_cost": 0.25, "embedding_dim": 3},
-    "tied": {"tied": False},
-    "linear": {"reconstruction_loss": "bce", "output_activation": "sigmoid"},
-    "convolutional": {"filters": (5, 3), "activation": "selu"},
-    "recurrent": {"units": 7},
-    "sparse_l1": {"l1": 0.01},
-    "denoising_dropout": {"dropout_rate": 0.2},
-    "conv_vq_vae": {
-        "latent_dim": None,
-        "filters": (5, 3),
-        "num_residual_blocks": 2,
-        "activation": "tanh",
-        "embedding_dim": 3,
-        "num_embeddings": 7,
-        "commitment_cost": 0.5,
-        "ema_decay": None,
-        "revive_after": None,
-        "prior_filters": 5,
-        "prior_blocks": 2,
-    },
-    "conv_vae": {"filters": (5, 3), "activation": "selu", "beta": 2.0, "kl_warmup_epochs": 3.0},
-    "conditional_vae": {
-        "num_classes": 3,
-        "hidden_units": (9,),
-        "activation": "selu",
-        "batch_normalization": False,
-        "beta": 2.0,
-        "kl_warmup_epochs": 3.0,
-    },
-    "vae_gan": {
-        "gamma": 2.0,
-        "feature_variance": 0.5,
-        "equilibrium_margin": 0.1,
-        "discriminator_filters": (3, 5),
-        "beta": 0.5,
-    },
-    "iwae": {"num_importance_samples": 3, "beta": 0.5, "kl_warmup_epochs": 2.0},
-    "binary": {"noise_stddev": 2.0},
-}
-DENSE = {"hidden_units": (9,), "activation": "selu", "batch_normalization": False}
-
-
-def is_dense(name):
-    return issubclass(VARIANTS[name].load(), DenseAutoencoder)
-
-
-def small(name, shape=SHAPE, **arguments):
-    """The variant with a small network, compiled."""
-    default = {"latent_dim": 4, "seed": 3, **SMALL.get(name, {"hidden_units": (12, 8)})}
-    keras.utils.set_random_seed(3)
-    model = VARIANTS[name](image_shape=shape, **{**default, **arguments})
-    model.compile(jit_compile=False)  # XLA has its own tests, and compiling takes most of the time
-    return model
-
-
-def inputs(model, images):
-    """The model's inputs: images, with labels if it needs them."""
-    if not model.needs_labels:
-        return images
-    return {"images": images, "labels": np.arange(len(images)) % model.num_classes}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -234,102 +129,6 @@ def test_outputs_have_the_documented_shapes_and_ranges(trained):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_config_round_trip_keeps_non_default_arguments(name):
-    other = {**OTHER[name], **(DENSE if is_dense(name) else {})}
-    model = VARIANTS[name](**{"image_shape": (4, 4, 3), "latent_dim": 3, "seed": 8, **other})
-    config = model.get_config()
-    for argument, value in other.items():
-        assert config[argument] == value
-    twin = type(model).from_config(config)
-    assert twin.get_config() == config
-    assert [tuple(w.shape) for w in twin.weights] == [tuple(w.shape) for w in model.weights]
-    assert keras.models.clone_model(model).get_config() == config
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_save_and_load_keep_outputs_optimizer_and_config(name, tmp_path):
-    model = small(name)
-    images = inputs(model, pictures())
-    model.fit(images, batch_size=16, epochs=2, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == model.get_config()
-    np.testing.assert_array_equal(loaded.reconstruct(images), model.reconstruct(images))
-    expected = model.evaluate(images, verbose=0, return_dict=True)
-    assert loaded.evaluate(images, verbose=0, return_dict=True) == expected
-    for before, after in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
-    # Noise states are saved too, so both continue identically.
-    model.fit(images, batch_size=16, epochs=1, verbose=0)
-    loaded.fit(images, batch_size=16, epochs=1, verbose=0)
-    for before, after in zip(model.weights, loaded.weights, strict=True):
-        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Every variant, exported, with the outputs of the Keras model."""
-    root = tmp_path_factory.mktemp("exported")
-    images = pictures(6)
-    for name in NAMES:
-        model = small(name)
-        model.train_on_batch(inputs(model, pictures()))
-        if name == "deep":  # caches functions that must not be exported
-            model.fit(pictures(), epochs=1, verbose=0)
-            model.predict(images, verbose=0)
-            model.fit(pictures(), epochs=1, verbose=0)
-        model.export(root / name, verbose=False)
-        answers = {
-            "serve": model.reconstruct(images),
-            "encode": model.encode(images),
-            "decode": model.decode(model.encode(images)),
-            "anomaly_score": model.anomaly_score(images),
-        }
-        if model.can_sample:
-            answers["sample"] = model.sample(5, seed=9)
-        np.savez(root / f"{name}.npz", images=images, **answers)
-    return root
-
-
-def test_exported_models_give_the_same_outputs_without_keras_ae(exported):
-    program = """
-import sys
-sys.modules["keras_ae"] = None
-sys.modules["keras"] = None
-import numpy as np
-import tensorflow as tf
-for name in sys.argv[2:]:
-    model = tf.saved_model.load(f"{sys.argv[1]}/{name}")
-    expected = np.load(f"{sys.argv[1]}/{name}.npz")
-    images = expected["images"]
-    got = {
-        "serve": model.serve(images),
-        "encode": model.encode(images),
-        "decode": model.decode(expected["encode"]),
-        "anomaly_score": model.anomaly_score(images),
-    }
-    if "sample" in expected:
-        got["sample"] = model.sample(tf.constant(5), tf.constant(9))
-    for endpoint, answer in got.items():
-        np.testing.assert_allclose(answer, expected[endpoint], rtol=1e-4, atol=1e-5, err_msg=name)
-        again = model.serve(images)
-    np.testing.assert_array_equal(again, got["serve"])
-    for shape in [(6, *images.shape[1:], 1), (6, images[0].size), (6, 1, *images.shape[1:])]:
-        for endpoint in ("serve", "encode", "anomaly_score"):
-            try:  # numbers enough, but not in the shape of an image
-                answer = model.signatures[endpoint](tf.zeros(shape))
-            except tf.errors.InvalidArgumentError:
-                continue
-            raise SystemExit(f"{name}: {endpoint} took {shape}")
-print("equal")
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", program, str(exported), *NAMES], capture_output=True, text=True
-    )
-    assert result.stdout.strip() == "equal", result.stderr[-2000:]
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_color_images_and_selu_without_normalization(name):
     images = pictures(40, (4, 5, 3))
     arguments = {"activation": "selu", "batch_normalization": False} if is_dense(name) else {}
@@ -348,20 +147,6 @@ def test_mixed_precision_trains_with_finite_losses(name):
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < history["loss"][0]
-
-
-@pytest.mark.parametrize("name", ["shallow", "vae", "denoising"])
-def test_loaded_model_keeps_mixed_precision(name, tmp_path):
-    images = pictures()
-    model = small(name, dtype="mixed_float16")
-    model.fit(images, epochs=1, verbose=0)
-    assert model.encoder.get_layer("code").compute_dtype == "float16"
-    assert model.interpolate(images[0], images[1]).dtype == np.float32
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.encoder.get_layer("code").compute_dtype == "float16"
-    np.testing.assert_array_equal(loaded.encode(images), model.encode(images))
-    assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.parametrize(
@@ -413,34 +198,6 @@ def test_compile_defaults_to_adam_at_1e_3():
 
 
 # ---- individual variants ----
-
-
-def test_tied_weights_halve_the_dense_kernels_and_are_stored_once(tmp_path):
-    plain, tied = keras_ae.Deep(SHAPE, 4), keras_ae.Deep(SHAPE, 4, tied=True)
-
-    def kernel_parameters(model):
-        return sum(w.shape[0] * w.shape[1] for w in model.weights if len(w.shape) == 2)
-
-    assert 2 * kernel_parameters(tied) == kernel_parameters(plain)
-    tied.compile()
-    tied.fit(pictures(), epochs=2, verbose=0)
-    tied.save(tmp_path / "tied.keras")
-    loaded = keras.models.load_model(tmp_path / "tied.keras")
-    loaded.fit(pictures(), epochs=1, verbose=0)
-    down = loaded.encoder.get_layer("code").kernel
-    assert any(layer.dense.kernel is down for layer in transposes(loaded.decoder))
-
-
-def transposes(network):
-    return [
-        layer for layer in network._flatten_layers() if isinstance(layer, keras_ae.DenseTranspose)
-    ]
-
-
-@pytest.mark.parametrize("name", ["vae", "stacked"])
-def test_tying_unsupported_networks_is_refused(name):
-    with pytest.raises(ValueError, match="cannot be tied"):
-        VARIANTS[name](tied=True)
 
 
 def test_denoising_targets_are_clean_and_inference_adds_no_noise():
