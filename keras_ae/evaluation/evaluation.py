@@ -32,6 +32,7 @@ from keras_ae.evaluation.comparisons.base import (
     Result,
 )
 from keras_ae.files import atomic_write, file_digest, json_digest
+from keras_ae.progress import StepProgress
 from keras_ae.runs.catalog import TrainedRun, labels
 from keras_ae.runs.errors import RunError
 
@@ -163,8 +164,6 @@ class Evaluation:
         steps += [name for name, _, _ in baseline_plan]
         measured = {directory: dict(cached) for directory, (cached, _) in plan.items()}
         if steps:
-            from keras_ae.progress import StepProgress  # imports Keras
-
             progress = StepProgress(steps, enabled)
             # Baselines first: they detect bad options early.
             self._measure_baselines(baseline_plan, progress)
@@ -203,7 +202,7 @@ class Evaluation:
         self,
         run: TrainedRun,
         missing: dict[str, Path],
-        progress: Any,
+        progress: StepProgress,
     ) -> dict[str, Measurement]:
         """Load a model and make the missing measurements. Failures go to `broken`."""
         import keras
@@ -253,7 +252,9 @@ class Evaluation:
                     self._baselines[name] += baseline_results(cached, held_out)
         return plan
 
-    def _measure_baselines(self, plan: list[tuple[str, str | None, Path]], progress: Any) -> None:
+    def _measure_baselines(
+        self, plan: list[tuple[str, str | None, Path]], progress: StepProgress
+    ) -> None:
         for name, held_out, path in sorted(plan, key=lambda planned: planned[1] or ""):
             progress.begin(name, "baselines")
             baselines = (

@@ -23,7 +23,7 @@ MAX_DEPTH = 100  # of nested lists and dicts, well below Python's recursion limi
 
 
 class ConfigError(ValueError):
-    """A config whose content is unusable: `part` and `key` say where."""
+    """A config whose content is unusable; `problem` says what and where."""
 
     def __init__(self, problem: str):
         super().__init__(problem)

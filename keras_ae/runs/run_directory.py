@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ae.checks import one_line
-from keras_ae.files import atomic_write, digest, file_digest, json_digest, remove_tree
+from keras_ae.files import atomic_write, file_digest, json_digest, remove_tree
 from keras_ae.runs.errors import Remedy, RunError
 from keras_ae.runs.lock import lock_directory
 from keras_ae.runs.request import ConfigError, RunConfig, config_digest, model_difference
@@ -298,7 +298,7 @@ class RunDirectory:
 def _digests_below(folder: Path) -> dict[str, str]:
     """The digest of every file of a SavedModel, except `digests.json`."""
     return {
-        path.relative_to(folder).as_posix(): digest(path.read_bytes())
+        path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "digests.json"
     }
