@@ -1,11 +1,25 @@
-"""Shared fixtures, and freeing memory after each test file."""
+"""Shared fixtures, fast compilation, and freeing memory after each test file."""
 
+import contextlib
 import gc
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from programs import forget_custom_gradients, shared, small_images
+
+# Tests run small networks for a moment: compiling them takes longer than what it would gain.
+# Read by TensorFlow when it is imported; the programs that tests start inherit it.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
+).strip()
+# Tracing makes millions of objects, which the collector would search again and again.
+gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +31,7 @@ def _no_custom_gradients_left():
 @pytest.fixture(autouse=True, scope="module")
 def _clean_session():
     """Free the traced functions of a test file: a thousand models would take gigabytes."""
+    gc.freeze()  # what is imported by now stays: the programs collect garbage after every run
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
@@ -24,15 +39,34 @@ def _clean_session():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_xla(request):
-    """Without XLA a network compiles in a fraction of the time; files marked `xla` use it."""
-    if "tensorflow" not in sys.modules or request.node.get_closest_marker("xla"):
+def _module_compilation(request):
+    with _compilation(request.node):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _test_compilation(request):
+    with _compilation(request.node):
+        yield
+
+
+@contextlib.contextmanager
+def _compilation(node):
+    """Without XLA and graph optimization a network compiles in a fraction of the time.
+
+    Tests and files marked `xla` compile networks as users do.
+    """
+    if "tensorflow" not in sys.modules:
         yield
         return
+    import tensorflow as tf
+
     from keras_ae.training.trainer import EpochTrainer
 
+    as_users = node.get_closest_marker("xla") is not None
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not as_users})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EpochTrainer, "_xla_on_cpu", False)
+        patch.setattr(EpochTrainer, "_xla_on_cpu", as_users)
         yield
 
 

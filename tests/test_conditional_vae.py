@@ -1,12 +1,10 @@
 """Conditional VAE: the effect of labels, and accepted and refused labels."""
 
-import importlib.util
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from programs import command, train
 
 import keras_ae
 from keras_ae.runs.run_directory import RunDirectory
@@ -362,14 +360,9 @@ def test_kl_warmup_is_supported():
     assert history[0] == 0 and history[1] > 0
 
 
-def test_held_out_class_keeps_the_label_indices(tmp_path):
-    path = Path(__file__).parents[1] / "train.py"
-    spec = importlib.util.spec_from_file_location("train", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    command = "--variant conditional_vae --dataset digits --held-out-class 3 --latent-dim 2"
-    command = [*command.split(), "--epochs", "1", "--jit", "off", "--quiet"]
-    assert script.main([*command, "--output-dir", str(tmp_path)]) == 0
-    model = RunDirectory(next(tmp_path.glob("digits/*"))).load_model()
-    assert model.num_classes == 10 and model.code_shape == (12,)
-    assert model.sample(10, seed=0, labels=np.arange(10)).shape == (10, 28, 28)
+def test_held_out_class_keeps_the_label_indices(tiny, offline, eager, tmp_path):
+    held_out = ["--held-out-class", "2", "--latent-dim", "2", "--quiet"]
+    assert train(*command(tiny, tmp_path, "conditional_vae", epochs=1), *held_out) == 0
+    model = RunDirectory(next(tmp_path.glob("tiny.npz/*"))).load_model()
+    assert model.num_classes == 4 and model.code_shape == (6,)
+    assert model.sample(4, seed=0, labels=np.arange(4)).shape == (4, 8, 8)

@@ -37,7 +37,7 @@ def test_latent_dim_adds_a_dense_layer_on_each_side_of_the_code():
 @pytest.mark.filterwarnings("ignore:The posterior of ConvVAE")  # the images are noise
 @pytest.mark.parametrize("shape", [(6, 5), (7, 7, 3), (1, 9)])
 @pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
-def test_odd_and_small_image_sizes_train(variant, shape):
+def test_odd_and_small_image_sizes_train(variant, shape, eager):
     keras.utils.set_random_seed(0)
     images = images_of(shape, 32)
     model = variant(shape, 4, filters=(4, 6, 8), seed=0)

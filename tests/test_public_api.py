@@ -50,9 +50,14 @@ print(type(model).__name__, model.beta)
     [
         "keras_ae, keras",
         "keras, keras_ae",
-        "keras_ae, tensorflow, keras",
-        "keras_ae, importlib.util as util; util.find_spec('keras'); import keras",
-        "keras_ae.layers, keras",
+        *(
+            pytest.param(order, marks=pytest.mark.slow)
+            for order in [
+                "keras_ae, tensorflow, keras",
+                "keras_ae, importlib.util as util; util.find_spec('keras'); import keras",
+                "keras_ae.layers, keras",
+            ]
+        ),
     ],
 )
 def test_keras_loads_a_saved_model_in_any_import_order(saved, tmp_path, order):

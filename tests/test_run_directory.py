@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from fake_runs import config
+from programs import compiled
 
 import keras_ae
 from keras_ae.runs import early_stopping, run_directory
@@ -24,12 +24,7 @@ RESULTS = {"loss": 12.5, "reconstruction_loss": 12.0, "latent_loss": 0.5}
 IMAGES = np.random.default_rng(0).random((12, 4, 4)).astype("float32")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def eager():
-    """Run functions eagerly: without tracing, small networks train in milliseconds."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture
@@ -214,36 +209,50 @@ class StopAfter:
         return KeyboardInterrupt() if self.number == 0 else None
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3, 5, 6, 7, 9])
-@pytest.mark.parametrize("kind", [keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
-def test_training_interrupted_mid_epoch_resumes_bit_for_bit(tmp_path, monkeypatch, kind, calls):
-    # Three steps per epoch, the last one short: two calls within an epoch, one at its end.
-    monkeypatch.setattr(kind, "_steps_per_call", 1)
-
-    def train(run, interruption=lambda: None, epochs=3):
-        model = small(kind)
-        run.start(CONFIG)
-        first = checkpoint(run).restore(model, epochs)
-        watchers = early_stopping.callbacks(patience=9, lr_patience=1)
-        keep = CheckpointCallback(checkpoint(run), watchers, interruption)
+def train_in_steps(run, kind, interruption=lambda: None, epochs=3):
+    """Train, or resume, one step per call: three steps per epoch, the last one short."""
+    model = small(kind)
+    run.start(CONFIG)
+    first = checkpoint(run).restore(model, epochs)
+    watchers = early_stopping.callbacks(patience=9, lr_patience=1)
+    keep = CheckpointCallback(checkpoint(run), watchers, interruption)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "_steps_per_call", 1)
         model.fit(
             IMAGES[:11], batch_size=4, epochs=epochs, initial_epoch=first,
             callbacks=[*watchers, keep], validation_data=IMAGES, verbose=0,
         )  # fmt: skip
-        return first, model
+    rows = [{name: row[name] for name in row if name != "seconds"} for row in run.history]
+    return first, rows, [value.tobytes() for value in state(model).values()]
 
-    def results(run, model):
-        rows = [{name: row[name] for name in row if name != "seconds"} for row in run.history]
-        return rows, [value.tobytes() for value in state(model).values()]
 
-    whole, run = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "stopped")
-    _, expected = train(whole)
+@pytest.fixture(scope="module", params=[keras_ae.Stacked, keras_ae.Denoising, keras_ae.VAE])
+def uninterrupted(request, tmp_path_factory):
+    """A kind of model, and the history and the state after a training without interruption."""
+    whole = RunDirectory(tmp_path_factory.mktemp("whole") / "run")
+    return request.param, train_in_steps(whole, request.param)[1:]
+
+
+def interrupt_and_resume(run, kind, calls):
     with pytest.raises(KeyboardInterrupt):
-        train(run, StopAfter(calls))
+        train_in_steps(run, kind, StopAfter(calls))
     assert run.has_checkpoint and len(run.history) == calls // 3
-    first, model = train(run)
+    first, *results = train_in_steps(run, kind)
     assert first == calls // 3
-    assert results(run, model) == results(whole, expected)
+    return tuple(results)
+
+
+# Two calls within an epoch, one at its end.
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 6, 7, 9])
+def test_training_interrupted_mid_epoch_resumes_bit_for_bit(uninterrupted, run, calls):
+    kind, expected = uninterrupted
+    assert interrupt_and_resume(run, kind, calls) == expected
+
+
+def test_compiled_training_interrupted_mid_epoch_resumes_bit_for_bit(run, tmp_path):
+    with compiled():
+        _, *expected = train_in_steps(RunDirectory(tmp_path / "whole"), keras_ae.Denoising)
+        assert interrupt_and_resume(run, keras_ae.Denoising, 5) == tuple(expected)
 
 
 @pytest.mark.parametrize("number", [0, 3, -1, 1.5])

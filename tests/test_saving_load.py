@@ -7,12 +7,10 @@ import zipfile
 
 import h5py
 import keras
-import numpy as np
 import pytest
 
 import keras_ae
 from keras_ae.saving.load import check_model_file, load_model
-from keras_ae.variants import VARIANTS
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +58,6 @@ def weights(change):
         return buffer.getvalue()
 
     return apply
-
-
-def test_every_variant_can_be_loaded(tmp_path):
-    for name in VARIANTS:
-        model = VARIANTS[name](image_shape=(8, 8))
-        model.compile()
-        model._build_optimizers()
-        model.save(tmp_path / f"{name}.keras")
-        loaded = load_model(tmp_path / f"{name}.keras")
-        assert type(loaded) is type(model)
-        for value, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
-            np.testing.assert_array_equal(value, other)
 
 
 def test_keras_metrics_and_schedules_are_allowed(saved):

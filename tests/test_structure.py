@@ -6,6 +6,7 @@ The rules are those of `docs/architecture.md`.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -77,7 +78,8 @@ def sources() -> dict[str, str]:
     return {module_name(path): path.read_text() for path in PACKAGE.rglob("*.py")}
 
 
-def imports_of(importer: str, source: str, modules) -> list[Import]:
+@functools.cache
+def imports_of(importer: str, source: str, modules: frozenset[str]) -> list[Import]:
     """Every import of a module of the package in `source`, also within functions."""
     tree = ast.parse(source)
     is_package = any(module.startswith(f"{importer}.".lstrip(".")) for module in modules)
@@ -121,7 +123,7 @@ def all_imports(modules: dict[str, str]) -> list[Import]:
     return [
         found
         for importer, source in modules.items()
-        for found in imports_of(importer, source, set(modules) | {""})
+        for found in imports_of(importer, source, frozenset(modules) | {""})
     ]
 
 

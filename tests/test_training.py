@@ -12,8 +12,6 @@ from keras_ae import VARIANTS, Deep
 from keras_ae.training import trainer
 from keras_ae.training.feed import MemoryFeed, epoch_order, needs_every_batch
 
-pytestmark = pytest.mark.xla
-
 SHAPE = (6, 5)
 
 
@@ -46,6 +44,7 @@ def slow_loop(model, images, batch_size, epochs):
     return losses
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("name", ["deep", "sparse", "denoising", "vae", "vq_vae"])
 def test_compiled_epochs_match_single_eager_steps(name):
     images = pictures()
@@ -57,6 +56,7 @@ def test_compiled_epochs_match_single_eager_steps(name):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=2e-3, err_msg=ours.path)
 
 
+@pytest.mark.xla
 def test_batch_callbacks_get_every_batch_without_side_effects():
     class Batches(keras.callbacks.Callback):
         seen = 0
@@ -129,6 +129,7 @@ def test_epochs_differ_in_order_and_are_reproducible():
     assert feed.batches.shape == (3, 64) and feed.last_batch.shape == (8,)
 
 
+@pytest.mark.xla
 def test_fit_in_two_parts_equals_one_bit_for_bit():
     images = pictures()
     whole, parts = built("vae"), built("vae")
@@ -139,6 +140,7 @@ def test_fit_in_two_parts_equals_one_bit_for_bit():
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.xla
 def test_compiled_steps_read_nothing_from_the_host():
     # Works without a GPU: the compiled loop must contain no op that reads from the host.
     model = built("vae")

@@ -21,8 +21,6 @@ from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import complete_docstring
 from keras_ae.variants.settings import is_settable
 
-pytestmark = pytest.mark.xla
-
 # One preset name per class.
 CLASSES = {preset.class_name: name for name, preset in reversed(VARIANTS.items())}
 PUBLIC = [preset.load() for preset in VARIANTS.values()]

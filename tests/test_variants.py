@@ -129,7 +129,7 @@ def test_outputs_have_the_documented_shapes_and_ranges(trained):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_color_images_and_selu_without_normalization(name):
+def test_color_images_and_selu_without_normalization(name, eager):
     images = pictures(40, (4, 5, 3))
     arguments = {"activation": "selu", "batch_normalization": False} if is_dense(name) else {}
     model = small(name, (4, 5, 3), **arguments)

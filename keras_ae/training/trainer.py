@@ -156,7 +156,7 @@ class EpochTrainer(keras.Model):
         return [self.optimizer]
 
     def _build_optimizers(self) -> None:
-        self.optimizer.build(self.trainable_variables)
+        build_optimizer(self.optimizer, self.trainable_variables)
 
     def _prepare_resume(self, completed_epochs: int, epochs: int, mid_epoch: bool = False) -> None:
         self._build_optimizers()
@@ -250,6 +250,9 @@ class EpochTrainer(keras.Model):
         sample_weight, steps_per_epoch, arguments: dict[str, Any],
     ) -> keras.callbacks.History:  # fmt: skip
         callbacks = prepend_callbacks(self._default_callbacks(epochs), callbacks)
+        distributed = tf.distribute.has_strategy() or self._distribute_strategy is not None
+        if not distributed:
+            self._build_optimizers()  # built inside the step, it would be traced twice
         if not is_array(x):
             x = self._check_dataset(x)
             return super().fit(
@@ -267,12 +270,7 @@ class EpochTrainer(keras.Model):
         batch_size = check_batch_size(batch_size, num_items(x))
         arguments["validation_data"] = validation_data
         arguments["validation_batch_size"] = arguments["validation_batch_size"] or BATCH_SIZE
-        if (
-            self.run_eagerly
-            or steps_per_epoch is not None
-            or tf.distribute.has_strategy()
-            or self._distribute_strategy is not None
-        ):
+        if self.run_eagerly or steps_per_epoch is not None or distributed:
             return super().fit(
                 x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
                 sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
@@ -463,3 +461,12 @@ class EpochTrainer(keras.Model):
                         "to its images alone."
                     )
         return x
+
+
+def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
+    """Create an optimizer's variables if it has none.
+
+    A second `build` would reset the count of steps of a `LossScaleOptimizer`.
+    """
+    if not optimizer.built:
+        optimizer.build(variables)

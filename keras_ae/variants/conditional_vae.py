@@ -138,6 +138,7 @@ class ConditionalVAE(Variational, Autoencoder):
         return self._in_batches(self._infer_labels, images)
 
     def _infer_labels(self, images) -> tf.Tensor:
+        @tf.autograph.experimental.do_not_convert  # converting takes a second
         def loss_of(label):
             labels = tf.repeat(label[None], tf.shape(images)[0])
             inputs = {"images": images, "labels": labels}

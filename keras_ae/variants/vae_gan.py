@@ -14,6 +14,7 @@ from keras_ae.attributes import SettableNumber, current_value
 from keras_ae.checks import check_filters, check_number
 from keras_ae.layers import Sampling
 from keras_ae.networks import discriminator
+from keras_ae.training.trainer import build_optimizer
 from keras_ae.variants.base import scale_loss, weighted_mean
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.vae import VAE
@@ -207,8 +208,9 @@ class VAEGAN(VAE):
         return [self.optimizer, self.discriminator_optimizer]
 
     def _build_optimizers(self) -> None:
-        self.optimizer.build([*self.encoder.trainable_variables, *self.decoder.trainable_variables])
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        generator = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+        build_optimizer(self.optimizer, generator)
+        build_optimizer(self.discriminator_optimizer, self.discriminator.trainable_variables)
 
     # ---- the step ----
 
