@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import forget_custom_gradients, shared, small_images
+from programs import eagerly, forget_custom_gradients, shared, small_images
 
 # Tests run small networks for a moment: compiling them takes longer than what it would gain.
 # Read by TensorFlow when it is imported; the programs that tests start inherit it.
@@ -18,6 +18,9 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_llvm_disable_expensive_passes=true",
     ]
 ).strip()
+# Each core has a test process of its own: more threads would wait for each other.
+for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 # Tracing makes millions of objects, which the collector would search again and again.
 gc.set_threshold(100_000, 20, 20)
 
@@ -103,8 +106,5 @@ def offline(tmp_path_factory):
 @pytest.fixture(scope="module")
 def eager():
     """Run functions eagerly: without tracing, small networks train in milliseconds."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield

@@ -135,6 +135,18 @@ def interrupt_at(patch, file_name: str, number: int, after: bool) -> None:
 
 
 @contextlib.contextmanager
+def eagerly():
+    """A block in which functions run eagerly: without tracing, small networks train at once."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@contextlib.contextmanager
 def compiled():
     """A block in which functions are traced, inside a module that runs them eagerly."""
     import tensorflow as tf

@@ -71,14 +71,20 @@ def uninterrupted(tiny, tmp_path_factory):
     ("variant", "file_name", "number", "after"),
     [
         ("deep", "config.json", 1, True),
-        ("deep", "resume.npz", 2, False),
-        ("stacked", "resume.npz", 1, True),
+        ("vae", "resume.npz", 2, False),
         ("stacked", "model.keras", 1, False),
-        ("denoising", "resume.npz", 2, True),
-        ("vae", "resume.npz", 2, True),
-        ("vae", "test.json", 1, False),
-        ("vq_vae", "history.csv", 1, True),
-        ("vq_vae", "model.keras", 1, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("deep", "resume.npz", 2, False),
+                ("stacked", "resume.npz", 1, True),
+                ("denoising", "resume.npz", 2, True),
+                ("vae", "resume.npz", 2, True),
+                ("vae", "test.json", 1, False),
+                ("vq_vae", "history.csv", 1, True),
+                ("vq_vae", "model.keras", 1, False),
+            ]
+        ),
     ],
 )
 def test_interrupted_run_resumes_bit_for_bit(
@@ -212,6 +218,7 @@ def test_early_stopping_restores_the_best_weights(patient, tiny):
     )
 
 
+@pytest.mark.slow
 def test_early_stopping_state_survives_resume(patient, tiny, tmp_path, monkeypatch):
     line = [*command(tiny, tmp_path, "vae", epochs=60), *PATIENCE]
     with compiled():
@@ -222,6 +229,7 @@ def test_early_stopping_state_survives_resume(patient, tiny, tmp_path, monkeypat
     assert_same_run(run_of(tmp_path, "vae"), run_of(patient[0], "vae"))
 
 
+@pytest.mark.slow
 def test_early_stopped_run_is_finalized_after_its_last_checkpoint(patient, tiny, tmp_path, capsys):
     """Interrupted before `model.keras` is written: all other files but the results exist."""
     output_dir, _ = patient

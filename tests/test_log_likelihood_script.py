@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from programs import eagerly
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,7 +31,8 @@ def runs(tmp_path_factory) -> Path:
     line = ["--variant", "vae", "conditional_vae", "deep", "--dataset", str(folder / "small.npz")]
     line += ["--binarize", "bernoulli", "--epochs", "1", "--latent-dim", "2", "--jit", "off"]
     line += ["--output-dir", str(folder), "--quiet"]
-    assert script("train.py").main(line) == 0
+    with eagerly():
+        assert script("train.py").main(line) == 0
     return folder / "small.npz_bernoulli"
 
 
