@@ -37,7 +37,7 @@ SMALL = {
         "prior_blocks": 1,
     },
 }
-# Non-default arguments.
+# Arguments other than the defaults; a variant without an entry has none of its own.
 OTHER = {
     "shallow": {"activation": "tanh"},
     "deep": {"tied": True},
