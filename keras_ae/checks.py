@@ -57,19 +57,33 @@ def check_images(
         )
     if images.size == 0:
         raise ValueError(f"{name} must hold at least one image; received the shape {images.shape}.")
-    interval = f"[{pixel_range[0]:g}, {pixel_range[1]:g}]"
-    lowest, highest = images.min(), images.max()
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        what = "NaN" if np.isnan(lowest) or np.isnan(highest) else "infinite"
-        raise ValueError(f"{name} must have pixels in {interval}; received {what} pixels.")
-    if lowest < pixel_range[0] or highest > pixel_range[1]:
-        from_bytes = pixel_range == (0.0, 1.0) and lowest >= 0 and highest <= 255
-        advice = "Divide them by 255." if from_bytes else "Rescale them to that range."
-        raise ValueError(
-            f"{name} must have pixels in {interval}; received pixels from {lowest:g} to "
-            f"{highest:g}. {advice}"
-        )
+    if problem := pixel_problem(name, float(images.min()), float(images.max()), pixel_range):
+        raise ValueError(problem)
     return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def pixel_problem(
+    name: str, lowest: float, highest: float, pixel_range: tuple[float, float]
+) -> str | None:
+    """What is wrong with images whose pixels lie between two values, or None.
+
+    Args:
+        name: Name of the images in the message.
+        lowest, highest: The extreme pixels; NaN where a pixel is NaN.
+        pixel_range: Lowest and highest pixel value allowed.
+    """
+    interval = f"[{pixel_range[0]:g}, {pixel_range[1]:g}]"
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        what = "NaN" if math.isnan(lowest) or math.isnan(highest) else "infinite"
+        return f"{name} must have pixels in {interval}; received {what} pixels."
+    if pixel_range[0] <= lowest and highest <= pixel_range[1]:
+        return None
+    from_bytes = pixel_range == (0.0, 1.0) and lowest >= 0 and highest <= 255
+    advice = "Divide them by 255." if from_bytes else "Rescale them to that range."
+    return (
+        f"{name} must have pixels in {interval}; received pixels from {lowest:g} to "
+        f"{highest:g}. {advice}"
+    )
 
 
 def check_labels(labels: Any, num_images: int, num_classes: int) -> np.ndarray:
