@@ -101,7 +101,10 @@ def test_integers_of_only_0_and_1_warn(tmp_path):
 
 
 UNUSABLE = {
-    "float 0..255": (random_images(9, 4, 4).astype(np.float32), "255"),
+    "float 0..256": (np.full((9, 4, 4), 256.0), "256"),
+    "float 0..1.03": (np.full((9, 4, 4), 1.03), "Clip"),
+    "two channels": (random_images(9, 6, 8, 2), "received 2"),
+    "five channels": (random_images(9, 6, 8, 5), "received 5"),
     "NaN": (np.full((9, 4, 4), np.nan), "NaN"),
     "out of 0..255": (np.full((9, 4, 4), 256), "256"),
     "negative": (np.full((9, 4, 4), -1), "-1"),
