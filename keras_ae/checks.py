@@ -85,7 +85,7 @@ def usual_range(lowest: float, highest: float) -> tuple[float, float] | None:
     """
     if lowest >= -ROUNDING and highest <= 1 + ROUNDING:
         return 0.0, 1.0
-    if -1 - ROUNDING <= lowest < -OVERSHOOT and highest <= 1 + ROUNDING:
+    if -1 - ROUNDING <= lowest < -OVERSHOOT and 0 < highest <= 1 + ROUNDING:
         return -1.0, 1.0
     if lowest >= 0 and 2 < highest <= 255:
         return 0.0, 255.0
