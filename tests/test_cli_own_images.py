@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data_helpers import random_images, write_image
 from PIL import Image, ImageOps
-from programs import command, read_json, refused, run_of, train
+from programs import command, evaluate, read_json, refused, run_of, train
 
 from keras_ae import data
 from keras_ae.evaluation.evaluation import load_data
@@ -40,7 +40,11 @@ def test_images_of_several_sizes_are_refused_with_the_command_that_works(
     assert again[: len(words)] == words and again[-2] == "--image-size"
     assert train(*again) == 0
     _, err = capsys.readouterr()
-    assert "notice: photographs: read 24 images; skipped 2 files (1 unreadable, 1 .txt)" in err
+    notice = "notice: photographs: read 24 images; skipped 2 files (1 unreadable, 1 .txt)"
+    assert f"train.py: {notice}" in err
+    results = ["--output-dir", tmp_path / "results", "--comparisons", "reconstruction"]
+    assert evaluate(tmp_path / "runs", *results) == 0
+    assert f"evaluate.py: {notice}" in capsys.readouterr().err
 
 
 def test_preprocessing_is_recorded_and_used_again(photographs, tmp_path, capsys):

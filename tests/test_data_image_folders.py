@@ -328,6 +328,35 @@ def test_every_format_of_pillow_is_read(suffix, tmp_path):
     assert_holds(loaded, images)
 
 
+@pytest.mark.parametrize("kind", ["L", "RGB", "I;16"])
+def test_transparent_color_without_an_alpha_channel_is_composited(kind, tmp_path):
+    images = random_images(3, 6, 8, *([3] if kind == "RGB" else []))
+    images[:, 2:4] = 50
+    for number, image in enumerate(images):
+        image = image.astype(np.uint16) * 257 if kind == "I;16" else image
+        transparency = {"L": 50, "RGB": (50, 50, 50), "I;16": 50 * 257}[kind]
+        write_image(tmp_path / f"{number}.png", image, transparency=transparency)
+    axes = images == 50 if kind != "RGB" else (images == 50).all(-1, keepdims=True)
+    assert_holds(data.load(tmp_path), np.where(axes, np.uint8(255), images))
+
+
+def test_photograph_with_a_preview_is_no_animation(tmp_path):
+    picture = Image.fromarray(np.full((6, 8, 3), 90, np.uint8))
+    for number in range(3):
+        options = {"format": "MPO", "save_all": True, "append_images": [picture]}
+        picture.save(tmp_path / f"{number}.jpg", quality=100, **options)
+    loaded = data.load(tmp_path)
+    assert loaded.notices == ()
+    assert_holds(loaded, np.full((3, 6, 8, 3), 90, np.uint8))
+
+
+def test_formats_without_first_bytes_need_their_suffix(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.tga", random_images(1, 6, 8)[0])
+    (tmp_path / "a.png").write_bytes((tmp_path / "0.tga").read_bytes())
+    assert "1 file (1 unreadable): a.png" in data.load(tmp_path).notices[0]
+
+
 def test_formats_that_run_programs_are_never_opened(tmp_path):
     for number in range(3):
         write_image(tmp_path / f"{number}.png", random_images(1, 6, 8)[0])

@@ -240,6 +240,7 @@ def _check_sizes(files: Sequence[_File]) -> None:
     for file in files:
         if file.header.size != first.header.size:
             side = round(statistics.median(min(each.header.size) for each in files))
+            side -= side % 8 if side > 8 else 0  # networks halve the sides
             raise MixedSizes(
                 f"All images must be of one size: {first.path} has "
                 f"{describe_size(first.header.size)} pixels, {file.path} has "

@@ -270,7 +270,8 @@ def _preprocessing_options(settings: Preprocessing) -> list[str]:
     defaults, options = type(settings)(), []
     names = ["color", "background"]
     if settings.image_size is not None:
-        options += ["--image-size", "x".join(map(str, settings.image_size))]
+        height, width = settings.image_size
+        options += ["--image-size", str(height) if height == width else f"{height}x{width}"]
         names.insert(0, "resize")
     for name in names:
         value = getattr(settings, name)
