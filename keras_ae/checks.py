@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+ROUNDING = 1e-6  # an excess beyond the range of pixels that is clipped without a word
+OVERSHOOT = 0.05  # an excess of this size comes from filters, not from another range
+
 
 def check_images(
     images: Any,
@@ -28,7 +31,8 @@ def check_images(
         pixel_range: Lowest and highest pixel value allowed.
 
     Returns:
-        Contiguous float32 array of the same shape.
+        Contiguous float32 array of the same shape. Pixels that exceed the range by at most 1e-6,
+        as rounding makes them, are clipped.
 
     Raises:
         ValueError: the images are not numeric, empty, of another shape, or have pixels that are
@@ -57,9 +61,43 @@ def check_images(
         )
     if images.size == 0:
         raise ValueError(f"{name} must hold at least one image; received the shape {images.shape}.")
-    if problem := pixel_problem(name, float(images.min()), float(images.max()), pixel_range):
+    lowest, highest = float(images.min()), float(images.max())
+    if problem := pixel_problem(name, lowest, highest, pixel_range):
         raise ValueError(problem)
-    return np.ascontiguousarray(images, dtype=np.float32)
+    images = np.ascontiguousarray(images, dtype=np.float32)
+    if lowest < pixel_range[0] or highest > pixel_range[1]:
+        images = np.clip(images, *pixel_range)
+    return images
+
+
+def usual_range(lowest: float, highest: float) -> tuple[float, float] | None:
+    """The range that pixels from `lowest` to `highest` are usually stored in, or None.
+
+    (0, 1), (-1, 1) or (0, 255). A range that is left by a little, as sharpening or resampling does,
+    is not taken for a larger one: pixels from 0 to 1.03 are not those of 0..255.
+    """
+    if lowest >= -ROUNDING and highest <= 1 + ROUNDING:
+        return 0.0, 1.0
+    if -1 - ROUNDING <= lowest < -OVERSHOOT and 0 < highest <= 1 + ROUNDING:
+        return -1.0, 1.0
+    if lowest >= 0 and 2 < highest <= 255:
+        return 0.0, 255.0
+    return None
+
+
+def range_advice(lowest: float, highest: float, pixel_range: tuple[float, float]) -> str:
+    """How to bring pixels from `lowest` to `highest` into `pixel_range`, in one sentence."""
+    a, b = pixel_range
+    received = usual_range(lowest, highest)
+    if received == (-1.0, 1.0):
+        return "Compute (images + 1) / 2."
+    if received == (0.0, 255.0):
+        return "Divide them by 255." if a == 0 else "Compute images / 127.5 - 1."
+    if lowest >= a - OVERSHOOT and highest <= b + OVERSHOOT:
+        return f"Clip them with numpy.clip(images, {a:g}, {b:g})."
+    if lowest >= 0 and 255 < highest < 2**16:
+        return "Divide them by 65535 if they have 16 bits."
+    return "Rescale them to that range."
 
 
 def pixel_problem(
@@ -76,13 +114,11 @@ def pixel_problem(
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         what = "NaN" if math.isnan(lowest) or math.isnan(highest) else "infinite"
         return f"{name} must have pixels in {interval}; received {what} pixels."
-    if pixel_range[0] <= lowest and highest <= pixel_range[1]:
+    if pixel_range[0] - ROUNDING <= lowest and highest <= pixel_range[1] + ROUNDING:
         return None
-    from_bytes = pixel_range == (0.0, 1.0) and lowest >= 0 and highest <= 255
-    advice = "Divide them by 255." if from_bytes else "Rescale them to that range."
     return (
-        f"{name} must have pixels in {interval}; received pixels from {lowest:g} to "
-        f"{highest:g}. {advice}"
+        f"{name} must have pixels in {interval}; received pixels from {lowest:g} to {highest:g}. "
+        f"{range_advice(lowest, highest, pixel_range)}"
     )
 
 

@@ -136,3 +136,38 @@ def test_wrong_number_of_sizes_is_refused():
             check_sizes("image_shape", values, lengths=(2, 3))
     with pytest.raises(ValueError, match="filters must hold at least one number"):
         check_filters(())
+
+
+def test_excess_of_rounding_is_clipped():
+    images = GRAY.astype(np.float32)
+    images[0, 0, :3] = np.nextafter(np.float32(1), np.float32(2)), 1 + 1e-6, -1e-6
+    np.testing.assert_array_equal(check_images(images), images.clip(0, 1))
+    images = (2 * images - 1).clip(-1 - 1e-6, 1 + 1e-6)
+    around_zero = check_images(images, pixel_range=(-1.0, 1.0))
+    assert around_zero.max() == 1 and around_zero.min() == -1
+    with pytest.raises(ValueError):
+        check_images(GRAY + 2e-6 + 1 - GRAY.max())
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "pixel_range", "advice"),
+    [
+        (0, 255, (0, 1), "Divide them by 255."),
+        (0, 37.5, (0, 1), "Divide them by 255."),
+        (-1, 1, (0, 1), "(images + 1) / 2"),
+        (-0.5, 0.9, (0, 1), "(images + 1) / 2"),
+        (-0.01, 1.02, (0, 1), "numpy.clip(images, 0, 1)"),
+        (0, 1.04, (0, 1), "numpy.clip(images, 0, 1)"),
+        (0, 65535, (0, 1), "65535"),
+        (-3, 3, (0, 1), "Rescale"),
+        (0, 1.5, (0, 1), "Rescale"),
+        (0, 255, (-1, 1), "images / 127.5 - 1"),
+        (-1.02, 1, (-1, 1), "numpy.clip(images, -1, 1)"),
+    ],
+)
+def test_advice_fits_the_values_received(lowest, highest, pixel_range, advice):
+    images = np.array([lowest, highest] * 8, np.float32).reshape(1, 4, 4)
+    with pytest.raises(ValueError) as error:
+        check_images(images, pixel_range=pixel_range)
+    assert advice in str(error.value)
+    assert ("Divide them by 255." in str(error.value)) == (advice == "Divide them by 255.")

@@ -80,14 +80,14 @@ def test_file_of_another_kind_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.full((50, 8, 8), 255.0, "float32"), ["[0, 1]", "255"]),
+        (np.full((50, 8, 8), 256.0, "float32"), ["[0, 1]", "256"]),
         (np.full((50, 8, 8), -0.5, "float32"), ["[0, 1]", "-0.5"]),
         (np.full((50, 8, 8), np.nan, "float32"), ["NaN"]),
         (np.zeros((0, 8, 8), "float32"), ["(0, 8, 8)"]),
         (np.zeros((50,), "float32"), ["(50,)"]),
         (np.zeros((50, 8, 8), "complex64"), ["complex64"]),
     ],
-    ids=["to 255", "negative", "NaN", "empty", "rank", "complex"],
+    ids=["to 256", "negative", "NaN", "empty", "rank", "complex"],
 )
 def test_unusable_images_are_refused(capsys, tmp_path, images, words):
     np.save(tmp_path / "images.npy", images)

@@ -21,7 +21,7 @@ from data_helpers import (
 from PIL import Image
 
 from keras_ae import data
-from keras_ae.data.image_folders import image_header
+from keras_ae.data.image_files import image_header
 
 
 def test_subfolders_are_classes(tmp_path):
@@ -51,20 +51,51 @@ def test_flat_folder_of_png_jpeg_and_bmp(tmp_path):
     assert_holds(loaded, colors)
 
 
-def test_mixed_gray_and_color_becomes_color_without_alpha(tmp_path):
+def over(background, images, opacity):
+    """Transparency in NumPy: opacity * image + (1 - opacity) * background."""
+    share = opacity / 255
+    return share * images + (1 - share) * np.asarray(background, float)
+
+
+def assert_close(loaded, images):
+    """As `assert_holds`, for images that differ by less than one level, in training order."""
+    found = np.concatenate([loaded.train_images, loaded.test_images]).astype(float)
+    assert found.shape == images.shape
+    for image in images:
+        assert min(np.abs(found - image).max(axis=tuple(range(1, found.ndim)))) <= 1
+
+
+def test_mixed_gray_and_color_becomes_color_over_white(tmp_path):
     gray, color = random_images(3, 6, 8), random_images(3, 6, 8, 4, seed=1)
     for number in range(3):
         write_image(tmp_path / f"a{number}.png", gray[number])
         write_image(tmp_path / f"b{number}.png", color[number])
-    expected = np.concatenate([np.stack([gray] * 3, axis=-1), color[..., :3]])
-    assert_holds(data.load(tmp_path), expected)
+    composited = over(255, color[..., :3], color[..., 3:])
+    assert_close(data.load(tmp_path), np.concatenate([np.stack([gray] * 3, axis=-1), composited]))
 
 
-def test_gray_with_alpha_becomes_gray(tmp_path):
+def test_gray_with_alpha_becomes_gray_over_white(tmp_path):
     images = random_images(4, 6, 8, 2)
     for number, image in enumerate(images):
         write_image(tmp_path / f"{number}.png", image)
-    assert_holds(data.load(tmp_path), images[..., 0])
+    assert_close(data.load(tmp_path), over(255, images[..., 0], images[..., 1]))
+
+
+def test_transparent_pixels_show_the_chosen_background(tmp_path):
+    color = random_images(4, 6, 8, 4, seed=1)
+    for number, image in enumerate(color):
+        write_image(tmp_path / f"{number}.webp", image, lossless=True, exact=True)
+    expected = over((0, 0, 255), color[..., :3], color[..., 3:])
+    assert_close(data.load(tmp_path, background="blue"), expected)
+    assert_close(data.load(tmp_path, background="#0000ff"), expected)
+
+
+def test_opaque_transparency_keeps_the_pixels(tmp_path):
+    color = random_images(4, 6, 8, 4, seed=1)
+    color[..., 3] = 255
+    for number, image in enumerate(color):
+        write_image(tmp_path / f"{number}.png", image)
+    assert_holds(data.load(tmp_path), color[..., :3])
 
 
 def test_invalid_image_folders_are_refused(tmp_path):
@@ -72,16 +103,62 @@ def test_invalid_image_folders_are_refused(tmp_path):
     write_image(tmp_path / "a.png", random_images(1, 6, 8)[0])
     write_image(tmp_path / "b.png", random_images(1, 6, 8)[0])
     write_image(tmp_path / "c.png", random_images(1, 8, 6)[0])
-    message_of(lambda: data.load(tmp_path), "6 x 8", "c.png has 8 x 6")
-    (tmp_path / "c.png").write_bytes((tmp_path / "b.png").read_bytes()[:50])
-    message_of(lambda: data.load(tmp_path), "c.png", "not a readable image")
+    message_of(lambda: data.load(tmp_path), "6 x 8", "c.png has 8 x 6", "image_size")
     (tmp_path / "c.png").unlink()
     write_image(tmp_path / "dog" / "a.png", random_images(1, 6, 8)[0])
     message_of(lambda: data.load(tmp_path), "both in itself and in subfolders")
-    (tmp_path / "a.png").unlink()
-    (tmp_path / "b.png").unlink()
-    (tmp_path / "ant").mkdir()
-    message_of(lambda: data.load(tmp_path), "'ant'", "holds no images")
+
+
+def test_skipped_files_are_counted_and_named(tmp_path):
+    images = random_images(24, 6, 8)
+    for number, image in enumerate(images):
+        write_image(tmp_path / f"{number:02}.png", image)
+    png = (tmp_path / "00.png").read_bytes()
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "cut.png").write_bytes(png[:-40])  # a whole header, and half of the pixels
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".hidden.txt").write_text("no image")
+    loaded = data.load(tmp_path)
+    assert_holds(loaded, images)
+    (notice,) = loaded.notices
+    assert "read 24 images; skipped 3 files (2 unreadable, 1 .txt)" in notice
+    assert all(name in notice for name in ("broken.png", "cut.png", "notes.txt"))
+    assert "hidden" not in notice
+    message_of(lambda: data.load(tmp_path, strict=True), "3 files", "broken.png")
+    for name in ("broken.png", "cut.png", "notes.txt"):
+        (tmp_path / name).unlink()
+    assert data.load(tmp_path, strict=True).notices == ()
+
+
+def test_folder_of_unreadable_images_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", random_images(1, 60, 80)[0])
+    header = (tmp_path / "a.png").read_bytes()[:60]
+    (tmp_path / "a.png").write_bytes(header)
+    (tmp_path / "b.png").write_bytes(header)
+    message_of(lambda: data.load(tmp_path), "no readable image", "a.png")
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "b.png").write_bytes(b"text")
+    message_of(lambda: data.load(tmp_path), "no readable image", "a.png")
+
+
+def test_class_of_unreadable_images_is_refused(tmp_path):
+    for name in ("ant", "dog"):
+        write_image(tmp_path / name / "a.png", random_images(1, 6, 8)[0])
+    (tmp_path / "dog" / "a.png").write_bytes(b"no image")
+    message_of(lambda: data.load(tmp_path), "'dog'", "a.png")
+
+
+def test_folder_without_images_is_no_class_and_said(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / "ant" / f"{number}.png", random_images(1, 6, 8)[0])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no image")
+    loaded = data.load(tmp_path)
+    assert loaded.class_names == ("ant",)
+    assert "1 file (1 .txt) and 2 folders without images" in loaded.notices[0]
+    assert "empty" in loaded.notices[0] and "texts" in loaded.notices[0]
+    message_of(lambda: data.load(tmp_path, strict=True), "2 folders without images")
 
 
 def with_palette(indices, palette):
@@ -106,19 +183,55 @@ def test_gif_with_a_gray_palette_is_color(tmp_path):
     assert_holds(data.load(tmp_path), np.stack([images] * 3, axis=-1))
 
 
-def test_palette_transparency_is_dropped(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_palette_transparency_is_composited(suffix, tmp_path):
     palette, indices = random_images(4, 3, seed=2), random_images(3, 6, 8) % 4
+    palette[0] = 7  # the transparent color; GIF has only one
+    opacity = np.array([0, 100, 200, 255] if suffix == "png" else [0, 255, 255, 255])
     for number, image in enumerate(indices):
         picture = with_palette(image, palette)
-        picture.save(tmp_path / f"{number}.png", transparency=bytes([0, 100, 200, 255]))
-    assert_holds(data.load(tmp_path), palette[indices])
+        transparency = bytes(opacity.tolist()) if suffix == "png" else 0
+        picture.save(tmp_path / f"{number}.{suffix}", transparency=transparency)
+    expected = over(255, palette[indices], opacity[indices][..., None])
+    assert_close(data.load(tmp_path), expected)
 
 
-def test_16_bit_png_keeps_the_upper_byte(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bits_are_divided_by_257(suffix, tmp_path):
     images = np.random.default_rng(0).integers(0, 2**16, (3, 6, 8), dtype=np.uint16)
+    images[0, 0, :2] = 0, 65535
+    for number, image in enumerate(images):
+        write_image(tmp_path / f"{number}.{suffix}", image)
+    loaded = data.load(tmp_path)
+    assert_holds(loaded, np.rint(images / 257).astype(np.uint8))
+    assert loaded.notices == ()
+
+
+def test_16_bit_files_with_12_bits_of_values_give_a_notice(tmp_path):
+    images = np.random.default_rng(0).integers(0, 2**12, (3, 6, 8), dtype=np.uint16)
+    images[0, 0, 0] = 4095
     for number, image in enumerate(images):
         write_image(tmp_path / f"{number}.png", image)
-    assert_holds(data.load(tmp_path), (images >> 8).astype(np.uint8))
+    loaded = data.load(tmp_path)
+    assert_holds(loaded, np.rint(images / 257).astype(np.uint8))
+    assert "12 bits" in loaded.notices[0] and "4,095 of 65,535" in loaded.notices[0]
+    write_image(tmp_path / "bright.png", np.full((6, 8), 4096, np.uint16))
+    assert data.load(tmp_path).notices == ()
+
+
+def test_32_bit_images(tmp_path):
+    floats = np.random.default_rng(0).random((3, 6, 8), dtype=np.float32)
+    for number, image in enumerate(floats):
+        write_image(tmp_path / "floats" / f"{number}.tiff", image)
+    assert_holds(data.load(tmp_path / "floats"), np.rint(floats * 255).astype(np.uint8))
+    numbers = np.random.default_rng(0).integers(0, 2**16, (3, 6, 8), dtype=np.int32)
+    for number, image in enumerate(numbers):
+        write_image(tmp_path / "numbers" / f"{number}.tiff", image)
+    assert_holds(data.load(tmp_path / "numbers"), np.rint(numbers / 257).astype(np.uint8))
+    write_image(tmp_path / "floats" / "bad.tiff", floats[0] * 300)
+    assert "bad.tiff" in data.load(tmp_path / "floats").notices[0]
+    write_image(tmp_path / "numbers" / "bad.tiff", numbers[0] + 2**16)
+    assert "bad.tiff" in data.load(tmp_path / "numbers").notices[0]
 
 
 def test_1_bit_images_are_0_and_255(tmp_path):
@@ -139,7 +252,7 @@ def test_cmyk_jpeg_is_converted_to_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "avif"])
 def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     shown = np.zeros((16, 24), np.uint8)
     shown[:8] = 100
@@ -155,13 +268,14 @@ def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
         7: shown[::-1, ::-1].T,
         8: np.rot90(shown, -1),
     }[orientation]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     for number in range(2):
+        exif = Image.Exif()  # a new one: Pillow removes the tag where the format has its own
+        exif[0x0112] = orientation
         path = tmp_path / f"{number}.{suffix}"
-        write_image(path, np.ascontiguousarray(stored), exif=exif, quality=100)
+        options = {"webp": {"lossless": True}, "tiff": {}}.get(suffix, {"quality": 100})
+        write_image(path, np.ascontiguousarray(stored), exif=exif, **options)
     write_image(tmp_path / "upright.png", shown)
-    loaded = data.load(tmp_path)
+    loaded = data.load(tmp_path, color="gray")  # WebP and AVIF have color only
     for image in np.concatenate([loaded.train_images, loaded.test_images]):
         np.testing.assert_allclose(image.astype(int), shown, atol=2)
 
@@ -183,13 +297,178 @@ def test_animation_gives_its_first_frame(tmp_path):
         frames[0].save(path, save_all=True, append_images=frames[1:])
         assert image_header(path) == (6, 8, 3, 2)
     expected = np.broadcast_to(np.array([255, 0, 0], np.uint8), (2, 6, 8, 3))
-    assert_holds(data.load(tmp_path), expected)
+    loaded = data.load(tmp_path)
+    assert_holds(loaded, expected)
+    assert "2 files have several frames" in loaded.notices[0] and "0.gif" in loaded.notices[0]
 
 
-def test_files_of_another_format_are_refused(tmp_path):
-    write_image(tmp_path / "a.png", random_images(1, 6, 8)[0])
-    write_image(tmp_path / "b.png", random_images(1, 6, 8)[0], format="TIFF")
-    message_of(lambda: data.load(tmp_path), "b.png")
+def test_format_follows_the_content_and_not_the_suffix(tmp_path):
+    images = random_images(6, 6, 8)
+    write_image(tmp_path / "a.png", images[0], format="TIFF")
+    write_image(tmp_path / "b.TIF", images[1], format="PNG")
+    write_image(tmp_path / "c.jpg", images[2], format="WEBP", lossless=True)
+    write_image(tmp_path / "d", images[3], format="PNG")
+    write_image(tmp_path / "e.PNG", images[4])
+    write_image(tmp_path / "f.bin", images[5], format="TIFF")
+    loaded = data.load(tmp_path)
+    assert loaded.notices == ()
+    assert_holds(loaded, np.stack([images] * 3, axis=-1))  # WebP has color only
+
+
+@pytest.mark.parametrize(
+    "suffix", ["webp", "tiff", "ppm", "jp2", "tga", "pcx", "ico", "qoi", "dib"]
+)
+def test_every_format_of_pillow_is_read(suffix, tmp_path):
+    images = random_images(4, 16, 16, 3)
+    options = {"webp": {"lossless": True}, "jp2": {"irreversible": False}}.get(suffix, {})
+    for number, image in enumerate(images):
+        write_image(tmp_path / f"{number}.{suffix}", image, **options)
+    loaded = data.load(tmp_path)
+    assert loaded.notices == ()
+    assert_holds(loaded, images)
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "I;16"])
+def test_transparent_color_without_an_alpha_channel_is_composited(kind, tmp_path):
+    images = random_images(3, 6, 8, *([3] if kind == "RGB" else []))
+    images[:, 2:4] = 50
+    for number, image in enumerate(images):
+        image = image.astype(np.uint16) * 257 if kind == "I;16" else image
+        transparency = {"L": 50, "RGB": (50, 50, 50), "I;16": 50 * 257}[kind]
+        write_image(tmp_path / f"{number}.png", image, transparency=transparency)
+    axes = images == 50 if kind != "RGB" else (images == 50).all(-1, keepdims=True)
+    assert_holds(data.load(tmp_path), np.where(axes, np.uint8(255), images))
+
+
+def test_photograph_with_a_preview_is_no_animation(tmp_path):
+    picture = Image.fromarray(np.full((6, 8, 3), 90, np.uint8))
+    for number in range(3):
+        options = {"format": "MPO", "save_all": True, "append_images": [picture]}
+        picture.save(tmp_path / f"{number}.jpg", quality=100, **options)
+    loaded = data.load(tmp_path)
+    assert loaded.notices == ()
+    assert_holds(loaded, np.full((3, 6, 8, 3), 90, np.uint8))
+
+
+def test_formats_without_first_bytes_need_their_suffix(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.tga", random_images(1, 6, 8)[0])
+    (tmp_path / "a.png").write_bytes((tmp_path / "0.tga").read_bytes())
+    assert "1 file (1 unreadable): a.png" in data.load(tmp_path).notices[0]
+
+
+def test_formats_that_run_programs_are_never_opened(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", random_images(1, 6, 8)[0])
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.eps").write_bytes(script)
+    (tmp_path / "b.png").write_bytes(script)
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-1.4\n")
+    assert "3 files (1 unreadable, 1 .eps, 1 .pdf)" in data.load(tmp_path).notices[0]
+
+
+def test_images_in_deeper_folders_belong_to_the_first(tmp_path):
+    images = random_images(9, 6, 8)
+    for number, image in enumerate(images):
+        place = ("dog/2024/may", "dog", "ant/a/b/c")[number % 3]
+        write_image(tmp_path / place / f"{number}.png", image)
+    write_image(tmp_path / "dog" / ".thumbs" / "a.png", images[0])
+    loaded = data.load(tmp_path)
+    assert loaded.class_names == ("ant", "dog")
+    assert_holds(loaded, images, [1, 1, 0] * 3)
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
+def test_train_and_test_subfolders_are_the_split(validation, tmp_path):
+    images = random_images(12, 6, 8)
+    parts = ["train"] * 6 + ["test"] * 3 + [validation] * 3
+    for number, (image, part) in enumerate(zip(images, parts, strict=True)):
+        write_image(tmp_path / part / ("ant", "dog", "cow")[number % 3] / f"{number}.png", image)
+    loaded = data.load(tmp_path)
+    assert loaded.class_names == ("ant", "cow", "dog")
+    split = data.split(loaded, seed=1)
+    order = [0, 3, 2, 5, 1, 4]  # by class and name
+    np.testing.assert_array_equal(np.rint(split.train.images * 255), images[order])
+    np.testing.assert_array_equal(split.train.labels, [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(np.rint(split.test.images * 255), images[[6, 8, 7]])
+    np.testing.assert_array_equal(np.rint(split.validation.images * 255), images[[9, 11, 10]])
+    np.testing.assert_array_equal(split.validation.labels, [0, 1, 2])
+    without = data.split(loaded, seed=1, held_out_class="cow")
+    assert set(without.train.labels) == set(without.validation.labels) == {0, 2}
+    assert set(without.test.labels) == {0, 1, 2}
+
+
+def test_parts_without_classes_and_without_test_images(tmp_path):
+    images = random_images(20, 6, 8)
+    for number, image in enumerate(images):
+        write_image(tmp_path / ("train" if number < 14 else "val") / f"{number:02}.png", image)
+    loaded = data.load(tmp_path)
+    assert loaded.train_labels is None and loaded.num_classes == 0
+    assert (len(loaded.train_images), len(loaded.test_images)) == (12, 2)
+    np.testing.assert_array_equal(loaded.validation_images, images[14:])
+    changed = images[19] // 2
+    write_image(tmp_path / "val" / "19.png", changed)
+    assert data.load(tmp_path).fingerprint != loaded.fingerprint
+
+
+def test_unclear_parts_are_refused(tmp_path):
+    for place in ("train/ant", "train/dog", "test"):
+        write_image(tmp_path / place / "a.png", random_images(1, 6, 8)[0])
+    message_of(lambda: data.load(tmp_path), "test", "subfolders")
+    (tmp_path / "test" / "a.png").rename(tmp_path / "a.png")
+    write_image(tmp_path / "test" / "ant" / "a.png", random_images(1, 6, 8)[0])
+    message_of(lambda: data.load(tmp_path), "a.png", "outside")
+    (tmp_path / "a.png").unlink()
+    write_image(tmp_path / "more" / "b.png", random_images(1, 6, 8)[0])
+    message_of(lambda: data.load(tmp_path), "b.png", "outside")
+
+
+def test_train_may_be_a_class_of_vehicles(tmp_path):
+    for name in ("bus", "car", "train"):
+        for number in range(3):
+            write_image(tmp_path / name / f"{number}.png", random_images(1, 6, 8)[0])
+    assert data.load(tmp_path).class_names == ("bus", "car", "train")
+
+
+def test_links_and_names_beyond_ascii(tmp_path):
+    images = random_images(6, 6, 8)
+    for number, image in enumerate(images):
+        write_image(tmp_path / "store" / "Äpfel 🍎" / f"Bild ü {number}.png", image)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "Äpfel").symlink_to(tmp_path / "store" / "Äpfel 🍎")
+    (folder / "файлы").mkdir()
+    write_image(tmp_path / "one.png", images[0] + 1)
+    (folder / "файлы" / "один.png").symlink_to(tmp_path / "one.png")
+    (folder / "файлы" / "два.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "файлы" / "три").symlink_to(folder)
+    loaded = data.load(folder)
+    assert loaded.class_names == ("Äpfel", "файлы")
+    assert_holds(loaded, np.concatenate([images, images[:1] + 1]), [0] * 6 + [1])
+    assert "2 files (1 unreadable, 1 link to a folder above)" in loaded.notices[0]
+    assert "два.png" in loaded.notices[0]
+
+
+def test_name_that_is_not_utf8_can_be_printed(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    for number in range(3):
+        write_image(Path(os.fsdecode(folder)) / f"{number}.png", random_images(1, 6, 8)[0])
+    (Path(os.fsdecode(folder)) / os.fsdecode(b"\xe9.txt")).write_text("")
+    loaded = data.load(tmp_path)
+    assert loaded.class_names == ("caf\ufffd",)
+    loaded.notices[0].encode("utf-8")
+
+
+def test_arrays_and_images_in_one_folder_are_refused(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", random_images(1, 31, 27, 3)[0])
+    np.save(tmp_path / "features.npy", np.zeros((24, 64)))
+    message_of(lambda: data.load(tmp_path), "features.npy", "0.png")
+    (tmp_path / "nested" / "cat").mkdir(parents=True)
+    np.save(tmp_path / "nested" / "cat" / "codes.npy", np.zeros((24, 64)))
+    write_image(tmp_path / "nested" / "cat" / "b.png", random_images(1, 6, 8)[0])
+    message_of(lambda: data.load(tmp_path / "nested"), "codes.npy", "b.png")
 
 
 def test_folder_npz_and_digits_load_without_tensorflow(tmp_path):

@@ -46,6 +46,86 @@ def test_npz_without_test_images_splits_off_a_seventh(keys, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("X_train", "Y_train", "X_val", "Y_val", "X_test", "Y_test"),
+        ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
+        ("images", "labels", "validation_images", "validation_labels", "x_test", "y_test"),
+        ("data", "targets", "x_valid", "y_valid", "test_x", "test_y"),
+    ],
+)
+def test_npz_with_other_usual_names(names, tmp_path):
+    images, labels = random_images(60, 5, 7), np.arange(60) % 4
+    starts = {"train": slice(0, 40), "validation": slice(40, 50), "test": slice(50, 60)}
+    pairs = zip(names[::2], names[1::2], starts.values(), strict=True)
+    arrays = {}
+    for image_name, label_name, part in pairs:
+        arrays[image_name], arrays[label_name] = images[part], labels[part, None]
+    np.savez(tmp_path / "a.npz", **arrays)
+    loaded = data.load(tmp_path / "a.npz")
+    assert loaded.notices == ()
+    for name, part in starts.items():
+        np.testing.assert_array_equal(getattr(loaded, f"{name}_images"), images[part])
+        np.testing.assert_array_equal(getattr(loaded, f"{name}_labels"), labels[part])
+    parts = data.split(loaded)
+    np.testing.assert_array_equal(np.rint(parts.validation.images * 255), images[40:50])
+    assert len(parts.train) == 40
+
+
+def test_npz_without_names_has_images_and_labels(tmp_path):
+    images, labels = random_images(20, 5, 7), np.arange(20) % 3
+    np.savez(tmp_path / "a.npz", images, labels)
+    assert_holds(data.load(tmp_path / "a.npz"), images, labels)
+    np.savez(tmp_path / "b.npz", images, random_images(20, 5, 7))
+    loaded = data.load(tmp_path / "b.npz")
+    assert_holds(loaded, images)
+    assert "arr_1" in loaded.notices[0]
+
+
+def test_arrays_of_an_archive_that_are_not_used_are_said(tmp_path):
+    images = random_images(20, 5, 7)
+    np.savez(tmp_path / "a.npz", images=images, x=images, masks=images, x_val=images)
+    (notice,) = data.load(tmp_path / "a.npz").notices
+    assert "read images, x_val; not used: x, masks" in notice
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"), [(lambda x: x * 255, "0..255"), (lambda x: 2 * x - 1, "[-1, 1]")]
+)
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_floats_of_another_range_are_scaled_and_said(scale, words, kind, tmp_path):
+    images = np.random.default_rng(0).random((20, 4, 4))
+    images[0, 0] = 0, 1, 0, 1
+    np.save(tmp_path / "a.npy", scale(images).astype(kind))
+    loaded = data.load(tmp_path / "a.npy")
+    found = np.concatenate([loaded.train_images, loaded.test_images])
+    assert found.dtype == np.float32
+    expected = np.sort(images.sum((1, 2)))
+    np.testing.assert_allclose(np.sort(found.sum((1, 2))), expected, rtol=5e-3)
+    assert words in loaded.notices[0] and "a.npy" in loaded.notices[0]
+
+
+def test_all_arrays_of_a_data_set_are_scaled_alike(tmp_path):
+    """The dark test images alone would pass for [0, 1]."""
+    images = np.linspace(0, 255, 320, dtype=np.float32).reshape(20, 4, 4)
+    np.savez(tmp_path / "a.npz", x_train=images, x_test=images[:1] / 20)
+    loaded = data.load(tmp_path / "a.npz")
+    np.testing.assert_allclose(loaded.test_images, images[:1] / 20 / 255, rtol=1e-6)
+    np.savez(tmp_path / "b.npz", x_train=images / 127.5 - 1, x_test=images[:1] / 255)
+    loaded = data.load(tmp_path / "b.npz")
+    np.testing.assert_allclose(loaded.test_images, (images[:1] / 255 + 1) / 2, rtol=1e-6)
+
+
+def test_rounding_beyond_the_range_is_clipped(tmp_path):
+    images = np.random.default_rng(0).random((20, 4, 4), np.float32)
+    images[0, 0, :2] = 1 + 1e-6, -1e-6
+    np.save(tmp_path / "a.npy", images)
+    loaded = data.load(tmp_path / "a.npy")
+    assert loaded.notices == ()
+    assert_holds(loaded, images.clip(0, 1))
+
+
+@pytest.mark.parametrize(
     "labels, class_names, indices",
     [
         (["b", "a", "b"], ("a", "b"), [1, 0, 1]),
@@ -101,7 +181,10 @@ def test_integers_of_only_0_and_1_warn(tmp_path):
 
 
 UNUSABLE = {
-    "float 0..255": (random_images(9, 4, 4).astype(np.float32), "255"),
+    "float 0..256": (np.full((9, 4, 4), 256.0), "256"),
+    "float 0..1.03": (np.full((9, 4, 4), 1.03), "Clip"),
+    "two channels": (random_images(9, 6, 8, 2), "received 2"),
+    "five channels": (random_images(9, 6, 8, 5), "received 5"),
     "NaN": (np.full((9, 4, 4), np.nan), "NaN"),
     "out of 0..255": (np.full((9, 4, 4), 256), "256"),
     "negative": (np.full((9, 4, 4), -1), "-1"),

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_ae.cli.train import parse
+from keras_ae.data.preprocessing import Preprocessing
 from keras_ae.runs.request import ConfigError, RunConfig, RunRequest, model_difference
 from keras_ae.variants import VARIANTS
 
@@ -51,6 +52,35 @@ def requests() -> st.SearchStrategy[RunRequest]:
 def test_generated_requests_have_every_field():
     """A field that is missing here would be tested with its default only."""
     assert FIELDS.keys() == {field.name for field in dataclasses.fields(RunRequest)}
+
+
+SETTINGS = st.builds(
+    Preprocessing,
+    st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
+    st.just("crop"),
+    st.sampled_from(["auto", "gray", "rgb"]),
+    st.sampled_from(["white", "navy", "#00ff7f"]),
+)
+
+
+@given(SETTINGS, st.sampled_from(["crop", "pad", "stretch"]))
+def test_preprocessing_survives_json_and_the_command_line(settings, resize):
+    if settings.image_size is not None:
+        settings = dataclasses.replace(settings, resize=resize)
+    data = dataclasses.replace(config().data, preprocessing=settings.to_dict())
+    written = dataclasses.replace(config(), data=data)
+    read = RunConfig.from_dict(json.loads(json.dumps(written.to_dict())))
+    assert read == written and read.data.settings() == settings
+    options = parse(read.command())
+    assert settings == Preprocessing(
+        options.image_size, options.resize, options.color, options.background
+    )
+
+
+def test_other_preprocessing_is_a_difference():
+    data = dataclasses.replace(config().data, preprocessing=Preprocessing(8).to_dict())
+    assert "preprocessing" in config().difference(dataclasses.replace(config(), data=data))
+    assert config().data.settings() == Preprocessing()
 
 
 @given(requests())
@@ -126,6 +156,10 @@ def test_name_lists_what_differs_from_the_defaults(request_, name):
         lambda content: content["request"].update(arguments=None),
         lambda content: content["data"].update(class_names="0123"),
         lambda content: content["data"].pop("num_test"),
+        lambda content: content["data"].update(preprocessing=[64]),
+        lambda content: content["data"].update(preprocessing={"size": 64}),
+        lambda content: content["data"].update(preprocessing={"image_size": "64"}),
+        lambda content: content["data"].update(preprocessing={"background": {}}),
     ],
 )
 def test_invalid_config_is_refused_in_one_line(change):
@@ -140,7 +174,7 @@ def test_configs_of_older_versions_are_read():
     content = config().to_dict()
     for name in ("patience", "lr_patience", "jit"):
         del content["request"][name]
-    for name in ("classes", "binarize", "image_shape"):
+    for name in ("classes", "binarize", "image_shape", "preprocessing"):
         del content["data"][name]
     del content["versions"], content["device"], content["model"]
     read = RunConfig.from_dict(content)

@@ -1,5 +1,6 @@
 """Saving, loading, exporting and configs of all variants."""
 
+import json
 import subprocess
 import sys
 
@@ -43,6 +44,44 @@ def test_save_and_load_keep_outputs_optimizer_and_config(name, eager, tmp_path):
     loaded.fit(images, batch_size=16, epochs=1, verbose=0)
     for before, after in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # not trained
+@pytest.mark.parametrize("name", NAMES)
+def test_preprocessing_is_saved_and_copied(name, tmp_path):
+    settings = {"image_size": [4, 4], "resize": "pad", "x": None}
+    model = small(name)
+    assert model.preprocessing is None and "preprocessing" not in model.get_config()
+    model.set_preprocessing(settings)
+    model.preprocessing["resize"] = "a copy"
+    assert model.preprocessing == settings
+    assert model.get_config()["preprocessing"] == settings
+    assert keras.models.clone_model(model).preprocessing == settings
+    model.save(tmp_path / "model.keras")
+    assert keras_ae.load_model(tmp_path / "model.keras").preprocessing == settings
+    assert keras.models.load_model(tmp_path / "model.keras").preprocessing == settings
+    model.set_preprocessing(None)
+    assert model.preprocessing is None and "preprocessing" not in model.get_config()
+
+
+@pytest.mark.parametrize("settings", [3, "crop", [1], {"x": np.zeros(2)}, {"x": float("nan")}])
+def test_preprocessing_that_is_no_json_is_refused(settings):
+    model = small("deep")
+    with pytest.raises(ValueError, match="preprocessing must be a dict") as error:
+        model.set_preprocessing(settings)
+    assert "\n" not in str(error.value)
+    with pytest.raises(AttributeError, match="set_preprocessing"):
+        model.preprocessing = {}
+
+
+def test_export_has_the_preprocessing(tmp_path):
+    model = small("shallow")
+    model.export(tmp_path / "plain", verbose=False)
+    assert not (tmp_path / "plain" / "preprocessing.json").exists()
+    model.set_preprocessing({"image_size": [4, 4]})
+    model.export(tmp_path / "exported", verbose=False)
+    text = (tmp_path / "exported" / "preprocessing.json").read_text()
+    assert json.loads(text) == {"image_size": [4, 4]}
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,16 @@ def at_least(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
     return number
 
 
+def image_size(text: str) -> tuple[int, int]:
+    """An argument type: `64`, or `64x48` for height x width."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) >= 1 for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"needs a side or height x width, such as 64 or 64x48; received {text}"
+        )
+    return int(sides[0]), int(sides[-1])
+
+
 def above_zero(text: str) -> float:
     """An argument type: a finite number above 0."""
     try:

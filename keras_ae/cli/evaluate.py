@@ -16,7 +16,7 @@ from typing import Any
 from keras_ae.cli.arguments import Parser, at_least, unwritable
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
-from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program
+from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program, show_notices
 from keras_ae.evaluation.comparisons import COMPARISONS
 
 EXAMPLES = (
@@ -132,7 +132,7 @@ def _evaluate(
         runs = sorted_runs(list(group))
         folder = _folder_for(Path(options.output_dir), name, fingerprint)
         try:
-            metrics = _evaluate_data_set(options, command, runs, folder, log)
+            metrics = _evaluate_data_set(options, prog, command, runs, folder, log)
             if stop := interrupts.interruption():  # mistaken for a broken run
                 raise stop
             problems += metrics["broken"]
@@ -193,6 +193,7 @@ def _fingerprint_of(folder: Path) -> str | None:
 
 def _evaluate_data_set(
     options: argparse.Namespace,
+    prog: str,
     command: str,
     runs: list,
     folder: Path,
@@ -211,6 +212,7 @@ def _evaluate_data_set(
         raise ValueError(
             f'{error} Update "source" in {path} if the data moved, or retrain.'
         ) from error
+    show_notices(prog, image_set.notices)
     evaluation = Evaluation(
         image_set,
         runs,

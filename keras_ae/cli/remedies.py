@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 
 from keras_ae.runs.errors import Diverged, Remedy, RunError
 
@@ -19,8 +20,21 @@ IN_EVALUATE = {
 }
 
 
-def describe(error: BaseException, remedies: Mapping[Remedy, str]) -> str:
-    """The message of an error, followed by its remedy as a command-line option."""
+def describe(
+    error: BaseException, remedies: Mapping[Remedy, str], command: Sequence[str] = ()
+) -> str:
+    """The message of an error, followed by its remedy as a command-line option.
+
+    Args:
+        error: The error.
+        remedies: The option for each remedy.
+        command: The words of the command that failed.
+    """
+    from keras_ae.data.image_set import MixedSizes  # not before there is an error
+
+    if isinstance(error, MixedSizes) and command:
+        again = shlex.join([*command, "--image-size", str(error.image_size)])
+        return f"{error.problem} To resize all of them: {again}"
     if isinstance(error, RunError | Diverged) and error.remedy is not None:
         return f"{error.problem} {remedies[error.remedy]}"
     return str(error)

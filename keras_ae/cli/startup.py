@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from keras_ae.cli.interrupts import InterruptHandler
 
@@ -61,6 +61,12 @@ def refuse(prog: str, message: str, code: int = EXIT_USAGE) -> int:
     """Print an error in one line; returns the exit code."""
     print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def show_notices(prog: str, notices: Iterable[str]) -> None:
+    """Print what the user should know about the images, a line each, also with `--quiet`."""
+    for notice in notices:
+        print(f"{prog}: notice: {' '.join(notice.split())}", file=sys.stderr, flush=True)
 
 
 def _words_of(error: BaseException) -> str:

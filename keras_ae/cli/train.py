@@ -11,10 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, above_zero, assignment, at_least, unwritable
+from keras_ae.cli.arguments import (
+    Parser,
+    above_zero,
+    assignment,
+    at_least,
+    image_size,
+    unwritable,
+)
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
-from keras_ae.cli.startup import run_program
+from keras_ae.cli.startup import run_program, show_notices
 from keras_ae.runs.request import DEFAULT_EPOCHS, DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
@@ -32,7 +39,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
         argv: The arguments; None for those of the process.
         prog: The name of the program in messages.
     """
-    options = parse(argv, prog)
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = parse(words, prog)
     cleared: list[bool] = []
 
     def resume_hint() -> str:
@@ -43,7 +51,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
         prog,
         functools.partial(_list if options.list else _train, options, cleared),
         resume_hint=resume_hint,
-        describe=lambda error: describe(error, IN_TRAIN),
+        describe=lambda error: describe(error, IN_TRAIN, [*prog.split(), *words]),
     )
 
 
@@ -82,6 +90,38 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     )
     images.add_argument(
         "--data-dir", help="folder of prepared data sets (default: that of tensorflow-datasets)"
+    )
+    images.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="SIZE",
+        help="resize the images to a square of this side, or to HEIGHTxWIDTH, such as 64 or 64x48 "
+        "(default: leave their size; images of several sizes are then refused)",
+    )
+    images.add_argument(
+        "--resize",
+        choices=("crop", "pad", "stretch"),
+        help="with --image-size: scale the shorter side and cut out the center, scale the longer "
+        "side and pad, or stretch (default: crop)",
+    )
+    images.add_argument(
+        "--color",
+        choices=("auto", "gray", "rgb"),
+        default="auto",
+        help="channels of the images (default: %(default)s: gray unless any image has color)",
+    )
+    images.add_argument(
+        "--background",
+        metavar="COLOR",
+        default="white",
+        help="what is behind transparent pixels and around padded images: the name of a color or "
+        "'#rrggbb' (default: %(default)s)",
+    )
+    images.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse a folder with files that cannot be read as images (default: skip them, and "
+        "say so)",
     )
     images.add_argument(
         "--held-out-class",
@@ -175,6 +215,7 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--quiet", action="store_true", help="print only errors (default: print progress)"
     )
     options = parser.parse_args(None if argv is None else list(argv))
+    options.prog = prog
     _check(parser, options)
     return options
 
@@ -199,6 +240,16 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
         parser.error(f"--set names an argument twice: {' '.join(name for name, _ in given)}")
     if options.classes and options.dataset is None:
         parser.error("--classes chooses from a data set: name it with --dataset")
+    if options.resize and options.image_size is None:
+        parser.error(f"--resize {options.resize} needs --image-size")
+    options.resize = options.resize or "crop"
+    if options.image_size or options.background != "white":
+        from keras_ae.data.preprocessing import Preprocessing  # imports NumPy, `--help` does not
+
+        try:
+            Preprocessing(options.image_size, options.resize, background=options.background)
+        except ValueError as error:
+            parser.error(str(error))
     if options.data_dir and not os.path.isdir(options.data_dir):
         parser.error(f"--data-dir {options.data_dir}: there is no such folder")
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
@@ -217,6 +268,7 @@ def _list(options: argparse.Namespace, _: list, __: InterruptHandler) -> int:
 
 def _train(options: argparse.Namespace, cleared: list[bool], interrupts: InterruptHandler) -> int:
     import keras_ae
+    from keras_ae.data import Preprocessing
     from keras_ae.runs.environment import device_name
     from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
     from keras_ae.runs.train import Training
@@ -226,10 +278,18 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
             print(line, flush=True)
 
     log(f"keras_ae {keras_ae.__version__} on {device_name()}, jit {options.jit}")
-    images = DataOptions(options.dataset, options.classes, options.binarize, options.data_dir)
+    images = DataOptions(
+        options.dataset,
+        options.classes,
+        options.binarize,
+        options.data_dir,
+        Preprocessing(options.image_size, options.resize, options.color, options.background),
+        options.strict,
+    )
     image_set, notice = images.load()
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
+    show_notices(options.prog, image_set.notices)
     asked = dict(
         latent_dim=options.latent_dim,
         held_out_class=options.held_out_class,

@@ -15,15 +15,26 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_ae.checks import one_line
 from keras_ae.data import digits, published, quickdraw
-from keras_ae.data.contents import Contents
+from keras_ae.data.contents import Contents, refuse_beyond_limit, visible_files
 from keras_ae.data.idx_files import has_idx_files, read_idx_folder
+from keras_ae.data.image_files import find_images, image_files, read_image
 from keras_ae.data.image_folders import read_image_folder
-from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
+from keras_ae.data.image_set import (
+    DataError,
+    ImageSet,
+    MixedSizes,
+    Split,
+    Subset,
+    UnreadableImage,
+    hint,
+    listed,
+)
 from keras_ae.data.numpy_files import class_files, read_class_arrays, read_numpy
+from keras_ae.data.preprocessing import Preprocessing
 from keras_ae.data.splits import (
     BINARIZATIONS,
     binarized,
@@ -38,13 +49,18 @@ __all__ = [
     "DATASETS",
     "DataError",
     "ImageSet",
+    "MixedSizes",
+    "Preprocessing",
     "Split",
     "Subset",
+    "UnreadableImage",
     "binarized",
     "few_labels",
     "held_out_index",
+    "image_files",
     "load",
     "load_default",
+    "read_image",
     "split",
 ]
 
@@ -75,45 +91,64 @@ def load(
     *,
     classes: Sequence[str] | None = None,
     data_dir: str | os.PathLike | None = None,
+    image_size: int | Sequence[int] | None = None,
+    resize: str = "crop",
+    color: str = "auto",
+    background: str = "white",
+    strict: bool = False,
 ) -> ImageSet:
     """Load a data set by name or from a file or folder.
 
     Args:
         dataset: A name in `DATASETS`, or a path: a `.npz` or `.npy` file, or a folder of image
-            files (one subfolder per class, or all images directly in it), of one `.npy` file per
-            class, or of the four IDX files. If a set has no test images, a seventh of each class
-            becomes its test images.
+            files (one subfolder per class, or all images directly in it; subfolders `train`,
+            `validation` and `test` are the parts of the set), of one `.npy` file per class, or of
+            the four IDX files. If a set has no test images, a seventh of each class becomes its
+            test images.
         classes: The classes to load, in this order, of quickdraw or of a folder of `.npy` files.
             Default: all classes on disk.
         data_dir: The folder of a named set, also for downloads. Default: `$TFDS_DATA_DIR` or
             `~/tensorflow_datasets`; for quickdraw `$QUICKDRAW_DIR` or a folder in the cache.
+        image_size: Resize the images to this height and width, or to a square of this side.
+            Default: leave them as they are; images of several sizes are then an error.
+        resize: "crop", "pad" or "stretch": see `Preprocessing`.
+        color: "auto", "gray" or "rgb": see `Preprocessing`.
+        background: Name of a color or "#rrggbb": what is behind transparent pixels and around
+            padded images.
+        strict: Whether files that cannot be read as images are an error. Default: they are skipped,
+            and `ImageSet.notices` says so.
 
     Returns:
-        The images, uint8 or float32 in [0, 1], with labels where there are any.
+        The images, uint8 or float32 in [0, 1], with labels where there are any, and notices.
 
     Raises:
-        DataError: the data set is unknown, missing, damaged, too large or cannot be downloaded.
+        MixedSizes: images of several sizes, without `image_size`.
+        DataError: the data set is unknown, missing, damaged, too large or cannot be downloaded, or
+            an argument cannot be used.
 
     Example:
         >>> data.load("digits").image_shape
         (28, 28)
+        >>> data.load("my_photographs", image_size=(48, 64), resize="pad").image_shape
+        (48, 64, 3)
     """
     if not isinstance(dataset, str | os.PathLike):
         raise DataError(
             f"A data set is a name ({listed(DATASETS)}) or a path; received {dataset!r}."
         )
+    preprocessing = Preprocessing(image_size, resize, color, background)  # pyright: ignore
     if classes is not None:
         classes = _checked_classes(classes)
     if isinstance(dataset, str) and dataset in DATASETS:
         entry = DATASETS[dataset]
-        if entry.takes_classes:
-            return with_test_images(dataset, entry.read(data_dir, classes))
-        if classes is not None:
+        if classes is not None and not entry.takes_classes:
             raise DataError(
                 "classes can be chosen for quickdraw or a folder of .npy files; "
                 f"received {dataset!r}."
             )
-        return with_test_images(dataset, entry.read(data_dir))
+        chosen = (classes,) if entry.takes_classes else ()
+        contents = _preprocessed(entry.read(data_dir, *chosen), preprocessing, dataset)
+        return with_test_images(dataset, contents)
     text = os.fsdecode(dataset)
     path = Path(os.path.expanduser(text))
     if not os.path.exists(path) or not text:
@@ -121,26 +156,29 @@ def load(
             f"{text!r} is neither a data set ({listed(DATASETS)}) nor a path that exists."
             + hint(text, DATASETS)
         )
-    return with_test_images(path.resolve().name, _read_path(path, classes))
+    return with_test_images(path.resolve().name, _read_path(path, classes, preprocessing, strict))
 
 
-def load_default(*, data_dir: str | os.PathLike | None = None) -> tuple[ImageSet, str | None]:
+def load_default(
+    *, data_dir: str | os.PathLike | None = None, **options: Any
+) -> tuple[ImageSet, str | None]:
     """Load MNIST, or digits where MNIST cannot be loaded: the default when no set is named.
 
     Args:
         data_dir: As in `load`.
+        **options: Further arguments of `load`.
 
     Returns:
         The data set, and a notice to show to the user if it is not MNIST, else None.
     """
     try:
-        return load("mnist", data_dir=data_dir), None
+        return load("mnist", data_dir=data_dir, **options), None
     except DataError as error:
         notice = (
             "NOTICE: no data set was named and MNIST could not be loaded; using the small "
             f"`digits` of scikit-learn instead. The reason: {error}"
         )
-        return load("digits"), notice
+        return load("digits", **options), notice
 
 
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -154,11 +192,13 @@ def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _read_path(path: Path, classes: Sequence[str] | None) -> Contents:
+def _read_path(
+    path: Path, classes: Sequence[str] | None, preprocessing: Preprocessing, strict: bool
+) -> Contents:
     """Read a file or folder of any supported kind."""
     try:
         if path.is_dir():
-            return _read_folder(path, classes)
+            return _read_folder(path, classes, preprocessing, strict)
         if classes is not None:
             raise DataError(
                 f"classes can be chosen from a folder of .npy files only; received the file {path}."
@@ -168,20 +208,57 @@ def _read_path(path: Path, classes: Sequence[str] | None) -> Contents:
                 f"{path} is not a kind of file that can be read: "
                 "give a .npz or .npy file, or a folder of images."
             )
-        return read_numpy(path)
+        return _preprocessed(read_numpy(path), preprocessing, str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {one_line(error)}.") from error
 
 
-def _read_folder(folder: Path, classes: Sequence[str] | None) -> Contents:
+def _read_folder(
+    folder: Path, classes: Sequence[str] | None, preprocessing: Preprocessing, strict: bool
+) -> Contents:
     """Read a folder as its content requires: `.npy` files, IDX files, or image files."""
-    if arrays := class_files(folder):
+    arrays = class_files(folder)
+    if (arrays or has_idx_files(folder)) and (images := find_images(folder).images):
+        kind = "NumPy arrays" if arrays else "IDX files"
+        examples = [*(path.name for path in list(arrays.values())[:1]), images[0].name]
+        raise DataError(
+            f"{folder} has {kind} and images, such as {' and '.join(examples)}: keep one kind in "
+            "the folder, or give the path of the array."
+        )
+    if arrays:
         unknown = [name for name in classes or () if name not in arrays]
         if unknown:
             raise DataError(f"{folder} has no class {unknown[0]!r}; it has {', '.join(arrays)}.")
-        return read_class_arrays({name: arrays[name] for name in classes or arrays})
+        contents = read_class_arrays({name: arrays[name] for name in classes or arrays})
+        others = [path.name for path in visible_files(folder) if path not in arrays.values()]
+        if others and strict:
+            raise DataError(f"{folder} has more than .npy files: {listed(others)}. Remove them.")
+        if others:
+            notice = f"{folder.name}: read {len(arrays)} .npy files; skipped {listed(others)}"
+            contents = contents._replace(notices=(*contents.notices, notice))
+        return _preprocessed(contents, preprocessing, str(folder))
     if classes is not None:
         raise DataError(f"classes can be chosen from .npy files only; {folder} holds none.")
     if has_idx_files(folder):
-        return read_idx_folder(folder)
-    return read_image_folder(folder)
+        return _preprocessed(read_idx_folder(folder), preprocessing, str(folder))
+    return read_image_folder(folder, preprocessing, strict=strict)
+
+
+def _preprocessed(contents: Contents, preprocessing: Preprocessing, source: str) -> Contents:
+    """Resize and convert images that were read from arrays."""
+    size = preprocessing.image_size
+    changed, notices = {}, list(contents.notices)
+    for part in ("images", "test_images", "validation_images"):
+        images = getattr(contents, part)
+        if images is None:
+            continue
+        if size is not None:
+            num_values = len(images) * size[0] * size[1] * (3 if images.ndim == 4 else 1)
+            refuse_beyond_limit(num_values * images.itemsize, source)
+        if part == "images" and images.shape[3:] == (4,):
+            notices.append(
+                f"{source}: images of 4 channels are taken as red, green, blue and transparency, "
+                f"and composited over {preprocessing.background}"
+            )
+        changed[part] = preprocessing.of_arrays(images)
+    return contents._replace(**changed, notices=tuple(notices))

@@ -6,13 +6,14 @@ import math
 import os
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from gzip import GzipFile
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
-from keras_ae.checks import check_images, one_line
+from keras_ae.checks import check_images, one_line, usual_range
 from keras_ae.data.image_set import DataError
 
 _MAX_GB = 8.0
@@ -28,6 +29,9 @@ class Contents(NamedTuple):
         class_names: One name per class; empty without labels.
         test_images: As `images`; None without separate test images.
         test_labels: As `labels`; None where those or the test images are.
+        validation_images: As `images`; None without separate validation images.
+        validation_labels: As `labels`; None where those or the validation images are.
+        notices: One line for each thing that the user should know.
     """
 
     images: np.ndarray
@@ -35,19 +39,57 @@ class Contents(NamedTuple):
     class_names: tuple[str, ...] = ()
     test_images: np.ndarray | None = None
     test_labels: np.ndarray | None = None
+    validation_images: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
+    notices: tuple[str, ...] = ()
 
 
-def pixels(array: np.ndarray, source: str) -> np.ndarray:
-    """Convert an array of images to uint8, or to float32 in [0, 1], and check its shape and range.
+class Pixels(NamedTuple):
+    """What `pixels` returns: the images of each array, in order, and notices."""
+
+    images: list[np.ndarray]
+    notices: tuple[str, ...] = ()
+
+
+class Part(NamedTuple):
+    """Images and labels (or None) of one part of a data set, as a file holds them."""
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+
+def pixels(arrays: Mapping[str, np.ndarray]) -> Pixels:
+    """Convert arrays of images to uint8, or to float32 in [0, 1], and check shapes and ranges.
+
+    Floats in [-1, 1] or from 0 to 255 are scaled, by the range of all arrays together, and a notice
+    says so.
 
     Args:
-        array: `(N, H, W)`, `(N, H, W, C)`, or `(N, k * k)` for square images, of bool, whole
-            numbers within 0..255, or floats in [0, 1]. A last axis of one channel is dropped.
-        source: What to call the array in an error.
+        arrays: By what to call each in an error: `(N, H, W)`, `(N, H, W, C)` with 1, 3 or 4
+            channels, or `(N, k * k)` for square images, of bool, whole numbers within 0..255, or
+            floats. A last axis of one channel is dropped.
 
     Raises:
-        DataError: the array does not hold images.
+        DataError: an array does not hold images.
     """
+    shaped = {source: _with_image_axes(array, source) for source, array in arrays.items()}
+    floats = {source: array for source, array in shaped.items() if array.dtype.kind == "f"}
+    rescale, notice = _rescaling(floats)
+    images = []
+    for source, array in shaped.items():
+        if source in floats:
+            array = rescale(array)
+            try:
+                images.append(check_images(array, name=source))
+            except ValueError as error:
+                raise DataError(str(error)) from error
+        else:
+            images.append(_whole_numbers(array, source))
+    return Pixels(images, (notice,) if notice else ())
+
+
+def _with_image_axes(array: np.ndarray, source: str) -> np.ndarray:
+    """An array with the shape `(N, H, W)` or `(N, H, W, C)`."""
     if array.dtype.kind not in "biuf":
         raise DataError(f"{source} must hold numbers; received dtype {array.dtype}.")
     if array.size == 0:
@@ -60,25 +102,31 @@ def pixels(array: np.ndarray, source: str) -> np.ndarray:
             f"{source} must have the shape (N, height, width), (N, height, width, channels), or "
             f"(N, k * k) for square images; received {array.shape}."
         )
-    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3, 4):
+    if array.ndim == 4 and array.shape[3] not in (1, 3, 4):
+        if array.shape[1] in (1, 3):
+            raise DataError(
+                f"{source} must have its channels last, (N, height, width, channels); "
+                f"received {array.shape}. Move them with numpy.moveaxis(images, 1, -1)."
+            )
         raise DataError(
-            f"{source} must have its channels last, (N, height, width, channels); "
-            f"received {array.shape}. Move them with numpy.moveaxis(images, 1, -1)."
+            f"{source} must have 1 channel (gray), 3 (red, green, blue) or 4 (with transparency); "
+            f"received {array.shape[3]}. Choose channels, such as images[..., :1]."
         )
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
+    return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+
+
+def _whole_numbers(array: np.ndarray, source: str) -> np.ndarray:
+    """Bools and whole numbers as uint8."""
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind == "f":
-        try:
-            return check_images(array, name=source)
-        except ValueError as error:
-            raise DataError(str(error)) from error
     lowest, highest = int(array.min()), int(array.max())
     if lowest < 0 or highest > 255:
+        advice = ""
+        if lowest >= 0 and highest < 2**16:
+            advice = ' For 16 bits use (images // 257).astype("uint8").'
         raise DataError(
             f"{source} must have pixels from 0 to 255 where they are whole numbers; "
-            f"received pixels from {lowest} to {highest}."
+            f"received pixels from {lowest} to {highest}.{advice}"
         )
     if highest == 1:
         warnings.warn(
@@ -87,6 +135,27 @@ def pixels(array: np.ndarray, source: str) -> np.ndarray:
             stacklevel=2,
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def _rescaling(
+    floats: Mapping[str, np.ndarray],
+) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    """The function that scales floats of a usual range to [0, 1], and the notice about it.
+
+    One function for all arrays of a data set: the test images alone may have a smaller range.
+    """
+    if floats:
+        lowest = min(float(array.min()) for array in floats.values())
+        highest = max(float(array.max()) for array in floats.values())
+        named = f"{next(iter(floats))}: floats from {lowest:g} to {highest:g}"
+        kind = usual_range(lowest, highest)
+        if kind == (-1.0, 1.0):
+            notice = f"{named}, taken as [-1, 1] and scaled to [0, 1] by (x + 1) / 2"
+            return lambda array: (np.asarray(array, np.float32) + 1) / 2, notice
+        if kind == (0.0, 255.0):
+            notice = f"{named}, taken as 0..255 and divided by 255"
+            return lambda array: np.asarray(array, np.float32) / 255, notice
+    return lambda array: array, None
 
 
 def refuse_beyond_limit(num_bytes: int, source: str) -> None:
@@ -105,43 +174,60 @@ def refuse_beyond_limit(num_bytes: int, source: str) -> None:
         )
 
 
-def with_class_names(
-    source: str,
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    test_images: np.ndarray | None,
-    test_labels: np.ndarray | None,
-) -> Contents:
-    """Check that arrays fit together, and turn labels into indices of sorted class names."""
-    images = pixels(images, f"The images of {source}")
-    if test_images is not None:
-        test_images = pixels(test_images, f"The test images of {source}")
-        if test_images.shape[1:] != images.shape[1:]:
+def with_class_names(source: str, parts: Mapping[str, Part]) -> Contents:
+    """Check that arrays fit together, and turn labels into indices of sorted class names.
+
+    Args:
+        source: The file or folder, for errors.
+        parts: "training" and, where there are any, "validation" and "test" images with labels.
+
+    Raises:
+        DataError: an array is none of images or labels, or they do not fit together.
+    """
+    titles = {part: "" if part == "training" else f"{part} " for part in parts}
+    converted = pixels(
+        {f"The {titles[part]}images of {source}": each.images for part, each in parts.items()}
+    )
+    images = dict(zip(parts, converted.images, strict=True))
+    labels: dict[str, np.ndarray] = {}
+    for part, each in parts.items():
+        if images[part].shape[1:] != images["training"].shape[1:]:
             raise DataError(
-                f"The test images of {source} must have the shape of the training images, "
-                f"{images.shape[1:]}; received {test_images.shape[1:]}."
+                f"The {part} images of {source} must have the shape of the training images, "
+                f"{images['training'].shape[1:]}; received {images[part].shape[1:]}."
             )
-        if (labels is None) != (test_labels is None):
+        if (each.labels is None) != (parts["training"].labels is None):
+            missing = part if each.labels is None else "training"
             raise DataError(
-                f"{source} must have labels for both its training and its test images, or for "
-                f"neither; the {'training' if labels is None else 'test'} labels are missing."
+                f"{source} must have labels for both its training and its {part} images, or for "
+                f"neither; the {missing} labels are missing."
             )
-    if labels is None:
-        return Contents(images, test_images=test_images)
-    labels = _plain_labels(labels, len(images), f"The labels of {source}")
-    if test_images is None or test_labels is None:
-        names, indices = np.unique(labels, return_inverse=True)
-        return Contents(images, indices.astype(np.int64), tuple(map(str, names.tolist())))
-    test_labels = _plain_labels(test_labels, len(test_images), f"The test labels of {source}")
-    if labels.dtype.kind != test_labels.dtype.kind:
-        raise DataError(
-            f"The training and test labels of {source} must be of one kind; "
-            f"received {labels.dtype} and {test_labels.dtype}."
-        )
-    names, indices = np.unique(np.concatenate([labels, test_labels]), return_inverse=True)
-    train_indices, test_indices = np.split(indices.astype(np.int64), [len(labels)])
-    class_names = tuple(map(str, names.tolist()))
-    return Contents(images, train_indices, class_names, test_images, test_indices)
+        if each.labels is not None:
+            title = f"The {titles[part]}labels of {source}"
+            labels[part] = _plain_labels(each.labels, len(images[part]), title)
+    names: tuple[str, ...] = ()
+    indices: dict[str, np.ndarray] = {}
+    if labels:
+        for part, each in labels.items():
+            if each.dtype.kind != labels["training"].dtype.kind:
+                raise DataError(
+                    f"The training and {part} labels of {source} must be of one kind; "
+                    f"received {labels['training'].dtype} and {each.dtype}."
+                )
+        found, flat = np.unique(np.concatenate(list(labels.values())), return_inverse=True)
+        names = tuple(map(str, found.tolist()))
+        ends = np.cumsum([len(each) for each in labels.values()])[:-1]
+        indices = dict(zip(labels, np.split(flat.astype(np.int64), ends), strict=True))
+    return Contents(
+        images["training"],
+        indices.get("training"),
+        names,
+        images.get("test"),
+        indices.get("test"),
+        images.get("validation"),
+        indices.get("validation"),
+        converted.notices,
+    )
 
 
 def _plain_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarray:

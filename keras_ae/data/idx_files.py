@@ -16,6 +16,7 @@ import numpy as np
 from keras_ae.checks import one_line
 from keras_ae.data.contents import (
     Contents,
+    Part,
     read_at_most,
     refuse_beyond_limit,
     with_class_names,
@@ -54,7 +55,8 @@ def read_idx_folder(folder: Path) -> Contents:
         raise DataError(f"{folder} needs all four IDX files; it lacks {', '.join(missing)}.")
     magics = (_IMAGES_MAGIC, _LABELS_MAGIC) * 2
     images, labels, test_images, test_labels = map(_read_idx, found, magics)
-    return with_class_names(str(folder), images, labels, test_images, test_labels)
+    parts = {"training": Part(images, labels), "test": Part(test_images, test_labels)}
+    return with_class_names(str(folder), parts)
 
 
 def _idx_file(folder: Path, part: str, kind: str) -> Path | None:

@@ -18,6 +18,24 @@ class DataError(ValueError):
         super().__init__(" ".join(message.splitlines()))  # file names may contain line breaks
 
 
+class UnreadableImage(DataError):
+    """An image file that is damaged, or that is no image."""
+
+
+class MixedSizes(DataError):
+    """Images of several sizes where one is needed.
+
+    Attributes:
+        problem: The message without advice.
+        image_size: A size that all of them can be resized to: the side of a square.
+    """
+
+    def __init__(self, problem: str, image_size: int):
+        super().__init__(f"{problem} Give an image_size, such as {image_size}, to resize them.")
+        self.problem = " ".join(problem.splitlines())
+        self.image_size = image_size
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """A data set in memory: training and test images with labels.
@@ -29,6 +47,9 @@ class ImageSet:
         test_images: As `train_images`.
         test_labels: As `train_labels`; None exactly where those are.
         class_names: One name per class; empty without labels.
+        validation_images: As `train_images`; None where `split` draws them from those.
+        validation_labels: As `train_labels`; None where those or the validation images are.
+        notices: One line for each thing to know about the reading, such as skipped files.
     """
 
     name: str
@@ -37,6 +58,9 @@ class ImageSet:
     test_images: np.ndarray
     test_labels: np.ndarray | None
     class_names: tuple[str, ...] = ()
+    validation_images: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -52,7 +76,10 @@ class ImageSet:
     def fingerprint(self) -> str:
         """A digest of shapes, types and contents, 16 hex digits."""
         digest = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+        arrays = [self.train_images, self.train_labels, self.test_images, self.test_labels]
+        if self.validation_images is not None:  # sets without them keep their fingerprint
+            arrays += [self.validation_images, self.validation_labels]
+        for array in arrays:
             if array is None:
                 digest.update(b"None")
             else:

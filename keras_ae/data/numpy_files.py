@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,17 +14,40 @@ import numpy as np
 from keras_ae.checks import one_line
 from keras_ae.data.contents import (
     Contents,
+    Part,
     pixels,
     read_at_most,
     refuse_beyond_limit,
     visible_files,
     with_class_names,
 )
-from keras_ae.data.image_set import DataError
+from keras_ae.data.image_set import DataError, listed
 
 _MAX_HEADER_BYTES = 2**14  # NumPy itself accepts at most 10,000
-# The arrays that are read from an archive.
-_KEYS = ("x_train", "y_train", "x_test", "y_test", "images", "labels", "x", "y")
+# The names that an archive's arrays usually have, in upper or lower case; the first one that is
+# there is read.
+_IMAGES = {
+    "training": (
+        *("x_train", "train_images", "train_x", "images_train", "xtrain", "trainx"),
+        *("images", "x", "data", "imgs", "train", "arr_0"),
+    ),
+    "validation": (
+        *("x_val", "x_valid", "x_validation", "val_images", "valid_images", "validation_images"),
+        *("val_x", "valid_x", "validation_x", "images_val", "xval", "valx", "val", "validation"),
+    ),
+    "test": ("x_test", "test_images", "test_x", "images_test", "xtest", "testx", "test"),
+}
+_LABELS = {
+    "training": (
+        *("y_train", "train_labels", "train_y", "labels_train", "ytrain", "trainy"),
+        *("labels", "label", "y", "targets", "target", "arr_1"),
+    ),
+    "validation": (
+        *("y_val", "y_valid", "y_validation", "val_labels", "valid_labels", "validation_labels"),
+        *("val_y", "valid_y", "validation_y", "labels_val", "yval", "valy"),
+    ),
+    "test": ("y_test", "test_labels", "test_y", "labels_test", "ytest", "testy"),
+}
 
 
 def read_class_arrays(files: Mapping[str, Path]) -> Contents:
@@ -38,7 +61,8 @@ def read_class_arrays(files: Mapping[str, Path]) -> Contents:
     """
     num_bytes = sum(path.stat().st_size for path in files.values() if path.is_file())
     refuse_beyond_limit(num_bytes, str(next(iter(files.values())).parent))
-    images = {name: pixels(_load_array(path), str(path)) for name, path in files.items()}
+    converted = pixels({str(path): _load_array(path) for path in files.values()})
+    images = dict(zip(files, converted.images, strict=True))
     first_name, first = next(iter(images.items()))
     for name, array in images.items():
         if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
@@ -47,7 +71,12 @@ def read_class_arrays(files: Mapping[str, Path]) -> Contents:
                 f"{_describe(first)}, {files[name]} holds {_describe(array)}."
             )
     labels = np.repeat(np.arange(len(images)), [len(array) for array in images.values()])
-    return Contents(np.concatenate(list(images.values())), labels.astype(np.int64), tuple(images))
+    return Contents(
+        np.concatenate(list(images.values())),
+        labels.astype(np.int64),
+        tuple(images),
+        notices=converted.notices,
+    )
 
 
 def class_files(folder: Path) -> dict[str, Path]:
@@ -62,10 +91,12 @@ def _load_array(path: Path) -> np.ndarray:
     return loaded
 
 
-def _load_numpy(path: Path, keys: Sequence[str] = ()) -> np.ndarray | dict[str, np.ndarray | None]:
-    """Load an array, or the arrays of an archive that are in `keys`.
+def _load_numpy(
+    path: Path, choose: Callable[[Sequence[str]], Iterable[str]] = lambda names: ()
+) -> np.ndarray | dict[str, np.ndarray | None]:
+    """Load an array, or those arrays of an archive that `choose` selects of their names.
 
-    If an archive has none of `keys`, the result has the names in it, and no arrays.
+    The result for an archive has all names in it, with None for arrays that are not selected.
     """
     try:
         with open(path, "rb") as file:
@@ -77,11 +108,9 @@ def _load_numpy(path: Path, keys: Sequence[str] = ()) -> np.ndarray | dict[str, 
                 info.filename.removesuffix(".npy"): (info.filename, info.file_size)
                 for info in archive.infolist()
             }
-            wanted = {key: sizes[key] for key in keys if key in sizes}
+            wanted = {key: sizes[key] for key in choose(list(sizes))}
             refuse_beyond_limit(sum(size for _, size in wanted.values()), str(path))
-            if not wanted:
-                return dict.fromkeys(sizes)
-            arrays: dict[str, np.ndarray | None] = {}
+            arrays: dict[str, np.ndarray | None] = dict.fromkeys(sizes)
             for key, (name, size) in wanted.items():
                 with archive.open(name) as file:
                     arrays[key] = _read_array(file, path, size)
@@ -117,31 +146,62 @@ def _read_array(file: IO[bytes], path: Path, num_bytes: int) -> np.ndarray:
 
 
 def read_numpy(path: Path) -> Contents:
-    """Read a `.npy` array of images, or a `.npz` archive with labels and test images.
+    """Read a `.npy` array of images, or a `.npz` archive with labels, validation and test images.
 
-    An archive has the arrays `x_train`, `y_train`, `x_test`, `y_test`, or `images`, `labels`, or
-    `x`, `y`; all but the images are optional.
+    An archive has its images in the array `x_train`, `images`, `x`, `data` or `arr_0`, its labels
+    in `y_train`, `labels`, `y` or `targets`, and so on: the first names in `_IMAGES` and `_LABELS`
+    that are there, in upper or lower case. All but the images are optional.
 
     Raises:
         DataError: the file is damaged, larger than the limit, or holds no images.
     """
-    loaded = _load_numpy(path, _KEYS)
+    roles: dict[tuple[str, str], str] = {}
+
+    def choose(names: Sequence[str]) -> Iterable[str]:
+        lower = {name.lower(): name for name in reversed(names)}
+        for what, known in (("images", _IMAGES), ("labels", _LABELS)):
+            for part, usual in known.items():
+                name = next((lower[name] for name in usual if name in lower), None)
+                if name is not None:
+                    roles[part, what] = name
+        return roles.values()
+
+    loaded = _load_numpy(path, choose)
     if isinstance(loaded, np.ndarray):
-        return Contents(pixels(loaded, str(path)))
-
-    def first_of(*keys: str) -> np.ndarray | None:
-        return next((loaded[key] for key in keys if key in loaded), None)
-
-    images = first_of("x_train", "images", "x")
-    if images is None:
+        converted = pixels({str(path): loaded})
+        return Contents(converted.images[0], notices=converted.notices)
+    if ("training", "images") not in roles:
         raise DataError(
-            f"{path} needs an array x_train, images or x (with labels: y_train, labels or y; with "
-            f"test images: x_test, y_test); it has {', '.join(loaded) or 'none'}."
+            f"{path} needs an array x_train, images, x, data or arr_0 (with labels: y_train, "
+            "labels, y or targets; with test images: x_test, y_test); it has "
+            f"{', '.join(loaded) or 'none'}."
         )
-    labels = first_of("y_train") if "x_train" in loaded else first_of("labels", "y")
-    test_images = first_of("x_test") if "x_train" in loaded else None
-    test_labels = first_of("y_test") if test_images is not None else None
-    return with_class_names(str(path), images, labels, test_images, test_labels)
+    _forget_other_arrays(roles, loaded)
+    parts = {}
+    for part in _IMAGES:
+        if (part, "images") in roles:
+            images = loaded[roles[part, "images"]]
+            assert images is not None
+            name = roles.get((part, "labels"))
+            parts[part] = Part(images, None if name is None else loaded[name])
+    contents = with_class_names(str(path), parts)
+    used = {name for (part, _), name in roles.items() if part in parts}
+    if unused := [name for name in loaded if name not in used]:
+        notice = f"{path.name}: read {listed(roles.values())}; not used: {listed(unused)}"
+        contents = contents._replace(notices=(*contents.notices, notice))
+    return contents
+
+
+def _forget_other_arrays(
+    roles: dict[tuple[str, str], str], loaded: Mapping[str, np.ndarray | None]
+) -> None:
+    """Remove `arr_1` from the labels unless it looks like labels: its name does not tell."""
+    name = roles.get(("training", "labels"))
+    if name is not None and name.lower() == "arr_1":
+        array, images = loaded[name], loaded[roles["training", "images"]]
+        assert array is not None and images is not None
+        if array.shape not in (images.shape[:1], (*images.shape[:1], 1)):
+            del roles["training", "labels"]
 
 
 def _describe(images: np.ndarray) -> str:

@@ -74,10 +74,8 @@ def read(name: str, data_dir: str | os.PathLike | None = None) -> Contents:
         _check(name, contents)
     except Exception:  # missing or damaged: the cache is written again
         contents = _decode(name, _data_dir(data_dir))
-        arrays = {
-            key: array
-            for key, array in contents._asdict().items()
-            if key != "class_names" and array is not None
+        arrays: dict[str, Any] = {
+            key: array for key, array in contents._asdict().items() if isinstance(array, np.ndarray)
         }
         with contextlib.suppress(OSError):  # without a cache, loading is only slower
             atomic_write(cached, lambda temporary: np.savez(temporary, **arrays), shared=True)
@@ -155,7 +153,8 @@ def _quiet() -> Iterator[None]:
 
 def _parts(contents: Contents) -> list[tuple[np.ndarray, np.ndarray]]:
     """The training and the test images with their labels."""
-    images, labels, _, test_images, test_labels = contents
+    images, labels = contents.images, contents.labels
+    test_images, test_labels = contents.test_images, contents.test_labels
     if labels is None or test_images is None or test_labels is None:
         raise DataError("A published data set must have labels and test images.")
     return [(images, labels), (test_images, test_labels)]

@@ -47,20 +47,27 @@ def binarized(image_set: ImageSet, how: str) -> ImageSet:
         white = [random.random(image.shape, np.float32) * full < image for image in images]
         return np.where(white, np.uint8(255), np.uint8(0))
 
+    train_images = in_black_and_white(image_set.train_images)
+    test_images = in_black_and_white(image_set.test_images)
+    validation_images = image_set.validation_images
+    if validation_images is not None:
+        validation_images = in_black_and_white(validation_images)
     return replace(
         image_set,
         name=f"{image_set.name}_{how}",
-        train_images=in_black_and_white(image_set.train_images),
-        test_images=in_black_and_white(image_set.test_images),
+        train_images=train_images,
+        test_images=test_images,
+        validation_images=validation_images,
     )
 
 
 def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | None = None) -> Split:
     """Split a data set into training, validation and test images, by its content and `seed` alone.
 
-    One image in twelve, at most 5,000, is drawn for validation from the training images (5,000 of
-    MNIST's 60,000). The held-out class is removed from training and validation images
-    after that draw, so that the other images stay in their parts; it stays in the test images.
+    Where the data set has validation images of its own, they are used. Otherwise one image in
+    twelve, at most 5,000, is drawn for validation from the training images (5,000 of MNIST's
+    60,000). The held-out class is removed from training and validation images after that draw, so
+    that the other images stay in their parts; it stays in the test images.
 
     Args:
         image_set: What `load` returned.
@@ -68,40 +75,51 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
         held_out_class: Name or index of a class to leave out of training and validation.
 
     Returns:
-        The training images in their stored order, the validation images in the order drawn, and
-        the test images, all float32 in [0, 1].
+        The training images in their stored order, the validation images in the order drawn or
+        stored, and the test images, all float32 in [0, 1].
 
     Raises:
-        DataError: fewer than 3 training images, an unknown class, or no images left.
+        DataError: fewer than 3 training images to draw from, an unknown class, or no images left.
     """
     num_images = len(image_set.train_images)
-    if num_images < 3:
-        raise DataError(
-            f"{image_set.name} has too few training images to split: at least 3 are needed; "
-            f"received {num_images}."
-        )
     held_out = None if held_out_class is None else held_out_index(image_set, held_out_class)
-    num_validation = max(1, min(_NUM_VALIDATION, num_images // 12))
-    drawn = np.random.default_rng(seed).permutation(num_images)
-    indices = {"training": np.sort(drawn[num_validation:]), "validation": drawn[:num_validation]}
-    labels = image_set.train_labels
-    if held_out is not None and labels is not None:
-        for part, kept in indices.items():
-            indices[part] = kept[labels[kept] != held_out]
-            if not len(indices[part]):
-                raise DataError(
-                    f"{image_set.name} has no {part} images left without the class "
-                    f"{image_set.class_names[held_out]!r}: hold out another class, or split with "
-                    "another seed."
-                )
+    train = image_set.train_images, image_set.train_labels
+    if image_set.validation_images is not None:
+        validation = image_set.validation_images, image_set.validation_labels
+        num_validation = len(image_set.validation_images)
+        indices = {"training": np.arange(num_images), "validation": np.arange(num_validation)}
+    else:
+        if num_images < 3:
+            raise DataError(
+                f"{image_set.name} has too few training images to split: at least 3 are needed; "
+                f"received {num_images}."
+            )
+        validation = train
+        num_validation = max(1, min(_NUM_VALIDATION, num_images // 12))
+        drawn = np.random.default_rng(seed).permutation(num_images)
+        indices = {
+            "training": np.sort(drawn[num_validation:]),
+            "validation": drawn[:num_validation],
+        }
+    for part, labels in (("training", train[1]), ("validation", validation[1])):
+        if held_out is None or labels is None:
+            continue
+        kept = indices[part]
+        indices[part] = kept[labels[kept] != held_out]
+        if not len(indices[part]):
+            raise DataError(
+                f"{image_set.name} has no {part} images left without the class "
+                f"{image_set.class_names[held_out]!r}: hold out another class, or split with "
+                "another seed."
+            )
 
     def subset(images: np.ndarray, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
         return Subset(_as_float(images[kept]), None if labels is None else labels[kept])
 
     return Split(
-        train=subset(image_set.train_images, image_set.train_labels, indices["training"]),
-        validation=subset(image_set.train_images, image_set.train_labels, indices["validation"]),
+        train=subset(*train, indices["training"]),
+        validation=subset(*validation, indices["validation"]),
         test=subset(image_set.test_images, image_set.test_labels, slice(None)),
     )
 
@@ -175,9 +193,16 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     A seventh, as in MNIST: 10,000 of 70,000. Both parts are shuffled, so that the first few images
     of a set that is stored class by class show several classes.
     """
-    images, labels, class_names, test_images, test_labels = contents
-    if test_images is not None:
-        return ImageSet(name, images, labels, test_images, test_labels, class_names)
+    images, labels = contents.images, contents.labels
+    others = {
+        "class_names": contents.class_names,
+        "validation_images": contents.validation_images,
+        "validation_labels": contents.validation_labels,
+        "notices": contents.notices,
+    }
+    if contents.test_images is not None:
+        test = contents.test_images, contents.test_labels
+        return ImageSet(name, images, labels, *test, **others)
     if len(images) < 2:
         raise DataError(f"{name} has too few images: at least 2 are needed; received 1.")
     test = _draw_test_indices(labels, len(images))
@@ -185,8 +210,8 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     test = random.permutation(test)
     train = random.permutation(np.setdiff1d(np.arange(len(images)), test))
     if labels is None:
-        return ImageSet(name, images[train], None, images[test], None)
-    return ImageSet(name, images[train], labels[train], images[test], labels[test], class_names)
+        return ImageSet(name, images[train], None, images[test], None, **others)
+    return ImageSet(name, images[train], labels[train], images[test], labels[test], **others)
 
 
 def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray:

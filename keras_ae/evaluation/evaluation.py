@@ -51,6 +51,7 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
         run.data.source,
         classes=run.data.classes,
         data_dir=data_dir or run.data.data_dir,
+        **run.data.settings().to_dict(),
     )
     if run.data.binarize:
         image_set = data.binarized(image_set, run.data.binarize)

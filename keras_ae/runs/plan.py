@@ -37,12 +37,16 @@ class DataOptions:
         classes: As in `keras_ae.data.load`.
         binarize: As in `keras_ae.data.binarized`, or None.
         data_dir: As in `keras_ae.data.load`.
+        preprocessing: Size and colors of the images.
+        strict: Whether files that cannot be read as images are an error.
     """
 
     dataset: str | None = None
     classes: Sequence[str] | None = None
     binarize: str | None = None
     data_dir: str | None = None
+    preprocessing: data.Preprocessing = data.Preprocessing()
+    strict: bool = False
 
     def load(self) -> tuple[data.ImageSet, str | None]:
         """The images, and a notice where no data set was named and it is not MNIST.
@@ -51,13 +55,24 @@ class DataOptions:
             DataError: they cannot be loaded.
         """
         notice = None
+        options = {
+            "data_dir": self.data_dir,
+            "strict": self.strict,
+            **self.preprocessing.to_dict(),
+        }
         if self.dataset is None:
-            image_set, notice = data.load_default(data_dir=self.data_dir)
+            image_set, notice = data.load_default(**options)
         else:
-            image_set = data.load(self.dataset, classes=self.classes, data_dir=self.data_dir)
+            image_set = data.load(self.dataset, classes=self.classes, **options)
         if self.binarize:
             image_set = data.binarized(image_set, self.binarize)
         return image_set, notice
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The preprocessing as plain JSON data; None for the defaults."""
+        defaults = self.preprocessing == data.Preprocessing()
+        return None if defaults else self.preprocessing.to_dict()
 
     def source(self, image_set: data.ImageSet) -> str:
         """What `keras_ae.data.load` takes to find the images again: a name or absolute path."""
@@ -132,6 +147,7 @@ def plan_runs(
         binarize=images.binarize,
         data_dir=images.data_dir and os.path.abspath(images.data_dir),
         image_shape=list(image_set.image_shape),
+        preprocessing=images.settings,
         class_names=list(image_set.class_names),
         held_out_index=held_out_index,
         num_train=num_train,
@@ -142,6 +158,7 @@ def plan_runs(
     for variant in variants:
         keras.utils.set_random_seed(seed)  # of the initial weights
         model = build_model(variant, latent_dim, image_set, seed, arguments)
+        model.set_preprocessing(images.settings)
         if model.fixed_epochs and (patience or lr_patience):
             raise ValueError(
                 f"Early stopping and learning-rate reduction do not work with {variant}, which "

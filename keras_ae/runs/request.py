@@ -12,9 +12,12 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from keras_ae.files import json_digest, safe_name
+
+if TYPE_CHECKING:
+    from keras_ae.data.preprocessing import Preprocessing
 
 DEFAULT_EPOCHS = 60
 DEFAULT_LEARNING_RATE = 1e-3
@@ -110,6 +113,7 @@ class RunData:
         class_names: One name for each class; empty without labels.
         held_out_index: Index of the held-out class in `class_names`, or None.
         num_train, num_validation, num_test: Number of images.
+        preprocessing: `keras_ae.data.Preprocessing.to_dict()`; None for the defaults.
     """
 
     source: str
@@ -122,6 +126,7 @@ class RunData:
     classes: list[str] | None = None
     binarize: str | None = None
     image_shape: list[int] = field(default_factory=list)
+    preprocessing: dict[str, Any] | None = None
 
     @classmethod
     def from_dict(cls, content: Any) -> RunData:
@@ -130,7 +135,18 @@ class RunData:
         Raises:
             ConfigError: a key is missing, or its value has the wrong type.
         """
-        return _read(cls, content, "data")
+        read = _read(cls, content, "data")
+        try:
+            read.settings()
+        except ValueError as error:
+            raise ConfigError(f"its data has no usable preprocessing: {error}"[:200]) from error
+        return read
+
+    def settings(self) -> Preprocessing:
+        """`preprocessing` as an object, with the defaults where it is None."""
+        from keras_ae.data.preprocessing import Preprocessing  # imports NumPy, `--help` does not
+
+        return Preprocessing.from_dict(self.preprocessing)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data from which `from_dict` makes an equal object."""
@@ -226,6 +242,7 @@ class RunConfig:
         options = ["--dataset", self.data.source]
         options += ["--classes", *self.data.classes] if self.data.classes else []
         options += ["--binarize", self.data.binarize] if self.data.binarize else []
+        options += _preprocessing_options(self.data.settings())
         options += ["--data-dir", self.data.data_dir] if self.data.data_dir else []
         return options
 
@@ -246,6 +263,20 @@ class RunConfig:
         if request.arguments:
             options += ["--set", *map(_assignment, request.arguments.items())]
         return options
+
+
+def _preprocessing_options(settings: Preprocessing) -> list[str]:
+    """The command-line options for settings that are not the defaults."""
+    defaults, options = type(settings)(), []
+    names = ["color", "background"]
+    if settings.image_size is not None:
+        height, width = settings.image_size
+        options += ["--image-size", str(height) if height == width else f"{height}x{width}"]
+        names.insert(0, "resize")
+    for name in names:
+        value = getattr(settings, name)
+        options += [f"--{name}", value] if value != getattr(defaults, name) else []
+    return options
 
 
 def model_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 import keras
@@ -18,7 +20,8 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     `anomaly_score(images)`; `sample(num_samples, seed)`, two int32 scalars, where the model has a
     prior; and `sample_class(num_samples, seed, label)` where it was trained with labels. All are
     deterministic: the code of a VAE is its mean. Input of another shape, that is not finite, or
-    images with pixels outside the model's `pixel_range` are an error.
+    images with pixels outside the model's `pixel_range` are an error. The file
+    `preprocessing.json` has `model.preprocessing`, unless that is None.
 
     Args:
         model: An `Autoencoder`.
@@ -62,3 +65,6 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     if model.can_sample and model.needs_labels:
         archive.add_endpoint("sample_class", sample_class, [scalar, scalar, scalar])
     archive.write_out(filepath, verbose=verbose)
+    if model.preprocessing is not None:
+        with tf.io.gfile.GFile(os.path.join(filepath, "preprocessing.json"), "w") as file:
+            file.write(json.dumps(model.preprocessing, indent=2) + "\n")

@@ -14,9 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.checks import pixel_problem
+from keras_ae.checks import ROUNDING, pixel_problem
 
-TOLERANCE = 1e-6  # beyond the range of pixels, as in `check_images`
 # Marks an assertion of ours in the message of a TensorFlow error.
 _PIXELS = "keras_ae pixels"
 _MESSAGE = "keras_ae message"
@@ -144,7 +143,7 @@ def assert_pixels(images: Any, pixel_range: tuple[float, float]) -> tf.Operation
     """Assert that all pixels are in `pixel_range`; `plain_errors` words the error."""
     pixels = tf.cast(images, tf.float32)
     lowest, highest = tf.reduce_min(pixels), tf.reduce_max(pixels)
-    inside = (lowest >= pixel_range[0] - TOLERANCE) & (highest <= pixel_range[1] + TOLERANCE)
+    inside = (lowest >= pixel_range[0] - ROUNDING) & (highest <= pixel_range[1] + ROUNDING)
     return tf.debugging.Assert(inside, [_PIXELS, lowest, highest])
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -81,6 +82,7 @@ class Autoencoder(LatentTools, EpochTrainer):
                 f"{output_activation!r}."
             )
         self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self._preprocessing: str | None = None
         self._latent_tracker = keras.metrics.Mean(name="latent_loss")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -109,6 +111,7 @@ class Autoencoder(LatentTools, EpochTrainer):
         self(tf.zeros((1, *self.image_shape)))
 
     def get_config(self) -> dict[str, Any]:
+        settings = self.preprocessing
         return {
             **super().get_config(),
             "image_shape": self.image_shape,
@@ -116,7 +119,50 @@ class Autoencoder(LatentTools, EpochTrainer):
             "seed": self.seed,
             "reconstruction_loss": self.reconstruction_loss,
             "output_activation": self.output_activation,
+            # Not an argument of the constructors; models without it keep their config.
+            **({} if settings is None else {"preprocessing": settings}),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        settings = config.pop("preprocessing", None)
+        model = super().from_config(config, custom_objects)
+        model.set_preprocessing(settings)
+        return model
+
+    @property
+    def preprocessing(self) -> dict[str, Any] | None:
+        """How image files become images for this model, as plain JSON data, or None.
+
+        The programs store `keras_ae.data.Preprocessing.to_dict()` here. It is saved with the model,
+        and exported as `preprocessing.json`. Change it with `set_preprocessing`.
+        """
+        text = self._preprocessing
+        return None if text is None else json.loads(text)
+
+    def set_preprocessing(self, settings: Mapping[str, Any] | None) -> None:
+        """Store how image files become images for this model. It does not change the model.
+
+        Args:
+            settings: Plain JSON data, such as `keras_ae.data.Preprocessing(64).to_dict()`; None
+                for none.
+
+        Raises:
+            ValueError: something else.
+        """
+        text = None
+        if settings is not None:
+            try:
+                text = json.dumps(dict(settings), allow_nan=False)
+            except (TypeError, ValueError):
+                text = ""
+            if not text or json.loads(text) != settings:
+                raise ValueError(
+                    f"preprocessing must be a dict of plain JSON values or None; received "
+                    f"{settings!r:.100}."
+                )
+        self._preprocessing = text  # text, because Keras would wrap a dict and track it
 
     # ---- properties of the model ----
 
@@ -372,7 +418,8 @@ class Autoencoder(LatentTools, EpochTrainer):
         """Write a SavedModel, which runs without keras_ae.
 
         Its endpoints are `serve`, `encode`, `decode`, `anomaly_score` and, where `can_sample`,
-        `sample`. They are deterministic: codes are means, not samples.
+        `sample`. They are deterministic: codes are means, not samples. A model with
+        `preprocessing` also writes it to `preprocessing.json`.
 
         Args:
             filepath: The folder to write.

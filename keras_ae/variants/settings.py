@@ -21,8 +21,16 @@ from keras_ae.attributes import SettableNumber
 PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior", "prior_noise"})
 # Constants of a class.
 FACTS = frozenset(
-    {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
-    | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages"}
+    {
+        "preprocessing",
+        "can_sample",
+        "needs_labels",
+        "learns_prior",
+        "fixed_epochs",
+        "is_discrete",
+        "has_bce",
+    }
+    | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages", "preprocessing"}
 )
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
 
@@ -81,7 +89,9 @@ def check_settable(model: keras.Model, name: str, value: Any) -> None:
     cls: Any = type(model)
     if name not in fixed_names(cls) or not (name in vars(model) or hasattr(cls, name)):
         return
-    if name in PARTS:
+    if name == "preprocessing":
+        remedy = "use set_preprocessing"
+    elif name in PARTS:
         remedy = "a variant's parts belong together; write a subclass for parts of your own"
     elif name in FACTS:
         remedy = "it belongs to the class; write a subclass to change it"

@@ -134,9 +134,22 @@ class Files(NamedTuple):
     truth: Callable[[], float] | None = None  # the sum of all pixels, from an independent reader
 
 
-def total(array: np.ndarray) -> float:
-    """The sum of the pixels as `data.load` scales them: bools become 0 and 255."""
-    return float(array.sum(dtype=np.float64)) * (255 if array.dtype.kind == "b" else 1)
+def total(*arrays: np.ndarray) -> float:
+    """The sum of the pixels as `data.load` scales them: bools become 0 and 255, floats [0, 1]."""
+    floats = [array for array in arrays if array.dtype.kind == "f" and array.size]
+    lowest = min((float(array.min()) for array in floats), default=0.0)
+    highest = max((float(array.max()) for array in floats), default=0.0)
+    result = 0.0
+    for array in arrays:
+        values = array.astype(np.float64)
+        if array.dtype.kind == "b":
+            values = values * 255
+        elif array.dtype.kind == "f" and lowest < -0.05:
+            values = (values + 1) / 2
+        elif array.dtype.kind == "f" and highest > 2:
+            values = values / 255
+        result += float(values.sum())
+    return result
 
 
 def plain_array(content: bytes) -> np.ndarray:
@@ -179,7 +192,7 @@ def npz_file(folder: Path, random) -> Files:
             there = {name.removesuffix(".npy"): name for name in archive.namelist()}
             main = next(name for name in ("x_train", "images", "x") if name in there)
             wanted = {main, "x_test"} if main == "x_train" else {main}
-            return sum(total(plain_array(archive.read(there[n]))) for n in wanted & set(there))
+            return total(*(plain_array(archive.read(there[n])) for n in wanted & set(there)))
 
     return Files(folder / "images.npz", {}, sum(map(len, members.values())), truth)
 
@@ -220,12 +233,17 @@ def image_files(folder: Path, random) -> Files:
         "jpg": ("L", "RGB", "CMYK"),
         "bmp": ("L", "RGB", "P", "1"),
         "gif": ("L", "P", "RGB"),
+        "webp": ("RGB", "RGBA"),
+        "tiff": ("L", "RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16", "F"),
+        "ppm": ("RGB", "L", "1"),
+        "tga": ("RGB", "RGBA", "L", "P"),
+        "ico": ("RGBA",),
     }
     names = list(modes)
-    declared, main = 0, names[random.integers(4)]
+    declared, main = 0, names[random.integers(len(names))]
     colors = random.integers(0, 256, (8, 6, 3)).astype("u1")
     for number in range(8):
-        suffix = main if random.random() < 0.8 else names[random.integers(4)]
+        suffix = main if random.random() < 0.8 else names[random.integers(len(names))]
         image = Image.fromarray(np.roll(colors, number))
         mode = some(random, modes[suffix])
         image = image.convert("I").convert(mode) if mode == "I;16" else image.convert(mode)
@@ -238,7 +256,7 @@ def image_files(folder: Path, random) -> Files:
         if suffix == "png" and random.random() < 0.7:
             content = with_right_sums(content)
         if random.random() < 0.03:
-            suffix = names[random.integers(4)]
+            suffix = names[random.integers(len(names))]
         declared += 3 * 8 * 6 + len(content)
         path = folder / ["a", "b"][number % 2] / f"{number}.{suffix}"
         path.parent.mkdir(exist_ok=True)
@@ -271,7 +289,7 @@ def quickdraw_files(folder: Path, random) -> Files:
 
     def truth() -> float:
         chosen = stored if classes is None else [classes] if classes == "cat" else classes
-        return sum(total(plain_array(stored[name])) for name in chosen)
+        return total(*(plain_array(stored[name]) for name in chosen))
 
     declared = sum(map(len, stored.values()))
     return Files("quickdraw", {"data_dir": folder, "classes": classes}, declared, truth)
