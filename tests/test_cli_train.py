@@ -322,7 +322,17 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
 
 
 # Options that change no number of a run: which runs, where they are written, what is printed.
-NOT_IN_A_RUN = {"bake_off", "export", "list", "output_dir", "overwrite", "quiet", "tensorboard"}
+NOT_IN_A_RUN = {
+    "bake_off",
+    "export",
+    "list",
+    "no_figures",
+    "output_dir",
+    "overwrite",
+    "prog",
+    "quiet",
+}
+NOT_IN_A_RUN |= {"tensorboard"}
 
 
 def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypatch):
@@ -332,10 +342,14 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     line = [*command(tiny, tmp_path, "vae"), "--data-dir", str(tmp_path), "--quiet"]
     line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
     line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
+    line += ["--image-size", "6", "--resize", "pad", "--background", "black", "--color", "gray"]
     line += ["--patience", "4", "--lr-patience", "6", "--seed", "8", "--jit", "off"]
     options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
     fields = {field.name for field in dataclasses.fields(RunRequest)}
     images = {field.name for field in dataclasses.fields(plan.DataOptions)}
+    images = images - {"preprocessing"} | {
+        field.name for field in dataclasses.fields(data.Preprocessing)
+    }
     assert {"arguments" if name == "set" else name for name in options} == (
         fields - {"fingerprint"} | images | NOT_IN_A_RUN
     )
@@ -347,6 +361,9 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
         assert getattr(config.request, name) == options[option], name
     assert config.data.binarize == "threshold" and config.data.data_dir == str(tmp_path)
     assert config.data.source == str(tiny)
+    assert config.data.preprocessing == {
+        "image_size": [6, 6], "resize": "pad", "background": "black", "color": "gray"
+    }  # fmt: skip
 
 
 def test_repeated_options_accumulate(tiny, tmp_path):
@@ -403,10 +420,30 @@ def test_binarized_images_are_recorded_and_found_again(tiny, tmp_path, how):
     assert options[options.index("--binarize") + 1] == how
 
 
-def test_default_batch_size_fits_small_data(tiny, tmp_path):
-    line = ["--variant", "shallow", "--dataset", tiny, "--output-dir", tmp_path, "--epochs", 1]
+def planned_by(monkeypatch, *line) -> dict:
+    """The requests that a command line plans, by variant and size of the code."""
+    planned = []
+    monkeypatch.setattr(Training, "run", lambda self: planned.extend(self._planned))
     assert train(*line) == 0
-    assert read_json(run_of(tmp_path, "shallow") / "config.json")["request"]["batch_size"] == 165
+    requests = (each.config.request for each in planned)
+    return {(each.variant, each.latent_dim): each for each in requests}
+
+
+def test_default_budget_counts_updates_and_is_recorded(tiny, tmp_path, monkeypatch, capsys):
+    line = ["--variant", "shallow", "stacked", "--dataset", tiny, "--output-dir", tmp_path]
+    found = planned_by(monkeypatch, *line)
+    shallow, stacked = found["shallow", 20], found["stacked", 20]
+    # 165 images: 11 steps of 16 images.
+    assert (shallow.batch_size, shallow.epochs, shallow.patience) == (16, 364, 46)
+    assert (stacked.batch_size, stacked.epochs, stacked.patience) == (16, 364, None)
+    assert "at most 364 epochs of 11 steps of 16 images" in capsys.readouterr().out
+
+
+def test_bake_off_keeps_its_protocol_on_any_set(tiny, tmp_path, monkeypatch):
+    found = planned_by(monkeypatch, "--bake-off", "--dataset", tiny, "--output-dir", tmp_path)
+    budgets = {(each.epochs, each.batch_size, each.patience) for each in found.values()}
+    # With class 1 and without.
+    assert budgets == {(60, 165, None), (60, 124, None)} and len(found) == 18
 
 
 def test_diverged_run_stops_and_is_not_finished(tiny, tmp_path, capsys):

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_ae.cli.arguments import (
     Parser,
@@ -22,7 +23,7 @@ from keras_ae.cli.arguments import (
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
-from keras_ae.runs.request import DEFAULT_EPOCHS, DEFAULT_LEARNING_RATE, DEFAULT_SEED
+from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 EXAMPLES = (
@@ -149,14 +150,15 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--epochs",
         type=at_least(1),
         metavar="N",
-        default=DEFAULT_EPOCHS,
-        help="passes over the training images (default: %(default)s)",
+        help="passes over the training images (default: 60 on the published sets and with "
+        "--bake-off; else as many as make 4,000 updates, with early stopping)",
     )
     training.add_argument(
         "--batch-size",
         type=at_least(1),
         metavar="N",
-        help="images per step (default: 256, or all images if fewer)",
+        help="images per step (default: 256 on the published sets and with --bake-off; else "
+        "about 1%% of the training images, from 16 to 256)",
     )
     training.add_argument(
         "--learning-rate",
@@ -170,7 +172,8 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         type=at_least(1),
         metavar="EPOCHS",
         help="early stopping: stop after EPOCHS epochs without improvement of the validation "
-        "loss; restore the best weights (default: no early stopping)",
+        "loss; restore the best weights (default: on the published sets, with --bake-off and "
+        "with --epochs no early stopping; else 500 updates, at least 10 epochs)",
     )
     training.add_argument(
         "--lr-patience",
@@ -205,6 +208,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--overwrite",
         action="store_true",
         help="delete the existing run and train again (default: resume or skip it)",
+    )
+    output.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="draw no reconstructions, losses and samples into the run directories (default: draw "
+        "them)",
     )
     output.add_argument(
         "--tensorboard",
@@ -269,6 +278,7 @@ def _list(options: argparse.Namespace, _: list, __: InterruptHandler) -> int:
 def _train(options: argparse.Namespace, cleared: list[bool], interrupts: InterruptHandler) -> int:
     import keras_ae
     from keras_ae.data import Preprocessing
+    from keras_ae.evaluation import run_figures
     from keras_ae.runs.environment import device_name
     from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
     from keras_ae.runs.train import Training
@@ -314,6 +324,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
         tensorboard=options.tensorboard,
         log=log,
         progress=not options.quiet,
+        draw=None if options.no_figures else run_figures.draw,
         interruption=interrupts.interruption,
         deferred=interrupts.deferred,
     )
@@ -322,6 +333,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
         f"{image_set.name}: {data.num_train:,} training, {data.num_validation:,} validation and "
         f"{data.num_test:,} test images of {' x '.join(map(str, image_set.image_shape))}"
     )
+    log(training_line(planned[0].config))
     try:
         training.run()
     finally:
@@ -330,3 +342,16 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
     code = f"import keras_ae; keras_ae.load_model({str(path)!r}).summary()"
     log(f"next: {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
     return 0
+
+
+def training_line(config: Any) -> str:
+    """How a run is trained, in one line."""
+    request = config.request
+    steps = -(-config.data.num_train // request.batch_size)
+    epochs = f"{request.epochs} epochs of {steps:,} steps of {request.batch_size} images"
+    if request.patience is None:
+        return f"training: {epochs}"
+    return (
+        f"training: at most {epochs}; early stopping after {request.patience} epochs without "
+        "improvement of the validation loss"
+    )

@@ -50,6 +50,7 @@ __all__ = [
     "DataError",
     "ImageSet",
     "MixedSizes",
+    "PUBLISHED",
     "Preprocessing",
     "Split",
     "Subset",
@@ -77,6 +78,9 @@ class _NamedDataset(NamedTuple):
     read: Callable[..., Contents]
     takes_classes: bool = False
 
+
+# Names of the sets with published results, whose protocol is the default there.
+PUBLISHED = frozenset(published.PUBLISHED)
 
 # The registry of data sets that can be loaded by name.
 DATASETS: dict[str, _NamedDataset] = {
