@@ -115,17 +115,17 @@ def test_skipped_files_are_counted_and_named(tmp_path):
         write_image(tmp_path / f"{number:02}.png", image)
     png = (tmp_path / "00.png").read_bytes()
     (tmp_path / "broken.png").write_bytes(b"no image")
-    (tmp_path / "cut.png").write_bytes(png[:-40])  # a whole header, and half of the pixels
+    (tmp_path / "05cut.png").write_bytes(png[:-40])  # a whole header, and half of the pixels
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.txt").write_text("no image")
     loaded = data.load(tmp_path)
     assert_holds(loaded, images)
     (notice,) = loaded.notices
     assert "read 24 images; skipped 3 files (2 unreadable, 1 .txt)" in notice
-    assert all(name in notice for name in ("broken.png", "cut.png", "notes.txt"))
+    assert all(name in notice for name in ("broken.png", "05cut.png", "notes.txt"))
     assert "hidden" not in notice
     message_of(lambda: data.load(tmp_path, strict=True), "3 files", "broken.png")
-    for name in ("broken.png", "cut.png", "notes.txt"):
+    for name in ("broken.png", "05cut.png", "notes.txt"):
         (tmp_path / name).unlink()
     assert data.load(tmp_path, strict=True).notices == ()
 
