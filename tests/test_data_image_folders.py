@@ -450,13 +450,13 @@ def test_links_and_names_beyond_ascii(tmp_path):
 
 
 def test_name_that_is_not_utf8_can_be_printed(tmp_path):
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    folder = os.fsencode(tmp_path) + b"/Gr\xfcn"
     os.mkdir(folder)
     for number in range(3):
         write_image(Path(os.fsdecode(folder)) / f"{number}.png", random_images(1, 6, 8)[0])
     (Path(os.fsdecode(folder)) / os.fsdecode(b"\xe9.txt")).write_text("")
     loaded = data.load(tmp_path)
-    assert loaded.class_names == ("caf\ufffd",)
+    assert loaded.class_names == ("Gr\ufffdn",)
     loaded.notices[0].encode("utf-8")
 
 
