@@ -9,7 +9,7 @@ BIN := .venv/bin
 	$(BIN)/pip install -e '.[dev]'
 	touch $@
 
-# Train the 9 benchmark variants twice (20-D codes; 2-D codes without class 1) and compare them.
+# Train the nine bake-off variants twice (20-D codes; 2-D codes without class 1) and compare them.
 bake-off: .venv/ready
 	$(BIN)/python train.py --bake-off
 	$(BIN)/python evaluate.py

@@ -1,10 +1,10 @@
 """Train a convolutional VAE on a folder of color photographs of one size.
 
-    python examples/folder_of_photographs.py my_photographs samples.png
+    python examples/folder_of_photographs.py path/to/my_photographs samples.png
 
 The folder contains image files (PNG, JPEG, ...), in one subfolder per class or without subfolders.
 Without arguments the example draws a folder of small pictures first. The same training on the
-command line: `keras-ae train --variant conv_vae --dataset my_photographs --batch-size 32`.
+command line: `keras-ae train --variant conv_vae --dataset path/to/my_photographs --batch-size 32`.
 """
 
 import sys

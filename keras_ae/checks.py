@@ -61,16 +61,9 @@ def check_images(
         )
     if images.size == 0:
         raise ValueError(f"{name} must hold at least one image; received the shape {images.shape}.")
-    interval = f"[{pixel_range[0]:g}, {pixel_range[1]:g}]"
-    lowest, highest = images.min(), images.max()
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        what = "NaN" if np.isnan(lowest) or np.isnan(highest) else "infinite"
-        raise ValueError(f"{name} must have pixels in {interval}; received {what} pixels.")
-    if lowest < pixel_range[0] - ROUNDING or highest > pixel_range[1] + ROUNDING:
-        raise ValueError(
-            f"{name} must have pixels in {interval}; received pixels from {lowest:g} to "
-            f"{highest:g}. {range_advice(float(lowest), float(highest), pixel_range)}"
-        )
+    lowest, highest = float(images.min()), float(images.max())
+    if problem := pixel_problem(name, lowest, highest, pixel_range):
+        raise ValueError(problem)
     images = np.ascontiguousarray(images, dtype=np.float32)
     if lowest < pixel_range[0] or highest > pixel_range[1]:
         images = np.clip(images, *pixel_range)
@@ -105,6 +98,28 @@ def range_advice(lowest: float, highest: float, pixel_range: tuple[float, float]
     if lowest >= 0 and 255 < highest < 2**16:
         return "Divide them by 65535 if they have 16 bits."
     return "Rescale them to that range."
+
+
+def pixel_problem(
+    name: str, lowest: float, highest: float, pixel_range: tuple[float, float]
+) -> str | None:
+    """What is wrong with images whose pixels lie between two values, or None.
+
+    Args:
+        name: Name of the images in the message.
+        lowest, highest: The extreme pixels; NaN where a pixel is NaN.
+        pixel_range: Lowest and highest pixel value allowed.
+    """
+    interval = f"[{pixel_range[0]:g}, {pixel_range[1]:g}]"
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        what = "NaN" if math.isnan(lowest) or math.isnan(highest) else "infinite"
+        return f"{name} must have pixels in {interval}; received {what} pixels."
+    if pixel_range[0] - ROUNDING <= lowest and highest <= pixel_range[1] + ROUNDING:
+        return None
+    return (
+        f"{name} must have pixels in {interval}; received pixels from {lowest:g} to {highest:g}. "
+        f"{range_advice(lowest, highest, pixel_range)}"
+    )
 
 
 def check_labels(labels: Any, num_images: int, num_classes: int) -> np.ndarray:

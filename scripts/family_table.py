@@ -22,7 +22,7 @@ HEADING = (
     "variant",
     "code",
     "parameters",
-    "BCE",
+    "BCE, mean code",
     "squared error",
     "-ELBO",
     "accuracy, few labels, converged",

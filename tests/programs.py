@@ -148,14 +148,16 @@ def eagerly():
 
 @contextlib.contextmanager
 def compiled():
-    """A block in which functions are traced, inside a module that runs them eagerly."""
+    """A block in which functions are traced and optimized, in a module that runs them eagerly."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(False)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
     try:
         yield
     finally:
         tf.config.run_functions_eagerly(True)
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def shared(tmp_path_factory, worker_id: str, name: str, make: Callable[[Path], None]) -> Path:

@@ -18,10 +18,8 @@ def pictures(num=96, shape=SHAPE, seed=0):
     return np.tensordot(weights, prototypes, axes=1).astype("float32").clip(0, 1)
 
 
-# Arguments of a small network, for variants that are not dense.
+# Arguments of a small network, where it is not that of a dense variant.
 SMALL = {
-    "shallow": {},
-    "linear": {},
     "convolutional": {"filters": (4, 6), "latent_dim": None},
     "recurrent": {"units": 8},
     "conv_vae": {"filters": (4, 6)},
@@ -37,7 +35,7 @@ SMALL = {
         "prior_blocks": 1,
     },
 }
-# Non-default arguments.
+# Arguments other than the defaults; a variant without an entry has none of its own.
 OTHER = {
     "shallow": {"activation": "tanh"},
     "deep": {"tied": True},
@@ -95,7 +93,8 @@ def is_dense(name):
 
 def small(name, shape=SHAPE, **arguments):
     """The variant with a small network, compiled."""
-    default = {"latent_dim": 4, "seed": 3, **SMALL.get(name, {"hidden_units": (12, 8)})}
+    dense = {"hidden_units": (12, 8)} if is_dense(name) else {}
+    default = {"latent_dim": 4, "seed": 3, **SMALL.get(name, dense)}
     keras.utils.set_random_seed(3)
     model = VARIANTS[name](image_shape=shape, **{**default, **arguments})
     model.compile(jit_compile=False)  # XLA has its own tests, and compiling takes most of the time

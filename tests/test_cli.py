@@ -95,6 +95,17 @@ def test_help_of_a_command_shows_defaults_and_three_examples(capsys, command):
             assert "default" in entry, name
 
 
+def test_help_lists_the_data_sets_of_the_registry(capsys):
+    """The help has the names by hand, because `keras_ae.data` imports NumPy."""
+    from keras_ae.data import DATASETS
+
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    names = text.partition("--dataset DATASET ")[2].partition(", or a path")[0]
+    assert sorted(names.split(", ")) == sorted(DATASETS)
+
+
 def test_top_level_scripts_are_thin():
     for name in ("train.py", "evaluate.py"):
         assert len((ROOT / name).read_text().splitlines()) <= 15

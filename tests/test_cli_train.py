@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -31,6 +32,7 @@ from keras_ae import data
 from keras_ae.cli.train import parse
 from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs import catalog, checkpoint, plan
+from keras_ae.runs.request import RunRequest
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.train import Training
 from keras_ae.variants import BAKE_OFF
@@ -317,6 +319,34 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
     assert len(fitted) == len(data.split(data.load(tiny), held_out_class=2).train)
     assert not any(image.tobytes() in held_out for part in seen for image in part)
     assert len(validated) > 0
+
+
+# Options that change no number of a run: which runs, where they are written, what is printed.
+NOT_IN_A_RUN = {"bake_off", "export", "list", "output_dir", "overwrite", "quiet", "tensorboard"}
+
+
+def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypatch):
+    """An option that the command line forgets to pass on keeps its default."""
+    planned = []
+    monkeypatch.setattr(Training, "run", lambda self: planned.extend(self._planned))
+    line = [*command(tiny, tmp_path, "vae"), "--data-dir", str(tmp_path), "--quiet"]
+    line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
+    line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
+    line += ["--patience", "4", "--lr-patience", "6", "--seed", "8", "--jit", "off"]
+    options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
+    fields = {field.name for field in dataclasses.fields(RunRequest)}
+    images = {field.name for field in dataclasses.fields(plan.DataOptions)}
+    assert {"arguments" if name == "set" else name for name in options} == (
+        fields - {"fingerprint"} | images | NOT_IN_A_RUN
+    )
+    assert train(*line) == 0
+    (config,) = (run.config for run in planned)
+    for name in fields - {"variant", "dataset", "fingerprint"}:
+        option = "set" if name == "arguments" else name
+        assert options[option] != defaults[option], f"{option} needs another value in this test"
+        assert getattr(config.request, name) == options[option], name
+    assert config.data.binarize == "threshold" and config.data.data_dir == str(tmp_path)
+    assert config.data.source == str(tiny)
 
 
 def test_repeated_options_accumulate(tiny, tmp_path):

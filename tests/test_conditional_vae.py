@@ -304,7 +304,7 @@ def test_unknown_label_in_a_later_batch_is_refused():
     for data in ((images, labels), {"images": images, "labels": labels}):
         dataset = tf.data.Dataset.from_tensor_slices(data).batch(4)
         for ask in (model.fit, model.evaluate):
-            with pytest.raises(tf.errors.InvalidArgumentError, match="numbers from 0 to 2"):
+            with pytest.raises(ValueError, match="^labels .* numbers from 0 to 2.$"):
                 ask(dataset, verbose=0)
 
 
@@ -335,9 +335,9 @@ def test_exported_model_samples_the_requested_class(trained, tmp_path):
 def test_log_likelihood_works_with_and_without_labels(trained):
     images, labels = labeled_images(6, seed=4)
     images = (images > 0.5).astype("float32")
-    given = trained.log_likelihood(images, 3000, seed=1, labels=labels)
+    given = trained.log_likelihood(images, 20_000, seed=1, labels=labels)
     both = {"images": images, "labels": labels}
-    np.testing.assert_array_equal(given, trained.log_likelihood(both, 3000, seed=1))
+    np.testing.assert_array_equal(given, trained.log_likelihood(both, 20_000, seed=1))
     of_classes = [
         trained.log_likelihood(images, 200, seed=1, labels=np.full(6, label))
         for label in range(NUM_CLASSES)
@@ -345,9 +345,9 @@ def test_log_likelihood_works_with_and_without_labels(trained):
     expected = np.log(np.exp(of_classes).mean(axis=0))
     np.testing.assert_allclose(trained.log_likelihood(images, 200, seed=1), expected, rtol=1e-6)
     # Simple Monte Carlo: the mean of p(x|z, y) over many draws from the prior.
-    noise = np.random.default_rng(0).standard_normal((20_000, 2)).astype("float32")
+    noise = np.random.default_rng(0).standard_normal((100_000, 2)).astype("float32")
     for image, label, estimate in zip(images, labels, given, strict=True):
-        codes = np.concatenate([noise, np.eye(NUM_CLASSES, dtype="float32")[[label] * 20_000]], 1)
+        codes = np.concatenate([noise, np.eye(NUM_CLASSES, dtype="float32")[[label] * 100_000]], 1)
         p = trained.decode(codes).astype("float64")
         log_p = (image * np.log(p) + (1 - image) * np.log(1 - p)).sum(axis=(1, 2))
         assert estimate == pytest.approx(np.log(np.exp(log_p).mean()), abs=0.1)

@@ -377,6 +377,12 @@ def test_every_comparison_has_its_functions_and_version():
         assert isinstance(module.VERSION, int), f"{name} lacks VERSION"
 
 
+def test_every_comparison_file_is_in_the_registry():
+    files = {path.stem for path in (PACKAGE / "evaluation" / "comparisons").glob("*.py")}
+    helpers = {"__init__", "base", "common", "reference_classifier"}
+    assert files - helpers == {comparison.module for comparison in COMPARISONS.values()}
+
+
 def test_every_variant_file_is_in_the_registry():
     files = {path.stem for path in (PACKAGE / "variants").glob("*.py")}
     assert files - {

@@ -123,6 +123,14 @@ def test_bake_off_tables_omit_the_other_variants(scripts):
     assert "10,000 test images; seeds 42, 43; keras 3; CPU" in text
 
 
+def test_results_page_has_the_headings_of_the_scripts(scripts):
+    page = (ROOT / "docs" / "results.md").read_text().splitlines()
+    bake_off, family = scripts["bake_off"], scripts["family"]
+    for heading in (bake_off.GENERAL, family.HEADING):
+        assert f"| {' | '.join(heading)} |" in page
+    assert any(line.startswith(f"| {' | '.join(bake_off.ANOMALY)} |") for line in page)
+
+
 @pytest.mark.parametrize("name", ["bake_off", "family"])
 def test_only_text_between_the_markers_is_replaced(scripts, name, tmp_path, monkeypatch):
     script = scripts[name]

@@ -35,12 +35,13 @@ def built(name="deep", seed=5, **compile_arguments):
 def slow_loop(model, images, batch_size, epochs):
     """The simple version: one eager train_step after another."""
     losses = []
-    for epoch in range(epochs):
-        order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
-        model.reset_metrics()
-        for start in range(0, len(images), batch_size):
-            model.train_step((tf.constant(images[order[start : start + batch_size]]),))
-        losses.append(float(model.get_metrics_result()["loss"]))
+    with model._momentum_for(-(-len(images) // batch_size)):
+        for epoch in range(epochs):
+            order = epoch_order(len(images), model._shuffle_seed, epoch).numpy()
+            model.reset_metrics()
+            for start in range(0, len(images), batch_size):
+                model.train_step((tf.constant(images[order[start : start + batch_size]]),))
+            losses.append(float(model.get_metrics_result()["loss"]))
     return losses
 
 
@@ -170,6 +171,56 @@ def test_evaluate_before_fit_does_not_shorten_validation():
     assert model.predict(validation, verbose=0).shape == validation.shape
 
 
+def test_batch_size_above_the_number_of_images_takes_all_as_in_keras():
+    images = pictures(40)
+    losses = [
+        built().fit(images, batch_size=size, epochs=2, verbose=0).history["loss"]
+        for size in (40, 64)
+    ]
+    assert losses[0] == losses[1]
+
+
+def averages(model):
+    return [w.numpy() for w in model.weights if "moving" in w.path]
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_batch_normalization_follows_an_epoch_of_few_steps(as_dataset):
+    # With momentum 0.99 the averages after 20 steps would still be nearly the initial ones.
+    images = pictures(64)
+    model = built(optimizer=keras.optimizers.SGD(0.0))
+    data = tf.data.Dataset.from_tensor_slices(images).batch(32) if as_dataset else images
+    model.fit(data, batch_size=None if as_dataset else 32, epochs=20, shuffle=False, verbose=0)
+    first = model.encoder.layers[1]
+    outputs = first.get_layer("dense")(images.reshape(64, -1)).numpy().astype("float64")
+    halves = outputs.reshape(2, 32, -1)
+    # Two steps per epoch: the momentum is 1/2, so the last half counts 2/3, the first one 1/3.
+    mean = halves.mean(axis=1)[0] / 3 + halves.mean(axis=1)[1] * 2 / 3
+    normalization = first.get_layer("batch_normalization")
+    np.testing.assert_allclose(normalization.moving_mean.numpy(), mean, rtol=1e-3, atol=1e-5)
+    assert normalization.momentum == 0.99
+
+
+def test_batch_normalization_is_unchanged_from_100_steps_on():
+    model = built()
+    normalization = model.encoder.layers[1].get_layer("batch_normalization")
+    for steps, momentum in ((100, 0.99), (215, 0.99), (None, 0.99), (4, 0.75), (1, 0.0)):
+        with model._momentum_for(steps):
+            assert normalization.momentum == pytest.approx(momentum)
+
+
+def test_second_fit_with_other_steps_uses_its_own_momentum():
+    images = pictures(64)
+    one, two = built(), built()
+    one.fit(images[:32], batch_size=32, epochs=1, verbose=0)
+    one.fit(images, batch_size=8, epochs=2, initial_epoch=1, verbose=0)
+    two.fit(images[:32], batch_size=32, epochs=1, verbose=0)
+    two._reset_functions()
+    two.fit(images, batch_size=8, epochs=2, initial_epoch=1, verbose=0)
+    for ours, theirs in zip(averages(one), averages(two), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_fit_takes_images_pairs_and_datasets():
     images = pictures()
     dataset = tf.data.Dataset.from_tensor_slices(images).batch(64)
@@ -242,7 +293,7 @@ def test_eager_mode_and_additional_metrics_work():
         ({"x": np.full((9, *SHAPE), np.nan)}, "NaN"),
         ({"x": pictures()[..., None]}, r"\(200, 6, 5, 1\)"),
         ({"x": pictures()[:0]}, "at least one image"),
-        ({"x": pictures(), "batch_size": 201}, "batch_size=201 with 200 images"),
+        ({"x": pictures(), "batch_size": 0}, "batch_size must be a whole number >= 1"),
         ({"x": pictures(), "y": np.arange(200)}, "Labels are not targets"),
         ({"x": pictures(), "y": pictures(100)}, "targets must .* 200 images and 100"),
         ({"x": pictures(), "sample_weight": np.ones(3)}, "sample_weight must have the shape"),

@@ -15,7 +15,7 @@ from keras_ae import VARIANTS
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_round_trip_keeps_non_default_arguments(name):
-    other = {**OTHER[name], **(DENSE if is_dense(name) else {})}
+    other = {**OTHER.get(name, {}), **(DENSE if is_dense(name) else {})}
     model = VARIANTS[name](**{"image_shape": (4, 4, 3), "latent_dim": 3, "seed": 8, **other})
     config = model.get_config()
     for argument, value in other.items():

@@ -19,7 +19,7 @@ COMMANDS = {
 
 EXAMPLES = (
     "train --variant sparse",
-    "train --variant vae --dataset my_photographs",
+    "train --variant vae --dataset path/to/my_photographs",
     "evaluate",
 )
 

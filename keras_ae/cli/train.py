@@ -27,7 +27,7 @@ from keras_ae.variants import BAKE_OFF, VARIANTS
 
 EXAMPLES = (
     "--variant sparse",
-    "--variant vae --dataset my_photographs --set beta=4 hidden_units=256,64",
+    "--variant vae --dataset path/to/my_photographs --set beta=4 hidden_units=256,64",
     "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
 )
 
@@ -65,7 +65,7 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     what.add_argument(
         "--bake-off",
         action="store_true",
-        help="train the 9 benchmark variants: with 20-D codes, and with 2-D codes leaving out "
+        help="train the nine bake-off variants: with 20-D codes, and with 2-D codes leaving out "
         "class 1 (for anomaly detection)",
     )
     what.add_argument("--list", action="store_true", help="show the variants and their sizes")

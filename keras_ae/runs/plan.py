@@ -193,7 +193,7 @@ def plan_bake_off(
     latent_dim: int | None = None,
     **options: Any,
 ) -> list[PlannedRun]:
-    """Plan the benchmark: its nine variants with 20-D codes, and with 2-D codes without a class.
+    """Plan the bake-off: its nine variants with 20-D codes, and with 2-D codes without a class.
 
     Args:
         image_set, images, options: As in `plan_runs`.

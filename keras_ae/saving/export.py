@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ae.training.sources import assert_pixels
+
 
 def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     """Write a trained autoencoder as a SavedModel.
@@ -17,8 +19,9 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     batch size: `serve(images)` (reconstructions), `encode(images)`, `decode(latents)`,
     `anomaly_score(images)`; `sample(num_samples, seed)`, two int32 scalars, where the model has a
     prior; and `sample_class(num_samples, seed, label)` where it was trained with labels. All are
-    deterministic: the code of a VAE is its mean. Input of another shape, or that is not finite, is
-    an error. The file `preprocessing.json` has `model.preprocessing`, unless that is None.
+    deterministic: the code of a VAE is its mean. Input of another shape, that is not finite, or
+    images with pixels outside the model's `pixel_range` are an error. The file
+    `preprocessing.json` has `model.preprocessing`, unless that is None.
 
     Args:
         model: An `Autoencoder`.
@@ -35,6 +38,11 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
         given = tf.ensure_shape(given, inputs.shape)
         return tf.debugging.check_numerics(given, "the input must be finite")
 
+    def checked_images(inputs):
+        given = checked(inputs)
+        with tf.control_dependencies([assert_pixels(given, model.pixel_range)]):
+            return tf.identity(given)
+
     def sample(num_samples, seed):
         return model.decode(model._sample_latents(num_samples, tf.stack([seed, 0])))
 
@@ -44,11 +52,13 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
 
     archive: Any = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", lambda images: model.reconstruct(checked(images)), [images])
-    archive.add_endpoint("encode", lambda images: model.encode(checked(images)), [images])
+    archive.add_endpoint(
+        "serve", lambda images: model.reconstruct(checked_images(images)), [images]
+    )
+    archive.add_endpoint("encode", lambda images: model.encode(checked_images(images)), [images])
     archive.add_endpoint("decode", lambda latents: model.decode(checked(latents)), [latents])
     archive.add_endpoint(
-        "anomaly_score", lambda images: model.anomaly_score(checked(images)), [images]
+        "anomaly_score", lambda images: model.anomaly_score(checked_images(images)), [images]
     )
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ae.checks import check_size
+
 BATCH_SIZE = 256
 
 
@@ -25,19 +27,14 @@ def num_items(inputs: Any) -> int:
 
 
 def check_batch_size(batch_size: int | None, num_images: int) -> int:
-    """`batch_size` as an int; 256 or all images, whichever is less, for None.
+    """`batch_size` as an int, 256 for None; at most the number of images.
 
     Raises:
-        ValueError: it is not between 1 and `num_images`.
+        ValueError: it is not a whole number >= 1.
     """
     if batch_size is None:
-        return min(BATCH_SIZE, num_images)
-    if not 1 <= batch_size <= num_images:
-        raise ValueError(
-            f"batch_size must be between 1 and the number of images; received "
-            f"batch_size={batch_size} with {num_images} images."
-        )
-    return int(batch_size)
+        batch_size = BATCH_SIZE
+    return min(check_size("batch_size", batch_size), num_images)
 
 
 def check_sample_weight(sample_weight: Any, num_images: int) -> np.ndarray | None:

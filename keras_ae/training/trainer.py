@@ -8,6 +8,7 @@ so callbacks, validation and histories work as usual.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,13 @@ from keras_ae.training.arguments import (
     split_validation,
 )
 from keras_ae.training.feed import EpochClock, MemoryFeed, needs_every_batch
+from keras_ae.training.sources import (
+    assert_pixels,
+    checked,
+    is_source,
+    num_batches,
+    plain_errors,
+)
 
 # Weights x images per compiled call: a second or two for dense networks on two CPU cores.
 MAX_WORK_PER_CALL = 2**36
@@ -62,6 +70,8 @@ class EpochTrainer(keras.Model):
         super().__init__(**kwargs)
         self.seed = seed
         self._shuffle_seed = random.randrange(2**31) if seed is None else seed
+        self._traced_momentum: tuple[float, ...] = ()
+        self._batch_problem: str | None = None
         self._feed: MemoryFeed | None = None
         self._reset_functions()
 
@@ -77,6 +87,16 @@ class EpochTrainer(keras.Model):
     def _images_of(self, inputs: Any) -> Any:
         """The images among the model's inputs."""
         return inputs
+
+    def _inputs_from(self, parts: dict) -> Any:
+        """The model's inputs from a dict, such as an element of a set of tensorflow-datasets."""
+        for name in ("image", "images"):
+            if name in parts:
+                return parts[name]
+        raise ValueError(
+            "A dict of inputs must have the images under 'image' or 'images'; received the keys "
+            f"{', '.join(map(repr, parts))}."
+        )
 
     # ---- compile ----
 
@@ -205,7 +225,7 @@ class EpochTrainer(keras.Model):
             x: Images with pixels in `pixel_range`, `(N, *image_shape)`, or a `tf.data.Dataset` of
                 batches of images, `(images, targets)` or `(images, targets, weights)`.
             y: Target images, same shape as `x`; None for `x` itself.
-            batch_size: Images per step; default 256, or all images where there are fewer.
+            batch_size: Images per step; default 256. Of fewer images, all.
             epochs, verbose, callbacks, initial_epoch, steps_per_epoch: As in Keras.
             validation_split, validation_data, validation_steps, validation_freq: As in Keras.
             validation_batch_size: Images per step of the validation; default 256.
@@ -220,17 +240,13 @@ class EpochTrainer(keras.Model):
             The history, as in Keras.
 
         Raises:
-            ValueError: images that cannot be used (see `check_images`), a class_weight, or a
-                batch_size larger than the number of images.
+            ValueError: images that cannot be used (see `check_images`), or a class_weight.
         """
-        if class_weight is not None:
-            raise ValueError(
-                "class_weight needs class labels, but an autoencoder is trained on images; use "
-                f"sample_weight instead. Received class_weight={class_weight!r}."
-            )
+        refuse_class_weight(class_weight)
         self._assert_compile_called("fit")
         try:
-            return self._fit(
+            with self._plain_errors():
+                return self._fit(
                 x, y, batch_size, epochs, callbacks, validation_split, validation_data, shuffle,
                 sample_weight, steps_per_epoch,
                 {
@@ -254,12 +270,14 @@ class EpochTrainer(keras.Model):
         if not distributed:
             self._build_optimizers()  # built inside the step, it would be traced twice
         if not is_array(x):
-            x = self._check_dataset(x)
-            return super().fit(
-                x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
-                validation_data=self._check_validation(validation_data), shuffle=False,
-                sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
-            )  # fmt: skip
+            num_steps = steps_per_epoch or num_batches(x)
+            x = self._check_source(x)
+            with self._momentum_for(num_steps):
+                return super().fit(
+                    x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
+                    validation_data=self._check_validation(validation_data), shuffle=False,
+                    sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
+                )  # fmt: skip
         x, y, sample_weight = self._check_arrays(x, y, sample_weight)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = split_validation(
@@ -270,16 +288,42 @@ class EpochTrainer(keras.Model):
         batch_size = check_batch_size(batch_size, num_items(x))
         arguments["validation_data"] = validation_data
         arguments["validation_batch_size"] = arguments["validation_batch_size"] or BATCH_SIZE
-        if self.run_eagerly or steps_per_epoch is not None or distributed:
-            return super().fit(
-                x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
-                sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
-            )  # fmt: skip
-        return self._fit_from_memory(
-            MemoryFeed(x, y, sample_weight, batch_size, self._shuffle_seed if shuffle else None),
-            callbacks,
-            arguments,
-        )
+        with self._momentum_for(steps_per_epoch or -(-num_items(x) // batch_size)):
+            if self.run_eagerly or steps_per_epoch is not None or distributed:
+                return super().fit(
+                    x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
+                    sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
+                )  # fmt: skip
+            seed = self._shuffle_seed if shuffle else None
+            feed = MemoryFeed(x, y, sample_weight, batch_size, seed)
+            return self._fit_from_memory(feed, callbacks, arguments)
+
+    @contextlib.contextmanager
+    def _momentum_for(self, num_steps: int | None):
+        """Batch normalization whose moving averages follow an epoch of `num_steps` steps.
+
+        They average over about 1 / (1 - momentum) steps. With Keras's momentum of 0.99 and six
+        steps per epoch they would lag 16 epochs behind the weights, and validation with them. Here
+        they average over one epoch at most; from 100 steps on nothing changes.
+        """
+        layers: list[Any] = [
+            layer
+            for layer in self._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        before = tuple(layer.momentum for layer in layers)
+        if num_steps:
+            for layer in layers:
+                layer.momentum = min(layer.momentum, 1 - 1 / num_steps)
+        now = tuple(layer.momentum for layer in layers)
+        if now != self._traced_momentum:  # it is a constant of the traced steps
+            self._multi_step = self._single_step = self.train_function = None
+            self._traced_momentum = now
+        try:
+            yield
+        finally:
+            for layer, momentum in zip(layers, before, strict=True):
+                layer.momentum = momentum
 
     def _fit_from_memory(
         self, feed: MemoryFeed, callbacks: Any, arguments: dict[str, Any]
@@ -334,10 +378,11 @@ class EpochTrainer(keras.Model):
                 x, y, sample_weight = self._check_arrays(x, y, sample_weight)
                 batch_size = batch_size or BATCH_SIZE
             else:
-                x = self._check_dataset(x)
-        return super().evaluate(
-            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
-        )
+                x = self._check_source(x)
+        with self._plain_errors():
+            return super().evaluate(
+                x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
+            )
 
     def predict(
         self,
@@ -347,9 +392,37 @@ class EpochTrainer(keras.Model):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """Reconstructions of images, as `keras.Model.predict`. Arrays are checked as in `fit`."""
-        x = self._check_inputs(x) if is_array(x) else x
-        return super().predict(x, batch_size, verbose, steps, callbacks)
+        """Reconstructions of images, as `keras.Model.predict`. Images are checked as in `fit`.
+
+        A dataset may also have targets, which are ignored.
+        """
+        x = self._check_inputs(x) if is_array(x) else self._check_source(x, inputs_only=True)
+        with self._plain_errors():
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step, as `keras.Model.train_on_batch`. Images are checked as in `fit`."""
+        refuse_class_weight(class_weight)
+        x, y, sample_weight = self._check_arrays(x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The losses of a batch, as `keras.Model.test_on_batch`. Images are checked as in `fit`."""
+        x, y, sample_weight = self._check_arrays(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Reconstructions of a batch, as `keras.Model.predict_on_batch`, checked as in `fit`."""
+        return super().predict_on_batch(self._check_inputs(x))
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
@@ -406,6 +479,7 @@ class EpochTrainer(keras.Model):
     # ---- arguments ----
 
     def _check_arrays(self, x: Any, y: Any, sample_weight: Any) -> tuple:
+        x = self._select(x)
         # Keras drops a sample_weight that comes without targets.
         same = y is x or (y is None and sample_weight is not None)
         x = self._check_inputs(x)
@@ -432,35 +506,82 @@ class EpochTrainer(keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if is_array(x):
             return self._check_arrays(x, y, sample_weight)
-        x = self._check_dataset(x)
+        x = self._check_source(x)
         return (x, y, sample_weight) if isinstance(data, tuple) else x
 
-    def _check_dataset(self, x: Any) -> Any:
-        """Check a dataset's first batch: pixels in 0..255 would train to nonsense."""
+    def _check_source(self, x: Any, inputs_only: bool = False) -> Any:
+        """Data that arrives in batches, each of which is checked before the model sees it."""
         if x is None:
             raise ValueError("x must be images or a tf.data.Dataset of them; received x=None.")
-        if isinstance(x, tf.data.Dataset):
-            for batch in x.take(1):
-                images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
-                if not tf.is_tensor(images):
-                    keys = f" with the keys {', '.join(images)}" if isinstance(images, dict) else ""
-                    raise ValueError(
-                        "A dataset's batches must be images or (images, targets); received a "
-                        f"{type(images).__name__}{keys}. Map the dataset to its images alone."
-                    )
-                check_images(
-                    images.numpy(),
-                    self.image_shape,
-                    name="The dataset's images",
-                    pixel_range=self.pixel_range,
-                )
-                if targets is not None and targets.shape != images.shape:
-                    raise ValueError(
-                        f"A dataset's targets must be images of the shape {tuple(images.shape)}; "
-                        f"received {tuple(targets.shape)}. Labels are not targets: map the dataset "
-                        "to its images alone."
-                    )
-        return x
+        if not is_source(x):
+            return x
+
+        def check(batch: Any) -> tuple:
+            try:
+                return self._check_batch(batch, inputs_only)
+            except ValueError as error:  # TensorFlow would add a traceback to the message
+                self._batch_problem = str(error)
+                raise
+
+        def guard(*batch: Any) -> tuple:
+            return self._guard_batch(batch[0] if len(batch) == 1 else batch, inputs_only)
+
+        return checked(x, check, guard)
+
+    def _check_batch(self, batch: Any, inputs_only: bool = False) -> tuple:
+        """Inputs, targets and weights of a batch of arrays, checked; without those that are None.
+
+        Args:
+            inputs_only: Leave the rest out.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if inputs_only:
+            return (self._check_inputs(self._select(x)),)
+        return without_none(self._check_arrays(self._select(x), y, sample_weight))
+
+    def _guard_batch(self, batch: Any, inputs_only: bool = False) -> tuple:
+        """As `_check_batch`, for tensors within a graph: assertions on the values."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        parts = without_none((self._select(x), *(() if inputs_only else (y, sample_weight))))
+        checks = [each for each in self._assertions(parts) if each is not None]  # None if eager
+        with tf.control_dependencies(checks):
+            return tf.nest.map_structure(tf.identity, parts)
+
+    def _assertions(self, parts: tuple) -> list:
+        """Assertions on the inputs and targets of a batch, as operations of a graph."""
+        images = [self._images_of(parts[0]), *parts[1:2]]
+        return [assert_pixels(each, self.pixel_range) for each in images]
+
+    @contextlib.contextmanager
+    def _plain_errors(self):
+        """Raise the errors of checks as a ValueError of one line."""
+        self._batch_problem = None
+        try:
+            with plain_errors(self.pixel_range):
+                yield
+        except Exception:
+            if self._batch_problem:
+                raise ValueError(self._batch_problem) from None
+            raise
+
+    def _select(self, x: Any) -> Any:
+        return self._inputs_from(x) if isinstance(x, dict) else x
+
+
+def without_none(parts: tuple) -> tuple:
+    """Inputs, targets and weights without those at the end that are None."""
+    while len(parts) > 1 and parts[-1] is None:
+        parts = parts[:-1]
+    return parts
+
+
+def refuse_class_weight(class_weight: Any) -> None:
+    """Raise a ValueError unless `class_weight` is None."""
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight needs class labels, but an autoencoder is trained on images; use "
+            f"sample_weight instead. Received class_weight={class_weight!r}."
+        )
 
 
 def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list) -> None:

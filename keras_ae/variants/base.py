@@ -17,6 +17,7 @@ from keras_ae.layers import Bottleneck, IdentityBottleneck
 from keras_ae.losses import per_image_bce, per_image_mse
 from keras_ae.saving.export import export_saved_model
 from keras_ae.training.arguments import num_items
+from keras_ae.training.sources import batches_of, is_source
 from keras_ae.training.trainer import EpochTrainer
 from keras_ae.variants.documentation import document
 from keras_ae.variants.latents import LatentTools
@@ -456,10 +457,28 @@ class Autoencoder(LatentTools, EpochTrainer):
         return self.encoder(inputs, training=False)
 
     def _in_batches(self, function: Callable, inputs: Any, check: Callable | None = None) -> Any:
-        """`function(inputs)`; arrays are checked, processed in batches and return an array."""
+        """`function(inputs)`; arrays are checked, processed in batches and return an array.
+
+        So does data that arrives in batches, such as a dataset. Tensors return a tensor; those
+        with values are checked too, those of a graph have none.
+        """
+        check = check or self._check_inputs
+        if is_source(inputs):
+            return np.concatenate(
+                [
+                    self._in_batches(
+                        function,
+                        self._select(keras.utils.unpack_x_y_sample_weight(batch)[0]),
+                        check,
+                    )
+                    for batch in batches_of(inputs)
+                ]
+            )
         if holds_tensors(inputs):
+            if all(hasattr(part, "numpy") for part in tf.nest.flatten(inputs)):
+                check(tf.nest.map_structure(np.asarray, inputs))
             return function(inputs)
-        inputs = (check or self._check_inputs)(inputs)
+        inputs = check(self._select(inputs))
         results = []
         for start in range(0, num_items(inputs), BATCH_SIZE):
             batch = tf.nest.map_structure(
@@ -507,7 +526,7 @@ def check_activation(activation: Any) -> Any:
 
 
 def holds_tensors(inputs: Any) -> bool:
-    """Whether an input, or a part of it, is a tensor; those are neither checked nor batched."""
+    """Whether an input, or a part of it, is a tensor; those are not batched."""
     kinds = (tf.Tensor, keras.KerasTensor)
     return any(isinstance(part, kinds) for part in tf.nest.flatten(inputs))
 

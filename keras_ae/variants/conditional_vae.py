@@ -14,6 +14,7 @@ from keras_ae.checks import check_flag, check_labels, check_number, check_size, 
 from keras_ae.layers import ConditionalBottleneck
 from keras_ae.losses import gaussian_kl
 from keras_ae.networks import bake_off_hidden_units, conditional_encoder, dense_decoder
+from keras_ae.training.sources import assert_message
 from keras_ae.variants.base import Autoencoder, Images, check_activation
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational
@@ -176,11 +177,7 @@ class ConditionalVAE(Variational, Autoencoder):
     def _check_inputs(self, inputs):
         if not isinstance(inputs, dict):
             return super()._check_inputs(inputs)
-        if set(inputs) != {"images", "labels"}:
-            received = ", ".join(map(repr, inputs))
-            raise ValueError(
-                f"A dict of inputs must have the keys 'images' and 'labels'; received {received}."
-            )
+        inputs = self._inputs_from(inputs)
         images = super()._check_inputs(inputs["images"])
         return {
             "images": images,
@@ -192,20 +189,26 @@ class ConditionalVAE(Variational, Autoencoder):
             x, y = {"images": x, "labels": y}, None
         return super()._check_arrays(x, y, sample_weight)
 
-    def _check_dataset(self, x):
-        if not isinstance(x, tf.data.Dataset):
-            return super()._check_dataset(x)
-        for batch in x.take(1):
-            parts: Any = keras.utils.unpack_x_y_sample_weight(batch)
-            self._check_arrays(*(None if part is None else as_arrays(part) for part in parts))
-        return x.map(self._with_known_labels)
+    def _inputs_from(self, parts: dict) -> dict:
+        named = {f"{name}s" if name in ("image", "label") else name: parts[name] for name in parts}
+        if not named.keys() >= {"images", "labels"}:
+            received = ", ".join(map(repr, parts))
+            raise ValueError(
+                f"A dict of inputs must have the keys 'images' and 'labels'; received {received}."
+            )
+        return {"images": named["images"], "labels": named["labels"]}
 
-    def _with_known_labels(self, *batch: Any):
-        """A batch of a dataset; an unknown label raises, since its one-hot vector would be zero."""
-        data: Any = batch[0] if len(batch) == 1 else batch
-        inputs, _, _ = self._unpack(data)
-        with tf.control_dependencies([self._known_labels(inputs["labels"])]):
-            return tf.nest.map_structure(tf.identity, data)
+    def _assertions(self, parts: tuple) -> list:
+        inputs, targets = parts[0], parts[1:2]
+        if not isinstance(inputs, dict):
+            inputs, targets = dict(zip(("images", "labels"), parts, strict=False)), ()
+        checks = super()._assertions((inputs["images"], *targets))
+        if "labels" in inputs:  # the one-hot vector of an unknown label would be zero
+            labels = tf.cast(inputs["labels"], tf.float32)
+            known = (labels >= 0) & (labels < self.num_classes) & (labels == tf.floor(labels))
+            message = f"labels must be whole numbers from 0 to {self.num_classes - 1}."
+            checks.append(assert_message(tf.reduce_all(known), message))
+        return checks
 
     def _known_labels(self, labels) -> tf.Tensor:
         """Labels as int32; an unknown label raises when the graph runs."""
@@ -318,8 +321,3 @@ class ConditionalVAE(Variational, Autoencoder):
         return tf.concat(
             [super()._sample_latents(num_samples, seed), self._one_hot(labels)], axis=-1
         )
-
-
-def as_arrays(batch):
-    """Tensors as arrays, also in a dict."""
-    return tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
