@@ -332,10 +332,12 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     line = [*command(tiny, tmp_path, "vae"), "--data-dir", str(tmp_path), "--quiet"]
     line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
     line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
+    line += ["--image-size", "6x7", "--resize", "pad", "--color", "rgb", "--background", "red"]
     line += ["--patience", "4", "--lr-patience", "6", "--seed", "8", "--jit", "off"]
     options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
     fields = {field.name for field in dataclasses.fields(RunRequest)}
     images = {field.name for field in dataclasses.fields(plan.DataOptions)}
+    images = images - {"preprocessing"} | set(data.Preprocessing().to_dict())
     assert {"arguments" if name == "set" else name for name in options} == (
         fields - {"fingerprint"} | images | NOT_IN_A_RUN
     )
@@ -347,6 +349,9 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
         assert getattr(config.request, name) == options[option], name
     assert config.data.binarize == "threshold" and config.data.data_dir == str(tmp_path)
     assert config.data.source == str(tiny)
+    settings = {"image_size": [6, 7], "resize": "pad", "color": "rgb", "background": "red"}
+    assert config.data.preprocessing == settings
+    assert config.data.image_shape == [6, 7, 3]
 
 
 def test_repeated_options_accumulate(tiny, tmp_path):
