@@ -280,6 +280,24 @@ def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
         np.testing.assert_allclose(image.astype(int), shown, atol=2)
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_orientation_after_the_pixels_of_a_png_is_applied(orientation, tmp_path):
+    shown = random_images(3, 6, 8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for number, image in enumerate(shown):
+        path = tmp_path / f"{number}.png"
+        write_image(path, np.ascontiguousarray(np.rot90(image, 2 if orientation == 3 else 1)))
+        plain = path.read_bytes()
+        write_image(tmp_path / "other.png", image, exif=exif)
+        other = (tmp_path / "other.png").read_bytes()
+        start = other.index(b"eXIf") - 4
+        chunk = other[start : start + 12 + int.from_bytes(other[start : start + 4], "big")]
+        path.write_bytes(plain[:-12] + chunk + plain[-12:])
+    (tmp_path / "other.png").unlink()
+    assert_holds(data.load(tmp_path), shown)
+
+
 @pytest.mark.parametrize(
     "exif", [b"", b"damaged", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff"]
 )

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
         prog,
         functools.partial(_list if options.list else _train, options, prog, cleared),
         resume_hint=resume_hint,
-        describe=lambda error: describe(error, IN_TRAIN, [*prog.split(), *words]),
+        describe=lambda error: describe(error, IN_TRAIN, ["keras-ae", "train", *words]),
     )
 
 
