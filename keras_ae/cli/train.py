@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
 
     return run_program(
         prog,
-        functools.partial(_list if options.list else _train, options, cleared),
+        functools.partial(_list if options.list else _train, options, prog, cleared),
         resume_hint=resume_hint,
-        describe=lambda error: describe(error, IN_TRAIN, [*prog.split(), *words]),
+        describe=lambda error: describe(error, IN_TRAIN, ["keras-ae", "train", *words]),
     )
 
 
@@ -224,7 +224,6 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--quiet", action="store_true", help="print only errors (default: print progress)"
     )
     options = parser.parse_args(None if argv is None else list(argv))
-    options.prog = prog
     _check(parser, options)
     return options
 
@@ -268,14 +267,16 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
         parser.error(f"--output-dir {options.output_dir}: {problem}")
 
 
-def _list(options: argparse.Namespace, _: list, __: InterruptHandler) -> int:
+def _list(options: argparse.Namespace, _: str, __: list, ___: InterruptHandler) -> int:
     print(f"{'variant':<17}{'parameters':>11}  what it is")
     for name, preset in VARIANTS.items():
         print(f"{name:<17}{preset().count_params():>11,}  {preset.summary}")
     return 0
 
 
-def _train(options: argparse.Namespace, cleared: list[bool], interrupts: InterruptHandler) -> int:
+def _train(
+    options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
+) -> int:
     import keras_ae
     from keras_ae.data import Preprocessing
     from keras_ae.evaluation import run_figures
@@ -299,7 +300,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
     image_set, notice = images.load()
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
-    show_notices(options.prog, image_set.notices)
+    show_notices(prog, image_set.notices)
     asked = dict(
         latent_dim=options.latent_dim,
         held_out_class=options.held_out_class,

@@ -79,6 +79,7 @@ def draw_history(folder: Path, history: Sequence[Mapping]) -> Path:
     low, high = np.min(shown), np.quantile(shown, 0.98)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("epoch")
     axis.set_ylabel("loss per image")
     axis.legend()
