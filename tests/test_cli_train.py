@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 import shutil
@@ -29,10 +28,7 @@ from programs import (
 
 import keras_ae
 from keras_ae import data
-from keras_ae.cli.train import parse
-from keras_ae.evaluation.evaluation import load_data
-from keras_ae.runs import catalog, checkpoint, plan
-from keras_ae.runs.request import RunRequest
+from keras_ae.runs import plan
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.train import Training
 from keras_ae.variants import BAKE_OFF

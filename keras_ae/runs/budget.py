@@ -52,11 +52,9 @@ def default_budget(
         >>> default_budget(1412)
         Budget(epochs=45, batch_size=16, patience=10)
     """
-    if batch_size is None:
-        power = 2 ** max(0, (num_train // 100).bit_length() - 1)
-        batch_size = min(max(power, 16), 256)
-    batch_size = min(batch_size, num_train)
-    steps = -(-num_train // batch_size)
+    power = 2 ** max(0, (num_train // 100).bit_length() - 1)
+    size = min(batch_size or min(max(power, 16), 256), num_train)
+    steps = -(-num_train // size)
     if epochs is not None:
-        return Budget(epochs, batch_size, None)
-    return Budget(-(-MIN_UPDATES // steps), batch_size, max(10, -(-PATIENCE_UPDATES // steps)))
+        return Budget(epochs, size, None)
+    return Budget(-(-MIN_UPDATES // steps), size, max(10, -(-PATIENCE_UPDATES // steps)))

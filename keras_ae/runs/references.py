@@ -21,7 +21,7 @@ FEW_CODES = 0.05  # share of a codebook
 UNITS = {"bce": "nats/image (BCE)", "mse": "squared error/image"}
 
 
-def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, Any]:
+def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, float]:
     """Losses of the deterministic reconstructions of the test images, and of both references.
 
     Args:
@@ -30,13 +30,13 @@ def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, Any]
 
     Returns:
         `mse` and, where the output is a probability, `bce`, each summed over the pixels and
-        averaged over the images; `references`, the same for `mean_image` and `pca`, and
-        `pca_components`; `variance`, that of the reconstructions as a share of the images' own,
-        and `codes_used`, the share of the codebook, where there is one.
+        averaged over the images; `variance`, that of the reconstructions as a share of the images'
+        own; `codes_used`, the share of the codebook, where there is one; and what
+        `reference_losses` returns.
     """
     inputs = model.pack_inputs(test.images, test.labels)
     reconstructions = np.asarray(model.reconstruct(inputs))
-    found: dict[str, Any] = losses(test.images, reconstructions)
+    found: dict[str, float] = losses(test.images, reconstructions)
     if model.has_bce:
         found["bce"] = float(np.mean(model.anomaly_score(inputs, score="bce"), dtype=np.float64))
     else:
@@ -45,28 +45,33 @@ def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, Any]
     found["variance"] = float(np.var(reconstructions, axis=0).sum(dtype=np.float64) / spread)
     if "codes_used" in (statistics := model.code_statistics(inputs)):
         found["codes_used"] = float(statistics["codes_used"])
-    return {**found, "references": reference_losses(train.images, test.images, model.code_size)}
+    return found | reference_losses(train.images, test.images, model.code_size)
 
 
 def reference_losses(
     train_images: np.ndarray, test_images: np.ndarray, code_size: int
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Losses of the test images reconstructed as the mean image, and from `code_size` components.
 
     Args:
         train_images, test_images: `(N, ...)`, pixels in [0, 1].
         code_size: Number of components; fewer where there are not as many pixels or images.
+
+    Returns:
+        `mean_image_bce`, `mean_image_mse`, `pca_bce`, `pca_mse` and `pca_components`.
     """
     if len(train_images) > MAX_IMAGES:
         chosen = np.random.default_rng(0).choice(len(train_images), MAX_IMAGES, replace=False)
         train_images = train_images[np.sort(chosen)]
     average = np.broadcast_to(mean_image(train_images), test_images.shape)
     _, pca = fit_pca(train_images, code_size)
-    return {
-        "mean_image": losses(test_images, average),
-        "pca": losses(test_images, pca_reconstructions(pca, test_images)),
-        "pca_components": int(pca.n_components_),
+    pixels = {"mean_image": average, "pca": pca_reconstructions(pca, test_images)}
+    found = {
+        f"{name}_{loss}": value
+        for name, each in pixels.items()
+        for loss, value in losses(test_images, each).items()
     }
+    return {**found, "pca_components": int(pca.n_components_)}
 
 
 def losses(images: np.ndarray, pixels: np.ndarray) -> dict[str, float]:
@@ -84,14 +89,13 @@ def summary(loss: str, results: Mapping[str, Any]) -> str:
         loss: "bce" or "mse".
         results: What `measure` returned.
     """
-    references = results["references"]
-    model, mean, pca = (part[loss] for part in _compared(results))
+    model, mean, pca = _compared(loss, results)
     verdict = "worse than the mean image"
     if model < mean:
         verdict = "worse than PCA" if pca < model else "better than PCA"
     return (
         f"{model:,.2f} {UNITS[loss]}; mean image {mean:,.2f}, PCA with "
-        f"{references['pca_components']} components {pca:,.2f}: {verdict}"
+        f"{results['pca_components']} components {pca:,.2f}: {verdict}"
     )
 
 
@@ -105,7 +109,7 @@ def warnings(
         history: The rows of `history.csv`.
     """
     lines = []
-    model, mean, pca = (part[loss] for part in _compared(results))
+    model, mean, pca = _compared(loss, results)
     if model >= mean:
         lines.append(
             "The model is not better than the mean image. Train longer, or with a lower learning "
@@ -114,7 +118,7 @@ def warnings(
     elif pca < model:
         lines.append(
             "PCA with the same code size is better than this model. Train longer or on more "
-            "images, or use another variant; for photographs a convolutional one."
+            "images, or use another variant; for photographs one with convolutions."
         )
     if results["variance"] < COLLAPSED:
         lines.append(
@@ -131,11 +135,12 @@ def warnings(
     if train and validation and validation > OVERFITTING * train:
         lines.append(
             f"The validation loss ({validation:,.2f}) is far above the training loss "
-            f"({train:,.2f}): the model overfits. Use more images, a smaller network, or denoising."
+            f"({train:,.2f}): the model overfits. Use more images, a smaller network, or a variant "
+            "with noise on its input."
         )
     return lines
 
 
-def _compared(results: Mapping[str, Any]) -> tuple[Mapping, Mapping, Mapping]:
-    references = results["references"]
-    return results, references["mean_image"], references["pca"]
+def _compared(loss: str, results: Mapping[str, float]) -> tuple[float, float, float]:
+    """The loss of the model, of the mean image and of PCA."""
+    return results[loss], results[f"mean_image_{loss}"], results[f"pca_{loss}"]

@@ -124,7 +124,7 @@ class Training:
             self._log(f"{title}: {model.count_params():,} parameters")
             self._train(run, planned, progress)
             self._log(f"test: {summary(run)}")
-            for line in references.warnings(model.reconstruction_loss, run.results, run.history):
+            for line in problems(run):
                 self._log(f"warning: {line}")
         if needed and self._export and not run.exported:
             self._log(f"exported to {run.export(model)}")
@@ -226,13 +226,21 @@ def inputs_of(model: Any, subset: data.Subset) -> tuple:
     return (subset.images, subset.labels) if model.needs_labels else (subset.images,)
 
 
+def problems(run: RunDirectory) -> list[str]:
+    """What is wrong with a trained model, a line each; none for runs of older versions."""
+    results, loss = run.results, run.config.model.get("reconstruction_loss", "bce")
+    if "pca_components" not in results:
+        return []
+    return references.warnings(loss, results, run.history)
+
+
 def summary(run: RunDirectory) -> str:
     """The test losses and the time of an epoch, in one line."""
     results = run.results
     # Runs of older versions have neither this argument nor the references.
     loss = run.config.model.get("reconstruction_loss", "bce")
     words = f"{results['reconstruction_loss']:.2f} {references.UNITS[loss]}"
-    if "references" in results:
+    if "pca_components" in results:
         words = references.summary(loss, results)
     return (
         f"{words}; latent loss {results['latent_loss']:.2f}; "
