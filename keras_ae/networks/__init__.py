@@ -2,8 +2,10 @@
 
 from keras_ae.networks.conditional import conditional_encoder
 from keras_ae.networks.convolutional import (
+    check_kernel_size,
     convolutional_decoder,
     convolutional_encoder,
+    default_filters,
     feature_map_shape,
 )
 from keras_ae.networks.dense import (
@@ -20,9 +22,11 @@ from keras_ae.networks.strided import halved_sizes, strided_decoder, strided_enc
 
 __all__ = [
     "bake_off_hidden_units",
+    "check_kernel_size",
     "conditional_encoder",
     "convolutional_decoder",
     "convolutional_encoder",
+    "default_filters",
     "dense_decoder",
     "dense_encoder",
     "discriminator",

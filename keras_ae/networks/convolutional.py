@@ -10,6 +10,45 @@ import keras
 
 from keras_ae.networks.dense import kernel_initializer
 
+SMALL_SIDE = 32  # up to here the networks are those of MNIST-like images
+
+
+def default_filters(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Filters of the convolutions for images of a shape, outermost first.
+
+    (16, 32, 64) up to 32x32 pixels. Larger images get a stage more whenever the side doubles, so
+    that the last feature map stays between 4x4 and 8x8, and more filters: (32, 64, 128, 128) for
+    64x64.
+    """
+    side = min(image_shape[:2])
+    if side <= SMALL_SIDE:
+        return (16, 32, 64)
+    num_stages = (side // 4).bit_length() - 1
+    return tuple(min(32 * 2**stage, 128) for stage in range(max(num_stages, 3)))
+
+
+def default_kernel_size(image_shape: Sequence[int]) -> int:
+    """Kernel size of the transposed convolutions: 3 up to 32x32 pixels, else 4.
+
+    A kernel that is not a multiple of the stride 2 writes a checkerboard, which is visible in the
+    even areas of photographs (Odena et al., "Deconvolution and checkerboard artifacts", Distill
+    2016).
+    """
+    return 3 if min(image_shape[:2]) <= SMALL_SIDE else 4
+
+
+def check_kernel_size(kernel_size: int | None, image_shape: Sequence[int]) -> int:
+    """Kernel size of the decoder's convolutions: 3 or 4; None chooses by the size of an image.
+
+    Raises:
+        ValueError: another number.
+    """
+    if kernel_size is None:
+        return default_kernel_size(image_shape)
+    if kernel_size not in (3, 4):
+        raise ValueError(f"kernel_size must be 3, 4 or None; received {kernel_size!r}.")
+    return int(kernel_size)
+
 
 def feature_map_sizes(image_shape: Sequence[int], num_stages: int) -> list[tuple[int, int]]:
     """Height and width of an image and of each feature map after pooling: `num_stages + 1` pairs.
@@ -81,8 +120,9 @@ def convolutional_decoder(
     image_shape: Sequence[int],
     *,
     activation: Any = "relu",
+    kernel_size: int = 3,
 ) -> keras.Sequential:
-    """Build a convolutional decoder: 3x3 transposed convolutions.
+    """Build a convolutional decoder: transposed convolutions.
 
     Args:
         latent_dim: Width of a dense code, which a dense layer first maps to the last feature map of
@@ -90,6 +130,7 @@ def convolutional_decoder(
         filters: Filters of the *encoder*, outermost first.
         image_shape: `(height, width)` or `(height, width, channels)`.
         activation: Activation of all layers but the last.
+        kernel_size: Side of the kernels, 3 or 4.
 
     Returns:
         A model from codes to logits, `(batch, *image_shape)` float32.
@@ -109,7 +150,12 @@ def convolutional_decoder(
     for stage in range(len(filters), 0, -1):
         name = f"convolution_{stage}" if stage > 1 else "logits"
         layers += _upsampling(
-            channels[stage - 1], sizes[stage], sizes[stage - 1], name, style if stage > 1 else {}
+            channels[stage - 1],
+            kernel_size,
+            sizes[stage],
+            sizes[stage - 1],
+            name,
+            style if stage > 1 else {},
         )
     # The loss needs float32 logits, also in mixed precision.
     layers.append(keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images"))
@@ -125,19 +171,26 @@ def _strides(large: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
 
 
 def _upsampling(
-    num_filters: int, small: tuple[int, int], large: tuple[int, int], name: str, style: dict
+    num_filters: int,
+    kernel_size: int,
+    small: tuple[int, int],
+    large: tuple[int, int],
+    name: str,
+    style: dict,
 ) -> list[keras.layers.Layer]:
     """A transposed convolution from a feature map of size `small` to one of size `large`.
 
-    Without padding, n pixels become 2n + 1, the size of an odd side. On an even side the last pixel
-    is cropped, which is what "same" padding does.
+    Without padding, n pixels become 2n + 1 with a kernel of 3 and 2n + 2 with one of 4. The rest is
+    cropped, as "same" padding does.
     """
     strides = _strides(large, small)
     layers: list[keras.layers.Layer] = [
-        keras.layers.Conv2DTranspose(num_filters, 3, strides, padding="valid", name=name, **style)
+        keras.layers.Conv2DTranspose(
+            num_filters, kernel_size, strides, padding="valid", name=name, **style
+        )
     ]
     crops = tuple(
-        _crop(stride, before, after)
+        _crop(kernel_size, stride, before, after)
         for stride, before, after in zip(strides, small, large, strict=True)
     )
     if crops != ((0, 0), (0, 0)):
@@ -145,6 +198,7 @@ def _upsampling(
     return layers
 
 
-def _crop(stride: int, small: int, large: int) -> tuple[int, int]:
+def _crop(kernel_size: int, stride: int, small: int, large: int) -> tuple[int, int]:
     """Pixels to crop at the start and at the end of a side."""
-    return (1, 1) if stride == 1 else (0, 2 * small + 1 - large)
+    excess = stride * (small - 1) + kernel_size - large
+    return excess // 2, excess - excess // 2

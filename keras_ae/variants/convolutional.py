@@ -6,7 +6,13 @@ import math
 from typing import Any
 
 from keras_ae.checks import check_filters, check_sizes
-from keras_ae.networks import convolutional_decoder, convolutional_encoder, feature_map_shape
+from keras_ae.networks import (
+    check_kernel_size,
+    convolutional_decoder,
+    convolutional_encoder,
+    default_filters,
+    feature_map_shape,
+)
 from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
 
@@ -21,6 +27,10 @@ class Convolutional(Autoencoder):
     Args:
         latent_dim: Size of a dense code, >= 1. None makes the last feature map the code, 3x3x64
             for 28x28 images; the attribute `latent_dim` is then its size, 576.
+        filters: Filters of each convolution, outermost first. None chooses by the size of an image:
+            (16, 32, 64) up to 32x32 pixels, (32, 64, 128, 128) for 64x64.
+        kernel_size: Side of the kernels of the decoder, 3 or 4. None for 3 up to 32x32 pixels, and
+            for 4 beyond, which writes no checkerboard.
 
     Raises:
         ValueError: an argument outside its range.
@@ -35,15 +45,16 @@ class Convolutional(Autoencoder):
         image_shape=(28, 28),
         latent_dim: int | None = None,
         *,
-        filters=(16, 32, 64),
+        filters=None,
         activation="relu",
+        kernel_size: int | None = None,
         reconstruction_loss: str = "bce",
         output_activation: str = "sigmoid",
         seed: int | None = None,
         **kwargs: Any,
     ):
         image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
-        filters = check_filters(filters)
+        filters = check_filters(default_filters(image_shape) if filters is None else filters)
         size = math.prod(feature_map_shape(image_shape, filters))
         super().__init__(
             image_shape,
@@ -55,13 +66,18 @@ class Convolutional(Autoencoder):
         )
         self.filters = filters
         self.activation = check_activation(activation)
+        self.kernel_size = check_kernel_size(kernel_size, image_shape)
         self._code_units = None if latent_dim is None else self.latent_dim
         with self._dtype_scope():
             self.encoder = convolutional_encoder(
                 image_shape, filters, self._code_units, activation=self.activation
             )
             self.decoder = convolutional_decoder(
-                self._code_units, filters, image_shape, activation=self.activation
+                self._code_units,
+                filters,
+                image_shape,
+                activation=self.activation,
+                kernel_size=self.kernel_size,
             )
         self._finalize()
 
@@ -71,4 +87,9 @@ class Convolutional(Autoencoder):
             "latent_dim": self._code_units,
             "filters": self.filters,
             "activation": self.activation,
+            "kernel_size": self.kernel_size,
         }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
+        return super().from_config({"kernel_size": 3, **config}, custom_objects)  # of old files
