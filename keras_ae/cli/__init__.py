@@ -16,6 +16,8 @@ COMMANDS = {
     "train": ("keras_ae.cli.train", "train autoencoder variants, one run directory each"),
     "evaluate": ("keras_ae.cli.evaluate", "compare trained runs; write a report with figures"),
     "predict": ("keras_ae.cli.predict", "score, encode and reconstruct new images"),
+    "decode": ("keras_ae.cli.decode", "make images from latent codes"),
+    "sample": ("keras_ae.cli.sample", "make new images, for variants with a prior"),
 }
 
 EXAMPLES = (

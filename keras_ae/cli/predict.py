@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, at_least, unwritable
+from keras_ae.cli.arguments import Parser, add_output, at_least, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
 from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
@@ -19,6 +19,7 @@ EXAMPLES = (
     "model.keras new_photographs --output scores --reconstructions --error-maps",
     "exported_model images.npy --output scores --batch-size 64 --overwrite",
 )
+_NUM_NAMED = 20  # skipped files that are named
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "keras-ae predict") -> int:
@@ -96,32 +97,6 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
     return options
 
 
-def add_output(group: argparse._ArgumentGroup, default: str) -> None:
-    """Add the options that all programs with one folder of results share."""
-    group.add_argument(
-        "--output",
-        metavar="DIR",
-        default=default,
-        help="folder to write, created if it is missing (default: %(default)s)",
-    )
-    group.add_argument(
-        "--overwrite", action="store_true", help="replace existing results (default: refuse)"
-    )
-    group.add_argument(
-        "--quiet", action="store_true", help="print only errors (default: print progress)"
-    )
-
-
-def check_paths(parser: Parser, options: argparse.Namespace, *names: str) -> None:
-    """Exit with an error where RUN or another path is missing, or --output cannot be written."""
-    for name in ("run", *names):
-        path = getattr(options, name)
-        if not os.path.exists(path):
-            parser.error(f"{path} does not exist")
-    if problem := unwritable(Path(options.output)):
-        parser.error(f"--output {options.output}: {problem}")
-
-
 def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int:
     from keras_ae.prediction.inputs import printable
     from keras_ae.prediction.predict import predict_files
@@ -148,6 +123,3 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
     more = ", ..." if number > _NUM_NAMED else ""
     files = "file" if number == 1 else "files"
     return refuse(prog, f"skipped {number:,} unreadable {files}: {names}{more}", EXIT_FAILED)
-
-
-_NUM_NAMED = 20  # skipped files that are named

@@ -6,7 +6,7 @@ Only one batch of images is in memory at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -174,7 +174,7 @@ class ImageArray:
             start += len(rows)
             yield Batch(names, as_float(self._fit(images)))
 
-    def _choose(self, names: list[str]) -> str:
+    def _choose(self, names: Sequence[str]) -> str:
         chosen = choose_images(names)
         if others := [name for name in names if name != chosen]:
             self.notices.append(f"read the array {chosen}; not used: {listed(others)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from PIL import Image
 from keras_ae.files import remove_tree
 
 _TEMPORARY = ".keras_ae.partial"
+_GAP, _GAP_VALUE = 2, 128  # pixels between the images of a contact sheet, and their gray
 
 
 class OutputExists(ValueError):
@@ -166,13 +168,37 @@ def write_png(image: np.ndarray, folder: Path, name: str) -> Path:
         raise ValueError(f"{name} leads out of the output folder.")
     while os.path.lexists(path):  # such as that of a.jpg, where there is also a.jpg.png
         path = path.with_name(f"{path.name}.png")
-    pixels = np.uint8(np.rint(np.clip(image, 0, 1) * 255))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_pixels(image)).save(path, format="PNG")
+    return path
+
+
+def write_contact_sheet(images: np.ndarray, path: Path) -> None:
+    """Write images side by side in one PNG file, in rows of a square, with gray gaps.
+
+    Args:
+        images: `(N, H, W)`, `(N, H, W, 1)` or `(N, H, W, 3)`, values in [0, 1].
+        path: The file.
+    """
+    columns = math.ceil(math.sqrt(len(images)))
+    tiles = [_pixels(image) for image in images]
+    height, width = (side + _GAP for side in tiles[0].shape[:2])
+    rows = -(-len(tiles) // columns)
+    shape = (rows * height + _GAP, columns * width + _GAP, *tiles[0].shape[2:])
+    page = np.full(shape, _GAP_VALUE, np.uint8)
+    for place, tile in enumerate(tiles):
+        top, left = ((place // columns) * height + _GAP, (place % columns) * width + _GAP)
+        page[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    Image.fromarray(page).save(path, format="PNG")
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    """An image as uint8, `(H, W)` or `(H, W, 3)`."""
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     if pixels.shape[2:] not in ((), (3,)):
-        raise ValueError(f"an image of {pixels.shape[2]} channels cannot be written as a PNG file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, format="PNG")
-    return path
+        raise ValueError(f"images of the shape {image.shape} cannot be written as PNG files.")
+    return pixels
 
 
 def numbered(index: int, number: int) -> str:

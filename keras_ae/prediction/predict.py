@@ -25,6 +25,7 @@ from keras_ae.progress import CountProgress
 
 RESULTS = ("predictions.csv", "codes.npy", "reconstructions", "error_maps")
 DEFAULT_BATCH_SIZE = 256
+_WHITE_ERROR = 0.5  # of an error map; errors are small, and linear up to 1 would look black
 _BATCH_VALUES = 2**24  # pixels of a batch, where images are large
 
 
@@ -63,7 +64,8 @@ def predict_files(
       an array; its reconstruction loss, with the unit in the name of the column; its anomaly score;
     - `codes.npy`: its code, in the same order, float32 `(N, *code_shape)`;
     - `reconstructions/` and `error_maps/`, on request: PNG files with the names of the images. An
-      error map shows |reconstruction - image|, averaged over the channels: white is 1.
+      error map shows |reconstruction - image|, averaged over the channels: black is 0, and white
+      0.5 or more.
 
     Only one batch of images is in memory at a time.
 
@@ -94,9 +96,7 @@ def predict_files(
     check_output(folder, _is_result, overwrite)
     opened = model if isinstance(model, TrainedModel) else open_model(Path(model))
     source = open_images(Path(images), opened, strict)
-    if batch_size is None:
-        fitting = _BATCH_VALUES // math.prod(opened.image_shape)
-        batch_size = min(DEFAULT_BATCH_SIZE, max(1, fitting))
+    batch_size = batch_size or default_batch_size(opened)
     num_images = 0
     report = CountProgress(len(source), "images", progress)
     with output_folder(folder, _is_result, RESULTS[0], overwrite) as temporary:
@@ -125,6 +125,11 @@ def predict_files(
     return Predictions(num_images, source.skipped, [*opened.notices, *source.notices])
 
 
+def default_batch_size(model: TrainedModel) -> int:
+    """256 images, or fewer where they are large."""
+    return min(DEFAULT_BATCH_SIZE, max(1, _BATCH_VALUES // math.prod(model.image_shape)))
+
+
 def _is_result(name: str) -> bool:
     return name in RESULTS
 
@@ -141,6 +146,6 @@ def _write_all(images: np.ndarray, folder: Path, names: Sequence[str]) -> None:
 
 
 def _error_maps(images: np.ndarray, reconstructions: np.ndarray) -> Any:
-    """|reconstruction - image|, `(N, H, W)`."""
-    errors = np.abs(reconstructions - images)
+    """|reconstruction - image| as a share of `_WHITE_ERROR`, `(N, H, W)`."""
+    errors = np.abs(reconstructions - images) / _WHITE_ERROR
     return errors.mean(-1) if errors.ndim == 4 else errors
