@@ -26,7 +26,7 @@ from keras_ae.data.contents import (
 from keras_ae.data.image_set import DataError, listed
 
 _MAX_HEADER_BYTES = 2**14  # NumPy itself accepts at most 10,000
-_PART_BYTES = 2**24
+_PART_BYTES = 2**20
 # The names that an archive's arrays usually have, in upper or lower case; the first one that is
 # there is read.
 _IMAGES = {
@@ -207,7 +207,7 @@ class ArrayStream:
         return self.shape[0] if self.shape else 0
 
     def batches(self, batch_size: int | None = None) -> Iterator[np.ndarray]:
-        """The array in parts of at most `batch_size` rows, in order; by default of about 16 MB.
+        """The array in parts of at most `batch_size` rows, in order; by default of about 1 MB.
 
         Raises:
             DataError: the file is damaged.
@@ -238,8 +238,12 @@ class ArrayStream:
             yield file
 
 
-def choose_images(names: Sequence[str]) -> str:
+def choose_images(path: Path, names: Sequence[str]) -> str:
     """The array of images in an archive: the first usual name, of training images before others.
+
+    Args:
+        path: The archive.
+        names: The names of its arrays.
 
     Raises:
         DataError: no array has a usual name.
@@ -249,7 +253,7 @@ def choose_images(names: Sequence[str]) -> str:
     found = next((lower[name] for name in usual if name in lower), None)
     if found is None:
         raise DataError(
-            "a .npz archive needs an array images, x, data, x_test, x_train or arr_0; it has "
+            f"{path} needs an array images, x, data, x_test, x_train or arr_0; it has "
             f"{listed(names)}."
         )
     return found

@@ -112,10 +112,10 @@ class ImageFiles:
                 num_read += len(names)
                 yield Batch(names, as_float(np.stack(images)))
         if not num_read:
-            raise DataError(
-                f"none of the {len(self)} images is readable; the first problem: "
-                f"{self.skipped[0][1]}"
-            )
+            problem = self.skipped[0][1]
+            if len(self) == 1:
+                raise DataError(problem)
+            raise DataError(f"none of {len(self):,} images is readable; the first: {problem}")
 
     def _check_headers(self) -> None:
         """Refuse wrong sizes, and where strict unreadable files, before anything is computed."""
@@ -146,7 +146,8 @@ class ImageArray:
     def __init__(self, path: Path, model: TrainedModel):
         self.skipped: list[tuple[str, str]] = []
         self.notices: list[str] = []
-        self._stream, self._source = ArrayStream(path, self._choose), str(path)
+        self._source = str(path)
+        self._stream = ArrayStream(path, self._choose)
         # An array of one row shows the shape; its content does not matter.
         row = np.zeros((min(1, len(self)), *self._stream.shape[1:]), self._stream.dtype)
         shape = with_image_axes(row, self._source).shape[1:]
@@ -175,7 +176,7 @@ class ImageArray:
             yield Batch(names, as_float(self._fit(images)))
 
     def _choose(self, names: Sequence[str]) -> str:
-        chosen = choose_images(names)
+        chosen = choose_images(Path(self._source), names)
         if others := [name for name in names if name != chosen]:
             self.notices.append(f"read the array {chosen}; not used: {listed(others)}")
         return chosen
