@@ -87,7 +87,8 @@ def small_images(path: Path, num: int = NUM_IMAGES) -> Path:
 def command(dataset, output_dir, *variants, epochs=3, batch_size=60) -> list[str]:
     """The arguments of `train.py` for a run on a small set."""
     line = ["--variant", *variants, "--dataset", dataset, "--output-dir", output_dir]
-    return [str(word) for word in [*line, "--epochs", epochs, "--batch-size", batch_size]]
+    line += ["--no-figures", "--epochs", epochs, "--batch-size", batch_size]
+    return [str(word) for word in line]
 
 
 def run_of(output_dir: Path, variant: str, dataset: str = "tiny.npz") -> Path:

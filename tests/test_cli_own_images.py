@@ -36,7 +36,7 @@ def test_images_of_several_sizes_are_refused_with_the_command_that_works(
     words = command(photographs, tmp_path / "runs", "shallow", epochs=1, batch_size=8)
     line = refused(capsys, train, *words)
     assert "20 x 30" in line and "22 x 30" in line
-    again = shlex.split(line.partition("all of them: train.py ")[2])
+    again = shlex.split(line.partition("all of them: keras-ae train ")[2])
     assert again[: len(words)] == words and again[-2] == "--image-size"
     assert train(*again) == 0
     _, err = capsys.readouterr()

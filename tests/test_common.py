@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context as eager
 
+from keras_ae.data import baselines
 from keras_ae.evaluation.comparisons import common
 from keras_ae.variants import VARIANTS
 
@@ -55,15 +56,15 @@ def test_clipped_images_are_in_range():
 
 def test_pca_baseline_matches_the_singular_value_decomposition():
     images = pictures(10)
-    label, pca = common.fit_pca(images, 3)
+    label, pca = baselines.fit_pca(images, 3)
     assert label == "PCA, 3 components"
     flat = images.reshape(10, -1).astype("float64")
     center = flat.mean(axis=0)
     axes = np.linalg.svd(flat - center, full_matrices=False)[2][:3]
     codes = pca.transform(images.reshape(10, -1))
     np.testing.assert_allclose(np.abs(codes), np.abs((flat - center) @ axes.T), atol=1e-5)
-    assert common.fit_pca(images[:2], 20)[0] == "PCA, 2 components"
-    assert common.fit_pca(images, 20)[0] == "PCA, 10 components"
+    assert baselines.fit_pca(images[:2], 20)[0] == "PCA, 2 components"
+    assert baselines.fit_pca(images, 20)[0] == "PCA, 10 components"
 
 
 def draw_everywhere():

@@ -115,17 +115,17 @@ def test_skipped_files_are_counted_and_named(tmp_path):
         write_image(tmp_path / f"{number:02}.png", image)
     png = (tmp_path / "00.png").read_bytes()
     (tmp_path / "broken.png").write_bytes(b"no image")
-    (tmp_path / "cut.png").write_bytes(png[:-40])  # a whole header, and half of the pixels
+    (tmp_path / "05cut.png").write_bytes(png[:-40])  # a whole header, and half of the pixels
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.txt").write_text("no image")
     loaded = data.load(tmp_path)
     assert_holds(loaded, images)
     (notice,) = loaded.notices
     assert "read 24 images; skipped 3 files (2 unreadable, 1 .txt)" in notice
-    assert all(name in notice for name in ("broken.png", "cut.png", "notes.txt"))
+    assert all(name in notice for name in ("broken.png", "05cut.png", "notes.txt"))
     assert "hidden" not in notice
     message_of(lambda: data.load(tmp_path, strict=True), "3 files", "broken.png")
-    for name in ("broken.png", "cut.png", "notes.txt"):
+    for name in ("broken.png", "05cut.png", "notes.txt"):
         (tmp_path / name).unlink()
     assert data.load(tmp_path, strict=True).notices == ()
 
@@ -278,6 +278,24 @@ def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     loaded = data.load(tmp_path, color="gray")  # WebP and AVIF have color only
     for image in np.concatenate([loaded.train_images, loaded.test_images]):
         np.testing.assert_allclose(image.astype(int), shown, atol=2)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_orientation_after_the_pixels_of_a_png_is_applied(orientation, tmp_path):
+    shown = random_images(3, 6, 8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for number, image in enumerate(shown):
+        path = tmp_path / f"{number}.png"
+        write_image(path, np.ascontiguousarray(np.rot90(image, 2 if orientation == 3 else 1)))
+        plain = path.read_bytes()
+        write_image(tmp_path / "other.png", image, exif=exif)
+        other = (tmp_path / "other.png").read_bytes()
+        start = other.index(b"eXIf") - 4
+        chunk = other[start : start + 12 + int.from_bytes(other[start : start + 4], "big")]
+        path.write_bytes(plain[:-12] + chunk + plain[-12:])
+    (tmp_path / "other.png").unlink()
+    assert_holds(data.load(tmp_path), shown)
 
 
 @pytest.mark.parametrize(
@@ -450,13 +468,13 @@ def test_links_and_names_beyond_ascii(tmp_path):
 
 
 def test_name_that_is_not_utf8_can_be_printed(tmp_path):
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    folder = os.fsencode(tmp_path) + b"/Gr\xfcn"
     os.mkdir(folder)
     for number in range(3):
         write_image(Path(os.fsdecode(folder)) / f"{number}.png", random_images(1, 6, 8)[0])
     (Path(os.fsdecode(folder)) / os.fsdecode(b"\xe9.txt")).write_text("")
     loaded = data.load(tmp_path)
-    assert loaded.class_names == ("caf\ufffd",)
+    assert loaded.class_names == ("Gr\ufffdn",)
     loaded.notices[0].encode("utf-8")
 
 

@@ -184,6 +184,14 @@ def test_arrays_are_resized(tmp_path):
     )
 
 
+@pytest.mark.parametrize("convert", [np.asarray, lambda images: images / np.float32(255)])
+def test_color_arrays_become_gray(convert):
+    images = random_images(9, 6, 8, 3)
+    gray = Preprocessing(color="gray").of_arrays(convert(images))
+    expected = convert(images) @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(gray, expected, atol=0.501 if gray.dtype == np.uint8 else 1e-6)
+
+
 def test_float_padding_is_the_background():
     padded = Preprocessing((4, 8), "pad", background="#ff8000").of_arrays(
         np.zeros((1, 4, 4, 3), np.float32)

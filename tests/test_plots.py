@@ -14,7 +14,7 @@ def gradient(num, *shape):
 
 def test_image_grid_places_tiles_in_order():
     images = gradient(5, 3, 4)
-    page = plots.tiled(images, columns=2)
+    page = plots.tiled(images, columns=2, white=0.0)
     assert page.shape == (3 * 3 + 2, 2 * 4 + 1)
     for place, image in enumerate(images):
         top, left = (place // 2) * 4, (place % 2) * 5

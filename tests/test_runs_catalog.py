@@ -1,5 +1,6 @@
 """Finding run directories: usable, unfinished and broken ones, labels, missing runs."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from fake_runs import write_run
 
 from keras_ae.data import ImageSet
+from keras_ae.runs.budget import default_budget
 from keras_ae.runs.catalog import find_runs, labels, missing_runs, sorted_runs
 from keras_ae.variants import BAKE_OFF
 
@@ -174,15 +176,25 @@ def test_missing_runs_have_a_command(tmp_path, monkeypatch):
     lacking = missing_runs(find_runs(Path("runs")).runs, image_set())
     assert [row["what"].split(", with ")[0] for row in lacking] == ["sparse", ", ".join(BAKE_OFF)]
     command = shlex.split(lacking[0]["command"])
-    assert command == ["keras-ae", "train", "--variant", "sparse", "--dataset", "digits"]
+    start = ["keras-ae", "train", "--variant", "sparse", "--dataset", "digits"]
+    assert command == [*start, "--epochs", "60", "--batch-size", "256"]
     command = shlex.split(lacking[1]["command"])
     assert command[-4:] == ["--latent-dim", "2", "--held-out-class", "1"]
 
 
 def test_command_of_missing_runs_uses_the_same_folder(tmp_path):
-    write_run(tmp_path / "mine" / "digits" / "deep", epochs=3)
+    write_run(tmp_path / "mine" / "digits" / "deep", epochs=3, batch_size=8, patience=2)
     command = shlex.split(missing_runs(find_runs(tmp_path).runs, image_set())[0]["command"])
-    assert command[-4:] == ["--output-dir", str(tmp_path / "mine"), "--epochs", "3"]
+    budget = ["--epochs", "3", "--batch-size", "8", "--patience", "2"]
+    assert command[-8:] == ["--output-dir", str(tmp_path / "mine"), *budget]
+
+
+def test_command_of_missing_runs_leaves_out_the_default_budget(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    budget = dataclasses.asdict(default_budget(10))  # images, as the fake runs say
+    write_run(tmp_path / "runs" / "digits" / "deep", **budget)
+    command = shlex.split(missing_runs(find_runs(Path("runs")).runs, image_set())[0]["command"])
+    assert command[-2:] == ["--dataset", "digits"]
 
 
 def test_nothing_is_missing_from_a_complete_bake_off(tmp_path):

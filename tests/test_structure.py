@@ -45,7 +45,7 @@ WITHIN_EVALUATION = (
     ("published",),
     ("plots",),
     ("comparisons",),
-    ("cache", "summary"),
+    ("cache", "summary", "run_figures"),
     ("evaluation",),
     ("",),
 )

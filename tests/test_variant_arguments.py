@@ -132,7 +132,7 @@ def test_arguments_are_readable_and_settable_or_read_only(models, name):
 @pytest.mark.parametrize(
     "attribute",
     ["encoder", "decoder", "bottleneck", "can_sample", "needs_labels", "learns_prior",
-     "fixed_epochs", "is_discrete", "has_bce", "pixel_range", "code_shape", "preprocessing"],
+     "fixed_epochs", "is_discrete", "has_bce", "pixel_range", "code_shape", "code_size", "preprocessing"],
 )  # fmt: skip
 def test_networks_and_derived_attributes_cannot_be_set(models, attribute):
     before = getattr(models["VAE"], attribute)
@@ -313,7 +313,7 @@ def test_single_number_is_one_layer():
 # ---- interface ----
 
 INTERFACE = {
-    "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_statistics", "decode",
+    "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_size", "code_statistics", "decode",
     "decoder", "encode", "encoder", "fit_prior", "fixed_epochs", "has_bce", "interpolate",
     "is_discrete", "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs",
     "pixel_range", "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks",

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_ae.cli.arguments import (
     Parser,
@@ -22,7 +23,7 @@ from keras_ae.cli.arguments import (
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
-from keras_ae.runs.request import DEFAULT_EPOCHS, DEFAULT_LEARNING_RATE, DEFAULT_SEED
+from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 EXAMPLES = (
@@ -49,9 +50,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
 
     return run_program(
         prog,
-        functools.partial(_list if options.list else _train, options, cleared),
+        functools.partial(_list if options.list else _train, options, prog, cleared),
         resume_hint=resume_hint,
-        describe=lambda error: describe(error, IN_TRAIN, [*prog.split(), *words]),
+        describe=lambda error: describe(error, IN_TRAIN, ["keras-ae", "train", *words]),
     )
 
 
@@ -149,14 +150,15 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--epochs",
         type=at_least(1),
         metavar="N",
-        default=DEFAULT_EPOCHS,
-        help="passes over the training images (default: %(default)s)",
+        help="passes over the training images (default: 60 on the published sets and with "
+        "--bake-off; else as many as make 4,000 updates, with early stopping)",
     )
     training.add_argument(
         "--batch-size",
         type=at_least(1),
         metavar="N",
-        help="images per step (default: 256, or all images if fewer)",
+        help="images per step (default: 256 on the published sets and with --bake-off; else "
+        "about 1%% of the training images, from 16 to 256)",
     )
     training.add_argument(
         "--learning-rate",
@@ -170,7 +172,8 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         type=at_least(1),
         metavar="EPOCHS",
         help="early stopping: stop after EPOCHS epochs without improvement of the validation "
-        "loss; restore the best weights (default: no early stopping)",
+        "loss; restore the best weights (default: on the published sets, with --bake-off and "
+        "with --epochs no early stopping; else 500 updates, at least 10 epochs)",
     )
     training.add_argument(
         "--lr-patience",
@@ -207,6 +210,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         help="delete the existing run and train again (default: resume or skip it)",
     )
     output.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="draw no reconstructions, losses and samples into the run directories (default: draw "
+        "them)",
+    )
+    output.add_argument(
         "--tensorboard",
         action="store_true",
         help="also write TensorBoard logs; needs keras_ae[tensorboard] (default: do not)",
@@ -215,7 +224,6 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--quiet", action="store_true", help="print only errors (default: print progress)"
     )
     options = parser.parse_args(None if argv is None else list(argv))
-    options.prog = prog
     _check(parser, options)
     return options
 
@@ -259,16 +267,19 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
         parser.error(f"--output-dir {options.output_dir}: {problem}")
 
 
-def _list(options: argparse.Namespace, _: list, __: InterruptHandler) -> int:
+def _list(options: argparse.Namespace, _: str, __: list, ___: InterruptHandler) -> int:
     print(f"{'variant':<17}{'parameters':>11}  what it is")
     for name, preset in VARIANTS.items():
         print(f"{name:<17}{preset().count_params():>11,}  {preset.summary}")
     return 0
 
 
-def _train(options: argparse.Namespace, cleared: list[bool], interrupts: InterruptHandler) -> int:
+def _train(
+    options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
+) -> int:
     import keras_ae
     from keras_ae.data import Preprocessing
+    from keras_ae.evaluation import run_figures
     from keras_ae.runs.environment import device_name
     from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
     from keras_ae.runs.train import Training
@@ -289,7 +300,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
     image_set, notice = images.load()
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
-    show_notices(options.prog, image_set.notices)
+    show_notices(prog, image_set.notices)
     asked = dict(
         latent_dim=options.latent_dim,
         held_out_class=options.held_out_class,
@@ -314,6 +325,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
         tensorboard=options.tensorboard,
         log=log,
         progress=not options.quiet,
+        draw=None if options.no_figures else run_figures.draw,
         interruption=interrupts.interruption,
         deferred=interrupts.deferred,
     )
@@ -322,6 +334,7 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
         f"{image_set.name}: {data.num_train:,} training, {data.num_validation:,} validation and "
         f"{data.num_test:,} test images of {' x '.join(map(str, image_set.image_shape))}"
     )
+    log(training_line(planned[0].config))
     try:
         training.run()
     finally:
@@ -330,3 +343,16 @@ def _train(options: argparse.Namespace, cleared: list[bool], interrupts: Interru
     code = f"import keras_ae; keras_ae.load_model({str(path)!r}).summary()"
     log(f"next: {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
     return 0
+
+
+def training_line(config: Any) -> str:
+    """How a run is trained, in one line."""
+    request = config.request
+    steps = -(-config.data.num_train // request.batch_size)
+    epochs = f"{request.epochs} epochs of {steps:,} steps of {request.batch_size} images"
+    if request.patience is None:
+        return f"training: {epochs}"
+    return (
+        f"training: at most {epochs}; early stopping after {request.patience} epochs without "
+        "improvement of the validation loss"
+    )

@@ -11,6 +11,7 @@ not in the cache yet.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -50,6 +51,7 @@ __all__ = [
     "DataError",
     "ImageSet",
     "MixedSizes",
+    "PUBLISHED",
     "Preprocessing",
     "Split",
     "Subset",
@@ -77,6 +79,9 @@ class _NamedDataset(NamedTuple):
     read: Callable[..., Contents]
     takes_classes: bool = False
 
+
+# Names of the sets with published results, whose protocol is the default there.
+PUBLISHED = frozenset(published.PUBLISHED)
 
 # The registry of data sets that can be loaded by name.
 DATASETS: dict[str, _NamedDataset] = {
@@ -252,9 +257,9 @@ def _preprocessed(contents: Contents, preprocessing: Preprocessing, source: str)
         images = getattr(contents, part)
         if images is None:
             continue
-        if size is not None:
-            num_values = len(images) * size[0] * size[1] * (3 if images.ndim == 4 else 1)
-            refuse_beyond_limit(num_values * images.itemsize, source)
+        is_color = preprocessing.color == "rgb" or images.ndim == 4
+        shape = (len(images), *(size or images.shape[1:3]), 3 if is_color else 1)
+        refuse_beyond_limit(math.prod(shape) * images.itemsize, source)
         if part == "images" and images.shape[3:] == (4,):
             notices.append(
                 f"{source}: images of 4 channels are taken as red, green, blue and transparency, "

@@ -141,6 +141,9 @@ def image_header(file: Path) -> Header:
     """
     with _opened(file) as image:
         width, height = image.size
+        if image.format == "PNG" and "exif" not in image.info and _has_late_exif(file):
+            refuse_beyond_limit(width * height * 4, str(file))
+            image.load()  # reads what follows the pixels
         if orientation(image) >= 5:
             width, height = height, width
         channels = 1 if image.mode in _GRAY_MODES and image.format != "GIF" else 3
@@ -210,6 +213,11 @@ def is_image(file: Path) -> bool:
     except OSError:
         return False
     return any(_accepts(name, start) for name in _BY_CONTENT if name in Image.OPEN)
+
+
+def _has_late_exif(file: Path) -> bool:
+    """Whether a PNG file has an EXIF chunk, which some programs write after the pixels."""
+    return b"eXIf" in file.read_bytes()
 
 
 def describe_size(size: Sequence[int]) -> str:

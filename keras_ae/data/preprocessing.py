@@ -109,6 +109,7 @@ class Preprocessing:
             ValueError: pixels that are outside the range of 16 bits or of floats in [0, 1].
             Exception: any error of Pillow for a damaged file.
         """
+        image.load()  # a PNG may have its orientation after the pixels
         if orientation(image) != 1:
             image = ImageOps.exif_transpose(image)
         image, peak = _eight_bits(image)
@@ -196,7 +197,7 @@ class DecodedImage(NamedTuple):
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be parsed.
 
-    Only the header is read: `getexif` would decode a PNG to find more. Pillow itself applies that
+    Nothing is decoded: `getexif` alone would decode a PNG to find more. Pillow itself applies that
     of a TIFF file.
     """
     if "exif" not in image.info:

@@ -10,7 +10,7 @@ import hashlib
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_ae.files import atomic_write
 
-VERSION = 1  # bump it when figures change: they are drawn again
+VERSION = 2  # bump it when figures change: they are drawn again
 PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
@@ -141,14 +141,38 @@ def save(figure: Any, path: Path, num_colors: int | None = None) -> Path:
     return atomic_write(path, lambda temporary: image.save(temporary, optimize=True))
 
 
-def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[str] = ()) -> Path:
+def gray_map(images: np.ndarray) -> str:
+    """The colormap of gray images: drawings on black become dark on white, photographs stay.
+
+    Args:
+        images: `(N, ...)`, pixels in [0, 1]. Where more than a quarter of the pixels is nearly
+            black they are drawings.
+    """
+    return "gray_r" if np.mean(np.asarray(images) < 0.05) > 0.25 else "gray"
+
+
+def is_gray(images: np.ndarray) -> bool:
+    """Whether images, `(N, H, W)` or `(N, H, W, C)`, have one channel."""
+    return images.ndim < 4 or images.shape[-1] == 1
+
+
+def image_rows(
+    rows: dict[str, np.ndarray],
+    path: Path,
+    column_titles: Sequence[str] = (),
+    like: np.ndarray | None = None,
+    inverted: Collection[str] = (),
+) -> Path:
     """Draw a row of images for each label.
 
     Args:
         rows: `{label: (num, *image_shape)}`, the same `num` for all.
         path: The PNG to write.
         column_titles: Titles above the columns.
+        like: Images that decide how gray ones are drawn (see `gray_map`); default: the first row.
+        inverted: Labels of gray rows in which 0 is white.
     """
+    usual = gray_map(next(iter(rows.values())) if like is None else like)
     num = max(len(images) for images in rows.values())
     shape = next(iter(rows.values())).shape[1:]
     margin = 1.6
@@ -163,7 +187,9 @@ def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[
         bottom = 1 - (top + (place + 1) * height) / full_height
         box = [margin / full_width, bottom, size * len(images) / full_width, height / full_height]
         axis = figure.add_axes(box)
-        axis.imshow(tiled(images), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        colors = "gray_r" if label in inverted else usual
+        page = tiled(images, white=0.0 if colors == "gray_r" else 1.0)
+        axis.imshow(page, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         figure.text(
             (margin - 0.1) / full_width, bottom + height / full_height / 2,
@@ -172,17 +198,28 @@ def image_rows(rows: dict[str, np.ndarray], path: Path, column_titles: Sequence[
     for place, title in enumerate(column_titles):
         x = (margin + (place + 0.5) * size) / full_width
         figure.text(x, 1 - 0.2 / full_height, title, ha="center", va="center")
-    return save(figure, path, num_colors=128)
+    return save_images(figure, path, rows.values())
 
 
-def tiled(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
-    """One image of many, `columns` in a row, with white gaps of `gap` pixels."""
+def save_images(figure: Any, path: Path, images: Iterable[np.ndarray]) -> Path:
+    """Write a PNG of images: gray ones with a palette, color in full."""
+    return save(figure, path, num_colors=128 if all(map(is_gray, images)) else None)
+
+
+def tiled(
+    images: np.ndarray, columns: int | None = None, gap: int = 1, white: float | None = None
+) -> np.ndarray:
+    """One image of many, `columns` in a row, with gaps of `gap` pixels.
+
+    The gaps are `white`: by default 1 for color, and for gray images what `gray_map` draws white.
+    """
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     if images.shape[3:] == (1,):
         images = images[..., 0]
     height, width, *channels = images.shape[1:]
-    white = 1.0 if channels else 0.0  # gray images are drawn dark on light
+    if white is None:
+        white = 1.0 if channels or gray_map(images) == "gray" else 0.0
     page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *channels), white)
     for place, image in enumerate(images):
         row, column = divmod(place, columns)
@@ -203,11 +240,12 @@ def image_blocks(
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     for axis in axes:
         axis.axis("off")
+    colors = gray_map(next(iter(blocks.values())))
     for axis, (label, images) in zip(axes, blocks.items(), strict=False):
-        page = tiled(images, columns)
-        axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        page = tiled(images, columns, white=None if images.ndim > 3 else float(colors == "gray"))
+        axis.imshow(page, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(panel_title(label, per_row), fontsize=9)
-    return save(figure, path, num_colors=128)
+    return save_images(figure, path, blocks.values())
 
 
 def equation(
@@ -225,11 +263,11 @@ def equation(
     for place, (axis, (sign, image)) in enumerate(zip(axes, terms, strict=True)):
         images = image if image.ndim > result.ndim else image[None]
         page = tiled(images, math.ceil(len(images) ** 0.5))
-        axis.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.imshow(page, cmap=gray_map(result), vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         if place:
             axis.text(-0.16, 0.5, sign, transform=axis.transAxes, ha="center", va="center")
-    return save(figure, path, num_colors=128)
+    return save_images(figure, path, [result[None]])
 
 
 def traversals(
@@ -248,19 +286,19 @@ def manifold_grid(images: np.ndarray, path: Path) -> Path:
     page = tiled(images.reshape(rows * columns, *images.shape[2:]), columns, gap=0)
     size = 0.75 * WIDTH
     figure, axes = new_figure(size, size * rows * height / (columns * width))
-    axes[0].imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes[0].imshow(page, cmap=gray_map(page), vmin=0, vmax=1, interpolation="nearest")
     axes[0].axis("off")
-    return save(figure, path, num_colors=128)
+    return save_images(figure, path, [page[None]])
 
 
 def oscillating_gif(images: np.ndarray, path: Path, scale: int = 4, milliseconds: int = 90) -> Path:
-    """Write a GIF that runs forward and back, dark on light for gray images."""
+    """Write a GIF that runs forward and back; gray images as `gray_map` draws them."""
     from PIL import Image
 
-    frames = []
+    frames, inverted = [], gray_map(images) == "gray_r"
     for image in [*images, *images[-2:0:-1]]:
         page = np.squeeze(image)
-        page = page if page.ndim == 3 else 1.0 - page
+        page = page if page.ndim == 3 or not inverted else 1.0 - page
         page = np.uint8(np.clip(page * 255.0 + 0.5, 0, 255))
         page = page.repeat(scale, axis=0).repeat(scale, axis=1)
         frames.append(Image.fromarray(page))
@@ -301,7 +339,8 @@ def scatter_grid(
     for axis in axes:
         axis.axis("off")
     for axis, (title, points) in zip(axes, maps.items(), strict=False):
-        axis.scatter(*points.T, c=colors, s=2.0, alpha=0.6, linewidths=0, rasterized=True)
+        size = float(np.clip(20_000 / len(points), 2.0, 40.0))  # few points would be invisible
+        axis.scatter(*points.T, c=colors, s=size, alpha=0.6, linewidths=0, rasterized=True)
         axis.set_title(panel_title(title, per_row), fontsize=9)
     if labels is not None:
         handles = [

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from keras_ae import data
 from keras_ae.checks import one_line
+from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
 from keras_ae.runs.errors import Remedy, RunError
-from keras_ae.runs.request import DEFAULT_EPOCHS, RunConfig, RunData, RunRequest
+from keras_ae.runs.request import RunConfig, RunData, RunRequest
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
@@ -155,11 +156,19 @@ def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
         expected = {**usual, "latent_dim": default_latent_dim(run, runs)}
         for key, pattern in _LABELS.items():
             value = getattr(run.request, key)
+            if key == "patience" and value is None and _never_stops_early(run, runs):
+                continue
             if value != expected[key]:
                 name = pattern.partition(" {")[0]
                 parts.append(f"no {name}" if value is None else pattern.format(value))
         named[run.directory] = ", ".join(parts)
     return named
+
+
+def _never_stops_early(run: TrainedRun, runs: list[TrainedRun]) -> bool:
+    """Whether no run of the variant has a patience, as where early stopping is not possible."""
+    variant = run.request.variant
+    return all(each.request.patience is None for each in runs if each.request.variant == variant)
 
 
 def _most_common(values: Iterable[T]) -> T:
@@ -234,6 +243,12 @@ def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[
 def _shared_options(run: TrainedRun) -> list[str]:
     """The command-line options that a missing run shares with a trained one."""
     options = run.config.data_options()
-    folder, epochs = str(run.directory.parent.parent), run.request.epochs
+    folder, request, num_train = str(run.directory.parent.parent), run.request, run.data.num_train
     options += [] if folder == "runs" else ["--output-dir", folder]
-    return options + ([] if epochs == DEFAULT_EPOCHS else ["--epochs", str(epochs)])
+    budget = Budget(request.epochs, request.batch_size, request.patience)
+    published = run.data.source in data.PUBLISHED
+    usual = bake_off_budget(num_train) if published else default_budget(num_train)
+    if budget == usual:
+        return options
+    options += ["--epochs", str(request.epochs), "--batch-size", str(request.batch_size)]
+    return options + (["--patience", str(request.patience)] if request.patience else [])

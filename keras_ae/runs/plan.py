@@ -10,16 +10,15 @@ from typing import Any
 import keras
 
 from keras_ae import data
+from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
 from keras_ae.runs.environment import device_name, versions
 from keras_ae.runs.request import (
-    DEFAULT_EPOCHS,
     DEFAULT_LEARNING_RATE,
     DEFAULT_SEED,
     RunConfig,
     RunData,
     RunRequest,
 )
-from keras_ae.training.arguments import check_batch_size
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 BAKE_OFF_LATENT_DIMS = (20, 2)
@@ -101,13 +100,14 @@ def plan_runs(
     latent_dim: int | None = None,
     held_out_class: str | int | None = None,
     arguments: Mapping[str, Any] | None = None,
-    epochs: int = DEFAULT_EPOCHS,
+    epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float = DEFAULT_LEARNING_RATE,
     patience: int | None = None,
     lr_patience: int | None = None,
     seed: int = DEFAULT_SEED,
     jit: str = "auto",
+    bake_off: bool = False,
 ) -> list[PlannedRun]:
     """Plan a run for each variant. Nothing is written.
 
@@ -118,13 +118,14 @@ def plan_runs(
         latent_dim: Size of the code; None for each variant's own.
         held_out_class: Name or index of the held-out class, or None.
         arguments: Further arguments of the variants' constructors.
-        epochs: Number of epochs.
-        batch_size: Images per step; None for 256, or all images if fewer.
+        epochs: Number of epochs; None for the protocol's or the default (see `budget`).
+        batch_size: Images per step; None for the protocol's or the default.
         learning_rate: Of Adam.
-        patience: Epochs without improvement before early stopping, or None.
+        patience: Epochs without improvement before early stopping; None for the default.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         seed: Of the split, the initial weights, the order and the noise.
         jit: "auto", "on" or "off".
+        bake_off: Whether the bake-off's protocol is the default, as it is for the published sets.
 
     Raises:
         ValueError: a variant cannot be built so, or does not suit the images.
@@ -154,6 +155,11 @@ def plan_runs(
         num_validation=len(split.validation),
         num_test=len(split.test),
     )
+    if bake_off or images.source(image_set) in data.PUBLISHED:
+        protocol = bake_off_budget(num_train)
+        budget = Budget(epochs or protocol.epochs, batch_size or protocol.batch_size, patience)
+    else:
+        budget = default_budget(num_train, epochs=epochs, batch_size=batch_size)
     planned = []
     for variant in variants:
         keras.utils.set_random_seed(seed)  # of the initial weights
@@ -172,10 +178,10 @@ def plan_runs(
             dataset=image_set.name,
             fingerprint=image_set.fingerprint,
             held_out_class=held_out,
-            epochs=epochs,
-            batch_size=check_batch_size(batch_size, num_train),
+            epochs=budget.epochs,
+            batch_size=budget.batch_size,
             learning_rate=learning_rate,
-            patience=patience,
+            patience=patience or (None if model.fixed_epochs else budget.patience),
             lr_patience=lr_patience,
             seed=seed,
             jit=jit,
@@ -203,6 +209,7 @@ def plan_bake_off(
     large, small = BAKE_OFF_LATENT_DIMS
     held_out = BAKE_OFF_HELD_OUT_CLASS if held_out_class is None else held_out_class
     names = list(BAKE_OFF)
+    options["bake_off"] = True
     return [
         *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **options),
         *plan_runs(image_set, images, names, latent_dim=small, held_out_class=held_out, **options),

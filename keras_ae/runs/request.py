@@ -19,7 +19,6 @@ from keras_ae.files import json_digest, safe_name
 if TYPE_CHECKING:
     from keras_ae.data.preprocessing import Preprocessing
 
-DEFAULT_EPOCHS = 60
 DEFAULT_LEARNING_RATE = 1e-3
 DEFAULT_SEED = 42
 MAX_DEPTH = 100  # of nested lists and dicts, well below Python's recursion limit

@@ -7,6 +7,7 @@
     test.json      the losses on the test set, and checksums of the other files; it is written
                    last, so its presence means "finished"
     saved_model/   the SavedModel, if one was exported
+    *.png          figures: reconstructions, losses and, of a model with a prior, samples
 
 Every file is written atomically.
 """
@@ -30,6 +31,7 @@ from keras_ae.runs.request import ConfigError, RunConfig, config_digest, model_d
 from keras_ae.variants import VARIANTS
 
 RUN_FILES = ("test.json", "model.keras", "history.csv")  # of a run that has started training
+FIGURES = ("reconstructions.png", "history.png", "samples.png")
 CHECKSUMMED = ("config.json", "history.csv", "model.keras")  # files of a finished run
 MAX_JSON_BYTES = 2**26
 
@@ -224,7 +226,7 @@ class RunDirectory:
         """Delete the files of a run, in an order that leaves a usable state after each."""
         for name in ("saved_model", ".saved_model.partial", "tensorboard"):
             remove_tree(self.path(name))
-        for name in (*RUN_FILES, "resume.npz", "config.json"):
+        for name in (*RUN_FILES, *FIGURES, "resume.npz", "config.json"):
             self.path(name).unlink(missing_ok=True)
 
     def write_history(self, rows: list[dict]) -> None:

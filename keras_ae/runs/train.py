@@ -13,7 +13,7 @@ import keras
 
 from keras_ae import data
 from keras_ae.progress import GridProgress
-from keras_ae.runs import early_stopping
+from keras_ae.runs import early_stopping, references
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
 from keras_ae.runs.plan import PlannedRun
@@ -35,6 +35,8 @@ class Training:
         tensorboard: Also write TensorBoard logs.
         log: Called with each line of output.
         progress: Whether to print the progress of epochs.
+        draw: Called as `draw(directory, model, inputs, images, history)` for each run before it is
+            finished, with the test images: draws its figures.
         interruption: Returns the exception that ends the training, once a signal has come.
         deferred: A context manager in which a signal waits for `interruption` to be called.
 
@@ -56,6 +58,7 @@ class Training:
         tensorboard: bool = False,
         log: Log = print,
         progress: bool = True,
+        draw: Callable[..., Any] | None = None,
         interruption: Callable[[], BaseException | None] = lambda: None,
         deferred: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
     ):
@@ -67,6 +70,7 @@ class Training:
         self._tensorboard = tensorboard
         self._log = log
         self._progress = progress
+        self._draw = draw
         self._interruption = interruption
         self._deferred = deferred
         if not overwrite:
@@ -120,6 +124,8 @@ class Training:
             self._log(f"{title}: {model.count_params():,} parameters")
             self._train(run, planned, progress)
             self._log(f"test: {summary(run)}")
+            for line in problems(run):
+                self._log(f"warning: {line}")
         if needed and self._export and not run.exported:
             self._log(f"exported to {run.export(model)}")
 
@@ -174,6 +180,10 @@ class Training:
         results["num_images"] = len(test)
         results["num_parameters"] = model.count_params()
         results["seconds_per_epoch"] = statistics.median(seconds)
+        results |= references.measure(model, split.train, test)
+        if self._draw:
+            inputs = model.pack_inputs(test.images, test.labels)
+            self._draw(run.directory, model, inputs, test.images, keeper.rows)
         run.finish(model, results)
 
 
@@ -216,13 +226,23 @@ def inputs_of(model: Any, subset: data.Subset) -> tuple:
     return (subset.images, subset.labels) if model.needs_labels else (subset.images,)
 
 
+def problems(run: RunDirectory) -> list[str]:
+    """What is wrong with a trained model, a line each; none for runs of older versions."""
+    results, loss = run.results, run.config.model.get("reconstruction_loss", "bce")
+    if "pca_components" not in results:
+        return []
+    return references.warnings(loss, results, run.history)
+
+
 def summary(run: RunDirectory) -> str:
     """The test losses and the time of an epoch, in one line."""
     results = run.results
-    # Runs of older versions have no such argument.
-    unit = {"bce": "nats/image (BCE)", "mse": "squared error/image"}
+    # Runs of older versions have neither this argument nor the references.
     loss = run.config.model.get("reconstruction_loss", "bce")
+    words = f"{results['reconstruction_loss']:.2f} {references.UNITS[loss]}"
+    if "pca_components" in results:
+        words = references.summary(loss, results)
     return (
-        f"{results['reconstruction_loss']:.2f} {unit[loss]}, latent loss "
-        f"{results['latent_loss']:.2f}; {results['seconds_per_epoch']:.2f} s/epoch"
+        f"{words}; latent loss {results['latent_loss']:.2f}; "
+        f"{results['seconds_per_epoch']:.2f} s/epoch"
     )

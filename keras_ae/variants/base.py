@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -175,6 +176,11 @@ class Autoencoder(LatentTools, EpochTrainer):
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one latent code, mostly `(latent_dim,)`."""
         return tuple(self.decoder.input_shape[1:])
+
+    @property
+    def code_size(self) -> int:
+        """How many numbers one latent code has; a vector from a codebook counts as its index."""
+        return math.prod(self.code_shape)
 
     @property
     def is_discrete(self) -> bool:

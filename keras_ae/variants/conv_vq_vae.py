@@ -152,6 +152,10 @@ class ConvVQVAE(Autoencoder):
         self.prior.build()
         super()._finalize()
 
+    @property
+    def code_size(self) -> int:
+        return super().code_size // self.embedding_dim
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -30,7 +30,7 @@ FACTS = frozenset(
         "is_discrete",
         "has_bce",
     }
-    | {"pixel_range", "code_shape", "scalar_codebooks", "num_stages", "preprocessing"}
+    | {"pixel_range", "code_shape", "code_size", "scalar_codebooks", "num_stages", "preprocessing"}
 )
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
 

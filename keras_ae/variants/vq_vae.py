@@ -97,6 +97,10 @@ class VQVAE(DenseAutoencoder):
         self._usage = CodebookUsage(num_codebooks, self.num_embeddings)
         super()._finalize()
 
+    @property
+    def code_size(self) -> int:
+        return super().code_size // self.embedding_dim
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

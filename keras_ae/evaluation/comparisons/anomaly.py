@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.data.baselines import fit_pca, flatten
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
-from keras_ae.evaluation.comparisons.common import fit_pca, flatten
 
 VERSION = 1
 INK = "ink sum"

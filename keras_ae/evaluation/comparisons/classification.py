@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_ae.data import Split, Subset, few_labels
+from keras_ae.data.baselines import fit_pca, flatten
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
     BATCH_SIZE,
-    fit_pca,
-    flatten,
     posterior,
     preserved_random_state,
     set_seeds,

@@ -1,4 +1,4 @@
-"""Helpers that several comparisons share: batches, distances, PCA, random state."""
+"""Helpers that several comparisons share: batches, distances, random state."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
+from keras_ae.data.baselines import flatten
 
+if TYPE_CHECKING:
     from keras_ae.data import Subset
 
 BATCH_SIZE = 2000  # images in one call of a model
@@ -44,11 +44,6 @@ def posterior(model: Any, inputs: Inputs) -> tuple[np.ndarray, np.ndarray] | Non
     return np.concatenate(means), np.concatenate(log_vars)
 
 
-def flatten(images: np.ndarray) -> np.ndarray:
-    """`(N, ...)` as `(N, D)`."""
-    return np.asarray(images).reshape(len(images), -1)
-
-
 def mean(values: Any) -> float:
     """The mean, accumulated in float64."""
     return float(np.mean(values, dtype=np.float64))
@@ -72,20 +67,6 @@ def nearest_distances(
         nearest = references[np.argmin(half_norms - batch @ references.T, axis=1)]
         distances.append(np.linalg.norm(batch - nearest, axis=1))
     return np.concatenate(distances)
-
-
-def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
-    """The PCA baseline of every comparison, and its label in tables and figures.
-
-    Args:
-        images: `(N, ...)`, flattened for the fit.
-        num_components: Reduced to the number of images or pixels if there are fewer.
-    """
-    from sklearn.decomposition import PCA
-
-    pixels = flatten(images)
-    pca = PCA(min(num_components, *pixels.shape), svd_solver="covariance_eigh").fit(pixels)
-    return f"PCA, {pca.n_components_} components", pca
 
 
 @contextlib.contextmanager

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.data.baselines import fit_pca, flatten
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
     Inputs,
-    fit_pca,
-    flatten,
     model_inputs,
     posterior,
 )

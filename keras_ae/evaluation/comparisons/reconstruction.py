@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.data.baselines import fit_pca, flatten, mean_image, pca_reconstructions
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
     Inputs,
     clip_to_images,
-    fit_pca,
-    flatten,
     in_batches,
     mean,
     model_inputs,
@@ -23,8 +22,6 @@ from keras_ae.evaluation.comparisons.common import (
 VERSION = 1
 NUM_SHOWN = 16
 NUM_COMPONENTS = 20
-# Half a gray level of 8 bits. A probability of exactly 0 would cost infinitely much on ink.
-MIN_PROBABILITY = 1 / 512
 
 
 def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
@@ -77,16 +74,13 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     from keras_ae.losses import entropy_floor
 
     train, test = data.split.train.images, data.split.test.images
-    average = (train.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1)
     label, pca = fit_pca(train, NUM_COMPONENTS)
-    projected = pca.inverse_transform(pca.transform(flatten(test))).reshape(test.shape)
-    projected = np.clip(projected, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return {
         "entropy floor": Measurement(
             {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
         ),
-        "mean image": measure_probabilities(test, np.broadcast_to(average, test.shape)),
-        label: measure_probabilities(test, projected),
+        "mean image": measure_probabilities(test, np.broadcast_to(mean_image(train), test.shape)),
+        label: measure_probabilities(test, pca_reconstructions(pca, test)),
     }
 
 
