@@ -24,7 +24,7 @@ EXAMPLES = (
     "train --variant sparse",
     "train --variant vae --dataset path/to/my_photographs",
     "evaluate",
-    "predict runs/my_photographs/conv_vae-20d-seed42 new_photographs",
+    "predict runs/my_photographs/vae-20d-seed42 new_photographs",
 )
 
 

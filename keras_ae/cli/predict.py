@@ -15,7 +15,7 @@ from keras_ae.cli.remedies import IN_PREDICT, describe
 from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
 
 EXAMPLES = (
-    "runs/my_photographs/conv_vae-20d-seed42 new_photographs",
+    "runs/my_photographs/vae-20d-seed42 new_photographs",
     "model.keras new_photographs --output scores --reconstructions --error-maps",
     "exported_model images.npy --output scores --batch-size 64 --overwrite",
 )

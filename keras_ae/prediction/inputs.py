@@ -76,7 +76,7 @@ class ImageFiles:
                 f"{path} holds no image files: give a folder of image files, an image file, or a "
                 ".npy or .npz file."
             )
-        self._names = [os.path.relpath(file, self._root) for file in found.images]
+        self._names = [file.relative_to(self._root).as_posix() for file in found.images]
         if found.others:
             names = [os.path.relpath(file, path) for file in found.others]
             words = f"{len(names):,} {'file that is' if len(names) == 1 else 'files that are'}"

@@ -163,8 +163,7 @@ def write_png(image: np.ndarray, folder: Path, name: str) -> Path:
     """
     name = name if name.endswith(".png") else f"{name}.png"
     path = folder / name
-    parts = Path(name).parts
-    if path.is_absolute() != folder.is_absolute() or ".." in parts or Path(name).is_absolute():
+    if ".." in Path(name).parts or Path(name).is_absolute():
         raise ValueError(f"{name} leads out of the output folder.")
     while os.path.lexists(path):  # such as that of a.jpg, where there is also a.jpg.png
         path = path.with_name(f"{path.name}.png")
