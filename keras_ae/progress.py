@@ -125,3 +125,41 @@ class StepProgress:
         means = {kind: sum(times) / len(times) for kind, times in self._seconds.items()}
         usual = sum(means.values()) / max(len(means), 1)
         return sum(means.get(kind, usual) for kind in self._left)
+
+
+class CountProgress:
+    """Progress over a number of things that are processed in batches, with the time left.
+
+    On a terminal one line is rewritten; elsewhere a few lines are printed. Nothing is printed
+    where all are processed in one batch.
+
+    Args:
+        number: Number of things.
+        noun: What they are, such as "images".
+        enabled: False prints nothing.
+    """
+
+    def __init__(self, number: int, noun: str, enabled: bool = True):
+        self.number = number
+        self.noun = noun
+        self.enabled = enabled
+        self._start = time.perf_counter()
+        self._printed = 0
+
+    def update(self, done: int) -> None:
+        """Report that `done` of them are processed."""
+        first = self._printed == 0 and done >= self.number
+        if not self.enabled or first:
+            return
+        left = (time.perf_counter() - self._start) / done * (self.number - done)
+        line = f"{bar(done, self.number)} {done:,}/{self.number:,} {self.noun}  {clock(left)} left"
+        if sys.stdout.isatty():
+            end = "\n" if done >= self.number else ""
+            print(f"\r\x1b[K{line}", end=end, flush=True)
+            self._printed = done
+        elif self._printed == 0 or (
+            done * LINES_WITHOUT_A_TERMINAL // self.number
+            > self._printed * LINES_WITHOUT_A_TERMINAL // self.number
+        ):
+            print(line, flush=True)
+            self._printed = done

@@ -34,6 +34,27 @@ def evaluate(*arguments) -> int:
     return _exit_code(main, arguments, "evaluate.py")
 
 
+def predict(*arguments) -> int:
+    """The exit code of `keras-ae predict`, run in this process."""
+    from keras_ae.cli.predict import main
+
+    return _exit_code(main, arguments, "predict.py")
+
+
+def decode(*arguments) -> int:
+    """The exit code of `keras-ae decode`, run in this process."""
+    from keras_ae.cli.decode import main
+
+    return _exit_code(main, arguments, "decode.py")
+
+
+def sample(*arguments) -> int:
+    """The exit code of `keras-ae sample`, run in this process."""
+    from keras_ae.cli.sample import main
+
+    return _exit_code(main, arguments, "sample.py")
+
+
 def _exit_code(main: Callable, arguments, prog: str) -> int:
     try:
         return main([str(argument) for argument in arguments], prog)

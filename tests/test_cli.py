@@ -26,6 +26,13 @@ HEAVY = "{'tensorflow', 'keras', 'numpy', 'umap', 'matplotlib', 'sklearn'}"
         ("keras_ae.cli.main", ["train"], 2),
         ("keras_ae.cli.main", ["evaluate", "--help"], 0),
         ("keras_ae.cli.main", ["evaluate", "--comparisons", "anomly"], 2),
+        ("keras_ae.cli.main", ["predict", "--help"], 0),
+        ("keras_ae.cli.main", ["predict", "no-such-run", "images"], 2),
+        ("keras_ae.cli.main", ["predict", "tests", "tests", "--batch-size", "0"], 2),
+        ("keras_ae.cli.main", ["decode", "--help"], 0),
+        ("keras_ae.cli.main", ["decode", "tests"], 2),
+        ("keras_ae.cli.main", ["sample", "--help"], 0),
+        ("keras_ae.cli.main", ["sample", "tests", "-n", "0"], 2),
     ],
 )
 def test_usage_errors_do_not_load_tensorflow(program, arguments, code):

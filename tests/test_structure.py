@@ -34,6 +34,7 @@ ORDER = (
     ("transfer",),
     ("data",),
     ("runs",),
+    ("prediction",),
     ("evaluation",),
     ("cli",),
 )

@@ -1,4 +1,4 @@
-"""The command line: `keras-ae train ...`, `keras-ae evaluate ...`.
+"""The command line: `keras-ae train ...`, `keras-ae evaluate ...`, `keras-ae predict ...`.
 
 Nothing else imports this package, and only this package names command-line options.
 """
@@ -15,12 +15,16 @@ import keras_ae
 COMMANDS = {
     "train": ("keras_ae.cli.train", "train autoencoder variants, one run directory each"),
     "evaluate": ("keras_ae.cli.evaluate", "compare trained runs; write a report with figures"),
+    "predict": ("keras_ae.cli.predict", "score, encode and reconstruct new images"),
+    "decode": ("keras_ae.cli.decode", "make images from latent codes"),
+    "sample": ("keras_ae.cli.sample", "make new images, for variants with a prior"),
 }
 
 EXAMPLES = (
     "train --variant sparse",
     "train --variant vae --dataset path/to/my_photographs",
     "evaluate",
+    "predict runs/my_photographs/vae-20d-seed42 new_photographs",
 )
 
 

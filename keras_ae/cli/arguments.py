@@ -129,3 +129,29 @@ def unwritable(directory: Path) -> str | None:
         except OSError as error:  # such as a name that is too long
             return f"{place} cannot be used: {error.strerror}"
     return None
+
+
+def add_output(group: argparse._ArgumentGroup, default: str) -> None:
+    """Add the options that all programs with one folder of results share."""
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        default=default,
+        help="folder to write, created if it is missing (default: %(default)s)",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace existing results (default: refuse)"
+    )
+    group.add_argument(
+        "--quiet", action="store_true", help="print only errors (default: print progress)"
+    )
+
+
+def check_paths(parser: Parser, options: argparse.Namespace, *names: str) -> None:
+    """Exit with an error where RUN or another path is missing, or --output cannot be written."""
+    for name in ("run", *names):
+        path = getattr(options, name)
+        if not os.path.exists(path):
+            parser.error(f"{path} does not exist")
+    if problem := unwritable(Path(options.output)):
+        parser.error(f"--output {options.output}: {problem}")

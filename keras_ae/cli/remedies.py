@@ -18,6 +18,10 @@ IN_EVALUATE = {
     **IN_TRAIN,
     Remedy.RETRAIN: "Retrain it: keras-ae train --overwrite, with this variant alone.",
 }
+IN_PREDICT = {
+    **IN_EVALUATE,
+    Remedy.REPLACE: "Use another --output, or --overwrite to replace it.",
+}
 
 
 def describe(
@@ -31,7 +35,10 @@ def describe(
         command: The words of the command that failed.
     """
     from keras_ae.data.image_set import MixedSizes  # not before there is an error
+    from keras_ae.prediction.outputs import OutputExists
 
+    if isinstance(error, OutputExists):
+        return f"{error.problem} {remedies[Remedy.REPLACE]}"
     if isinstance(error, MixedSizes) and command:
         again = shlex.join([*command, "--image-size", str(error.image_size)])
         return f"{error.problem} To resize all of them: {again}"

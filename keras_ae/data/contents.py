@@ -72,7 +72,7 @@ def pixels(arrays: Mapping[str, np.ndarray]) -> Pixels:
     Raises:
         DataError: an array does not hold images.
     """
-    shaped = {source: _with_image_axes(array, source) for source, array in arrays.items()}
+    shaped = {source: with_image_axes(array, source) for source, array in arrays.items()}
     floats = {source: array for source, array in shaped.items() if array.dtype.kind == "f"}
     rescale, notice = _rescaling(floats)
     images = []
@@ -88,7 +88,29 @@ def pixels(arrays: Mapping[str, np.ndarray]) -> Pixels:
     return Pixels(images, (notice,) if notice else ())
 
 
-def _with_image_axes(array: np.ndarray, source: str) -> np.ndarray:
+def converter(
+    source: str, dtype: np.dtype, lowest: float, highest: float
+) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    """How `pixels` converts an array that is read in parts, from its smallest and largest value.
+
+    Returns:
+        The function that converts a part with image axes, and a notice or None.
+
+    Raises:
+        DataError: an array with these values does not hold images.
+    """
+    extremes = np.array([[[lowest, highest]]], dtype)
+    _, notices = pixels({source: extremes})
+    if dtype.kind == "f":
+        rescale, _ = _rescaling({source: extremes})
+        notice = notices[0] if notices else None
+        return lambda part: np.clip(rescale(part), 0, 1).astype(np.float32), notice
+    if dtype.kind == "b":
+        return lambda part: part.astype(np.uint8) * np.uint8(255), None
+    return lambda part: np.ascontiguousarray(part, np.uint8), None
+
+
+def with_image_axes(array: np.ndarray, source: str) -> np.ndarray:
     """An array with the shape `(N, H, W)` or `(N, H, W, C)`."""
     if array.dtype.kind not in "biuf":
         raise DataError(f"{source} must hold numbers; received dtype {array.dtype}.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from keras_ae.data.contents import (
 from keras_ae.data.image_set import DataError, listed
 
 _MAX_HEADER_BYTES = 2**14  # NumPy itself accepts at most 10,000
+_PART_BYTES = 2**20
 # The names that an archive's arrays usually have, in upper or lower case; the first one that is
 # there is read.
 _IMAGES = {
@@ -98,7 +101,7 @@ def _load_numpy(
 
     The result for an archive has all names in it, with None for arrays that are not selected.
     """
-    try:
+    with _plain_errors(path):
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
                 file.seek(0)
@@ -115,17 +118,45 @@ def _load_numpy(
                 with archive.open(name) as file:
                     arrays[key] = _read_array(file, path, size)
             return arrays
-    except DataError:
-        raise
-    except Exception as error:  # zipfile, zlib and ast raise errors of their own on damaged files
-        raise DataError(
-            f"{path} cannot be read as a plain NumPy file ({one_line(error)}): it is damaged, "
-            "incomplete, or holds pickled objects, which are never loaded."
-        ) from error
 
 
 def _read_array(file: IO[bytes], path: Path, num_bytes: int) -> np.ndarray:
     """Read an array in NumPy's format; its header must fit `num_bytes` and the memory limit."""
+    header = _read_header(file)
+    declared = math.prod(header.shape) * header.dtype.itemsize
+    refuse_beyond_limit(declared, str(path))
+    header.check(num_bytes)
+    file.seek(header.num_bytes)
+    content = read_at_most(file, declared)  # the size in a zip archive may be wrong, too
+    order = "F" if header.in_columns else "C"
+    return np.ndarray(header.shape, header.dtype, content, order=order)
+
+
+class _Header(NamedTuple):
+    """The header of an array in NumPy's format.
+
+    Attributes:
+        shape, dtype: Those of the array.
+        in_columns: Whether the first index changes fastest.
+        num_bytes: Length of the header in the file.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    in_columns: bool
+    num_bytes: int
+
+    def check(self, num_bytes: int) -> None:
+        """Raise a ValueError for pickled objects, or more content than `num_bytes`."""
+        declared = math.prod(self.shape) * self.dtype.itemsize
+        if self.dtype.hasobject:
+            raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+        if declared > num_bytes:
+            raise ValueError(f"its header declares {declared:,} bytes; the file has {num_bytes:,}")
+
+
+def _read_header(file: IO[bytes]) -> _Header:
+    """Read the header at the start of a file."""
     start = io.BytesIO(file.read(_MAX_HEADER_BYTES))  # a header may claim to be gigabytes long
     version = np.lib.format.read_magic(start)
     if version not in ((1, 0), (2, 0), (3, 0)):
@@ -134,15 +165,112 @@ def _read_array(file: IO[bytes], path: Path, num_bytes: int) -> np.ndarray:
     if version != (1, 0):
         read_header = np.lib.format.read_array_header_2_0
     shape, in_columns, dtype = read_header(start)
-    declared = math.prod(shape) * dtype.itemsize
-    refuse_beyond_limit(declared, str(path))
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
-    if declared > num_bytes:
-        raise ValueError(f"its header declares {declared:,} bytes; the file has {num_bytes:,}")
-    file.seek(start.tell())
-    content = read_at_most(file, declared)  # the size in a zip archive may be wrong, too
-    return np.ndarray(shape, dtype, content, order="F" if in_columns else "C")
+    return _Header(shape, dtype, in_columns, start.tell())
+
+
+class ArrayStream:
+    """An array in a `.npy` file or a `.npz` archive that is read in batches.
+
+    Only one batch is in memory, unless the array is stored by columns. Pickled objects are never
+    loaded.
+
+    Args:
+        path: The file.
+        choose: Called with the names of the arrays of an archive; returns the one to read, or
+            raises a DataError.
+
+    Attributes:
+        path: The file.
+        name: The name of the array in an archive, else None.
+        shape, dtype: Those of the array.
+
+    Raises:
+        DataError: the file is damaged, incomplete, or no plain NumPy file.
+    """
+
+    def __init__(self, path: Path, choose: Callable[[Sequence[str]], str]):
+        self.path, self.name, self._member = path, None, ""
+        with _plain_errors(path):
+            size = path.stat().st_size
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                    self.name = choose(list(members))
+                    self._member = members[self.name]
+                    size = archive.getinfo(self._member).file_size
+            with self._opened() as file:
+                self._header = _read_header(file)
+            self._header.check(size)
+        self.shape, self.dtype = self._header.shape, self._header.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    def batches(self, batch_size: int | None = None) -> Iterator[np.ndarray]:
+        """The array in parts of at most `batch_size` rows, in order; by default of about 1 MB.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        row_shape = self.shape[1:]
+        row_bytes = math.prod(row_shape) * self.dtype.itemsize
+        batch_size = batch_size or max(1, _PART_BYTES // max(1, row_bytes))
+        with _plain_errors(self.path), self._opened() as file:
+            if self._header.in_columns:
+                whole = _read_array(file, self.path, sys.maxsize)
+                for start in range(0, len(self), batch_size):
+                    yield whole[start : start + batch_size]
+                return
+            refuse_beyond_limit(row_bytes, str(self.path))
+            file.seek(self._header.num_bytes)
+            for start in range(0, len(self), batch_size):
+                number = min(batch_size, len(self) - start)
+                content = read_at_most(file, number * row_bytes)
+                yield np.ndarray((number, *row_shape), self.dtype, content)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        if not self._member:
+            with open(self.path, "rb") as file:
+                yield file
+            return
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
+            yield file
+
+
+def choose_images(path: Path, names: Sequence[str]) -> str:
+    """The array of images in an archive: the first usual name, of training images before others.
+
+    Args:
+        path: The archive.
+        names: The names of its arrays.
+
+    Raises:
+        DataError: no array has a usual name.
+    """
+    lower = {name.lower(): name for name in reversed(names)}
+    usual = [*_IMAGES["training"], *_IMAGES["test"], *_IMAGES["validation"]]
+    found = next((lower[name] for name in usual if name in lower), None)
+    if found is None:
+        raise DataError(
+            f"{path} needs an array images, x, data, x_test, x_train or arr_0; it has "
+            f"{listed(names)}."
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    """A block in which every error of a damaged file is a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, zlib and ast raise errors of their own on damaged files
+        raise DataError(
+            f"{path} cannot be read as a plain NumPy file ({one_line(error)}): it is damaged, "
+            "incomplete, or holds pickled objects, which are never loaded."
+        ) from error
 
 
 def read_numpy(path: Path) -> Contents:

@@ -1,0 +1,125 @@
+"""`keras-ae predict`: scores, codes and reconstructions of new images."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ae.cli.arguments import Parser, add_output, at_least, check_paths
+from keras_ae.cli.interrupts import InterruptHandler
+from keras_ae.cli.remedies import IN_PREDICT, describe
+from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
+
+EXAMPLES = (
+    "runs/my_photographs/vae-20d-seed42 new_photographs",
+    "model.keras new_photographs --output scores --reconstructions --error-maps",
+    "exported_model images.npy --output scores --batch-size 64 --overwrite",
+)
+_NUM_NAMED = 20  # skipped files that are named
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "keras-ae predict") -> int:
+    """Run the program; returns the exit code.
+
+    Args:
+        argv: The arguments; None for those of the process.
+        prog: The name of the program in messages.
+    """
+    options = parse(list(sys.argv[1:] if argv is None else argv), prog)
+    return run_program(
+        prog,
+        functools.partial(_predict, options, prog),
+        resume_hint=lambda: "no results were written; re-run the same command",
+        describe=lambda error: describe(error, IN_PREDICT),
+    )
+
+
+def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Namespace:
+    """The options, checked as far as possible without TensorFlow; exits where they are wrong."""
+    parser = Parser(
+        prog,
+        "Score, encode and reconstruct new images with a trained model. Writes predictions.csv "
+        "and codes.npy.",
+        EXAMPLES,
+    )
+    what = parser.add_argument_group("what to predict")
+    what.add_argument(
+        "run", metavar="RUN", help="a run directory, a .keras file, or an exported SavedModel"
+    )
+    what.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a folder of image files, an image file, or a .npy or .npz array",
+    )
+    what.add_argument(
+        "--score",
+        choices=("bce", "mse", "signed_residual"),
+        help="the anomaly score: binary cross-entropy in nats, squared error, or the sum of "
+        "reconstruction - image (default: the reconstruction loss of the model)",
+    )
+    what.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse files that cannot be read as images (default: skip them, and say so)",
+    )
+    what.add_argument(
+        "--batch-size",
+        type=at_least(1),
+        metavar="N",
+        help="images in memory at a time (default: 256, fewer if images are large)",
+    )
+    output = parser.add_argument_group("output")
+    add_output(output, "predictions")
+    output.add_argument(
+        "--reconstructions",
+        action="store_true",
+        help="also write the reconstructions as PNG files (default: do not)",
+    )
+    output.add_argument(
+        "--error-maps",
+        action="store_true",
+        help="also write the absolute error of each pixel as PNG files (default: do not)",
+    )
+    options = parser.parse_args(list(argv))
+    check_paths(parser, options, "input")
+    pictures = options.reconstructions or options.error_maps
+    if pictures and os.path.isdir(options.input):
+        inside, folder = Path(options.output).resolve(), Path(options.input).resolve()
+        if folder in (inside, *inside.parents):
+            parser.error(
+                f"--output {options.output} is in {options.input}, so the PNG files would become "
+                "images of it: choose another folder"
+            )
+    return options
+
+
+def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int:
+    from keras_ae.prediction.inputs import printable
+    from keras_ae.prediction.predict import predict_files
+
+    done = predict_files(
+        options.run,
+        options.input,
+        options.output,
+        score=options.score,
+        reconstructions=options.reconstructions,
+        error_maps=options.error_maps,
+        strict=options.strict,
+        batch_size=options.batch_size,
+        overwrite=options.overwrite,
+        progress=not options.quiet,
+    )
+    show_notices(prog, done.notices)
+    if not options.quiet:
+        print(f"wrote {done.num_images:,} predictions to {Path(options.output)}", flush=True)
+    if not done.skipped:
+        return 0
+    number = len(done.skipped)
+    names = ", ".join(printable(name) for name, _ in done.skipped[:_NUM_NAMED])
+    more = ", ..." if number > _NUM_NAMED else ""
+    files = "file" if number == 1 else "files"
+    return refuse(prog, f"skipped {number:,} unreadable {files}: {names}{more}", EXIT_FAILED)

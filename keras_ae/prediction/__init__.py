@@ -1,0 +1,1 @@
+"""Using trained models on files: predictions for images, images from codes, samples."""

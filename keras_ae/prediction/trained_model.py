@@ -1,0 +1,336 @@
+"""Opening a trained model: a run directory, a `.keras` file or a SavedModel."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_ae.checks import check_choice, one_line
+from keras_ae.data.image_set import DataError
+from keras_ae.data.preprocessing import Preprocessing
+from keras_ae.runs.errors import RunError
+from keras_ae.runs.run_directory import MAX_JSON_BYTES, RUN_FILES, RunDirectory
+
+UNITS = {"bce": "nats", "mse": "squared_error"}
+SCORES = ("bce", "mse", "signed_residual")
+_ENDPOINTS = {"serve": "images", "encode": "images", "anomaly_score": "images", "decode": "latents"}
+
+
+class TrainedModel:
+    """A model as the programs use it, whatever it was loaded from. Images have pixels in [0, 1].
+
+    Attributes:
+        image_shape: Shape of an image.
+        code_shape: Shape of a code.
+        loss: "bce" or "mse": the reconstruction loss that the model was trained with.
+        pixel_range: The range of pixels inside the model.
+        preprocessing: How image files become images for it.
+        notices: What the user should know about the model, a line each.
+    """
+
+    image_shape: tuple[int, ...]
+    code_shape: tuple[int, ...]
+    loss: str
+    pixel_range: tuple[float, float]
+    preprocessing: Preprocessing
+    notices: tuple[str, ...] = ()
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Codes of images, `(N, *code_shape)`."""
+        raise NotImplementedError
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Images from codes, `(N, *image_shape)`."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Reconstructions of images."""
+        raise NotImplementedError
+
+    def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
+        """The anomaly score of each image: one of `SCORES`; None for the model's own loss."""
+        raise NotImplementedError
+
+    def sample(self, num_samples: int, seed: int) -> np.ndarray:
+        """New images.
+
+        Raises:
+            ValueError: the model has no prior; names the variants that have one.
+        """
+        raise NotImplementedError
+
+    def _into(self, images: np.ndarray) -> np.ndarray:
+        """Pixels in [0, 1] as pixels in `pixel_range`."""
+        low, high = self.pixel_range
+        return images if (low, high) == (0.0, 1.0) else images * (high - low) + low
+
+    def _out_of(self, images: np.ndarray) -> np.ndarray:
+        """Pixels in `pixel_range` as pixels in [0, 1]; a linear output may exceed it."""
+        low, high = self.pixel_range
+        return np.clip((np.asarray(images) - low) / (high - low), 0.0, 1.0)
+
+
+class KerasModel(TrainedModel):
+    """A model from a `.keras` file.
+
+    Args:
+        model: An `Autoencoder`.
+    """
+
+    def __init__(self, model: Any):
+        self._model = model
+        self.image_shape, self.code_shape = model.image_shape, model.code_shape
+        self.loss, self.pixel_range = model.reconstruction_loss, model.pixel_range
+        self.preprocessing = Preprocessing.from_dict(model.preprocessing)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        return self._model.encode(self._into(images))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self._out_of(self._model.decode(codes))
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        return self._out_of(self._model.reconstruct(self._into(images)))
+
+    def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
+        return self._model.anomaly_score(self._into(images), score)
+
+    def sample(self, num_samples: int, seed: int) -> np.ndarray:
+        return self._out_of(self._model.sample(num_samples, seed))
+
+
+class ServedModel(TrainedModel):
+    """A model from a SavedModel folder, which is used through its endpoints only.
+
+    Args:
+        folder: The folder that `Autoencoder.export` wrote.
+
+    Raises:
+        ValueError: it is not such a folder, or damaged.
+    """
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        self._folder, self._tf = folder, tf
+        try:
+            self._served: Any = tf.saved_model.load(str(folder))
+        except Exception as error:  # TensorFlow raises many kinds of errors on damaged files
+            raise ValueError(f"{folder} cannot be loaded ({one_line(error)}).") from error
+        lacking = [name for name in _ENDPOINTS if self._shape_of(name) is None]
+        if lacking:
+            raise ValueError(
+                f"{folder} is a SavedModel without the endpoint {lacking[0]!r}: give one that the "
+                "export of a variant wrote."
+            )
+        self.image_shape = self._shape_of("serve") or ()
+        self.code_shape = self._shape_of("decode") or ()
+        self.preprocessing = Preprocessing.from_dict(self._settings())
+        self.pixel_range = self._find_pixel_range()
+        self.loss = self._find_loss()
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        return self._call("encode", images=self._into(images))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self._out_of(self._call("decode", latents=codes))
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        return self._out_of(self._call("serve", images=self._into(images)))
+
+    def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
+        score, images = check_choice("score", score or self.loss, SCORES), self._into(images)
+        if score == self.loss:
+            return self._call("anomaly_score", images=images)
+        if score == "bce":  # needs logits, and the endpoints give probabilities
+            raise ValueError(
+                f"{self._folder} is a SavedModel of a model that was trained with {self.loss}; "
+                "for the score bce give its run directory or .keras file."
+            )
+        residual = self._call("serve", images=images) - images
+        each = residual if score == "signed_residual" else residual**2
+        return each.reshape(len(images), -1).sum(1)
+
+    def sample(self, num_samples: int, seed: int) -> np.ndarray:
+        if "sample" not in self._served.signatures:
+            raise ValueError(f"{self._folder} has no prior to sample from; {_able()}")
+        constant = self._tf.constant
+        answer = self._served.signatures["sample"](
+            num_samples=constant(num_samples), seed=constant(seed % 2**31)
+        )
+        return self._out_of(answer["output_0"].numpy())
+
+    def _shape_of(self, endpoint: str) -> tuple[int, ...] | None:
+        """The shape of one input of an endpoint; None where it has none of this package."""
+        signatures = getattr(self._served, "signatures", {})
+        if endpoint not in signatures:
+            return None
+        (_, inputs), name = signatures[endpoint].structured_input_signature, _ENDPOINTS[endpoint]
+        answers = signatures[endpoint].structured_outputs
+        if list(inputs) != [name] or list(answers) != ["output_0"]:
+            return None
+        shape = inputs[name].shape
+        return None if shape.rank is None or None in shape[1:] else tuple(shape[1:])
+
+    def _call(self, endpoint: str, **inputs: np.ndarray) -> np.ndarray:
+        tensors = {
+            name: self._tf.constant(value, self._tf.float32) for name, value in inputs.items()
+        }
+        # A signature: a restored function that refuses its input keeps its lock.
+        return self._served.signatures[endpoint](**tensors)["output_0"].numpy()
+
+    def _settings(self) -> Any:
+        path = self._folder / "preprocessing.json"
+        if not path.exists():
+            return None
+        try:
+            if path.stat().st_size > MAX_JSON_BYTES:
+                raise ValueError(f"{path.stat().st_size:,} bytes are too many")
+            return json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} cannot be read ({one_line(error)}).") from error
+
+    def _find_pixel_range(self) -> tuple[float, float]:
+        """[-1, 1] where the endpoints, which check pixels, accept a negative one; else [0, 1]."""
+        probe = np.full((1, *self.image_shape), -0.5, np.float32)
+        try:
+            self._call("anomaly_score", images=probe)
+        except self._tf.errors.InvalidArgumentError:
+            return 0.0, 1.0
+        return -1.0, 1.0
+
+    def _find_loss(self) -> str:
+        """ "mse" where the endpoint gives the squared error of a gray image, else "bce".
+
+        The BCE of a pixel 0.5 is at least log(2) = 0.69, its squared error at most 0.25.
+        """
+        probe = np.full((1, *self.image_shape), 0.5, np.float32)
+        score = float(self._call("anomaly_score", images=probe)[0])
+        squared = float(((self._call("serve", images=probe) - probe) ** 2).sum())
+        return "mse" if math.isclose(score, squared, rel_tol=1e-2, abs_tol=1e-4) else "bce"
+
+
+def open_model(path: Path) -> TrainedModel:
+    """Open a trained model.
+
+    Args:
+        path: A run directory, a `.keras` file, or a folder that `export` wrote. Run directories and
+            `.keras` files are checked and execute no code. A SavedModel is a program: open only
+            those that you trust.
+
+    Raises:
+        RunError: a run that is not finished or is damaged.
+        ValueError: something else.
+    """
+    if path.is_file():
+        from keras_ae.saving.load import load_model
+
+        try:
+            return KerasModel(load_model(path))
+        except ValueError:
+            raise
+        except Exception as error:  # Keras raises many kinds of errors on damaged files
+            raise ValueError(f"{path} cannot be loaded ({one_line(error)}).") from error
+    if not path.exists():
+        raise ValueError(f"{path} does not exist.")
+    if (path / "saved_model.pb").is_file():
+        return ServedModel(path)
+    run = RunDirectory(path)
+    if not any(run.path(name).exists() for name in ("config.json", "resume.npz", *RUN_FILES)):
+        raise ValueError(
+            f"{path} is neither a run directory, a .keras file nor an exported SavedModel."
+            + _runs_below(path)
+        )
+    return _open_run(run)
+
+
+def _open_run(run: RunDirectory) -> TrainedModel:
+    from keras_ae.runs.catalog import read_run
+
+    if not run.finished:
+        raise RunError(
+            f"{run.directory} is not finished: re-run its training command to resume, or give the "
+            "folder of another run."
+        )
+    config = read_run(run).config
+    opened = KerasModel(run.load_model())
+    if config.data.binarize:
+        opened.notices = (
+            f"{run.directory} was trained on images that were made black and white "
+            f"({config.data.binarize}); the images here are used as they are",
+        )
+    return opened
+
+
+def _runs_below(folder: Path) -> str:
+    """A hint for a folder of run directories, such as `runs` or `runs/mnist`."""
+    for pattern in ("*/test.json", "*/*/test.json"):
+        if found := sorted(folder.glob(pattern)):
+            return f" It holds run directories: name one, such as {found[0].parent}."
+    return ""
+
+
+def _able() -> str:
+    from keras_ae.variants import VARIANTS
+
+    able = [name for name, preset in VARIANTS.items() if preset.load().can_sample]
+    return f"use a variant that has one: {', '.join(able)}."
+
+
+def image_converter(
+    model: TrainedModel, size: tuple[int, ...], source: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that gives arrays of images the size and the channels of a model.
+
+    Args:
+        model: The model.
+        size: Shape of one image of the array.
+        source: What to call the array in an error.
+
+    Raises:
+        DataError: another size, and the model has no image size in its preprocessing.
+    """
+    settings = settings_for(model)
+    wanted = model.image_shape
+    if settings.image_size is None and tuple(size[:2]) != wanted[:2]:
+        raise DataError(wrong_size(source, size, wanted))
+
+    def convert(images: np.ndarray) -> np.ndarray:
+        return settings.of_arrays(images).reshape(-1, *wanted)
+
+    return convert
+
+
+def settings_for(model: TrainedModel) -> Preprocessing:
+    """The preprocessing of a model, with the channels that it needs.
+
+    Raises:
+        DataError: a model of images that are neither gray nor in color, or with other settings.
+    """
+    shape, settings = model.image_shape, model.preprocessing
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
+        raise DataError(
+            "Images can be read for a model of gray images or of 3 channels; this one has the "
+            f"image_shape {shape}."
+        )
+    if settings.image_size not in (None, shape[:2]):
+        raise DataError(
+            f"The preprocessing of the model has the image_size {settings.image_size}, and its "
+            f"image_shape is {shape}: they do not belong together."
+        )
+    color = "rgb" if shape[2:] == (3,) else "gray"
+    return Preprocessing(settings.image_size, settings.resize, color, settings.background)
+
+
+def wrong_size(source: str, size: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """The message for images of another size than that of a model without an image size."""
+    return (
+        f"{source} has {size[0]} x {size[1]} pixels, and the model was trained on "
+        f"{wanted[0]} x {wanted[1]} without resizing: resize the images, or train a model with an "
+        "image size."
+    )
