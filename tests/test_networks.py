@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_ae
 from keras_ae import networks
 from keras_ae.networks.convolutional import _upsampling, feature_map_sizes
 
@@ -77,28 +78,65 @@ def slow_upsampling(maps, kernel, bias, large):
     """Transposed convolution: add the kernel, scaled by each pixel, to the larger map."""
     num, height, width, _ = maps.shape
     strides = [1 if now == then else 2 for now, then in zip((height, width), large, strict=True)]
-    starts = [1 if stride == 1 else 0 for stride in strides]
-    canvas = np.zeros((num, 2 * height + 3, 2 * width + 3, kernel.shape[2]))
+    size = kernel.shape[0]
+    # What is cropped, the half at the start rounded down.
+    starts = [
+        (stride * (side - 1) + size - wanted) // 2
+        for stride, side, wanted in zip(strides, (height, width), large, strict=True)
+    ]
+    canvas = np.zeros((num, 2 * height + size, 2 * width + size, kernel.shape[2]))
     for row in range(height):
         for column in range(width):
             top, left = row * strides[0], column * strides[1]
             painted = np.einsum("nc,hwoc->nhwo", maps[:, row, column], kernel)
-            canvas[:, top : top + 3, left : left + 3] += painted
-    ends = [start + size for start, size in zip(starts, large, strict=True)]
+            canvas[:, top : top + size, left : left + size] += painted
+    ends = [start + side for start, side in zip(starts, large, strict=True)]
     return canvas[:, starts[0] : ends[0], starts[1] : ends[1]] + bias
 
 
+@pytest.mark.parametrize("kernel_size", [3, 4])
 @pytest.mark.parametrize(
     ("small", "large"),
     [((3, 3), (7, 7)), ((3, 2), (6, 5)), ((2, 3), (4, 6)), ((1, 4), (1, 9)), ((1, 1), (1, 1))],
 )
-def test_upsampling_matches_a_slow_transposed_convolution(small, large):
+def test_upsampling_matches_a_slow_transposed_convolution(small, large, kernel_size):
     maps = np.random.default_rng(1).normal(size=(2, *small, 4)).astype("float32")
-    layers = _upsampling(5, small, large, "up", {"bias_initializer": "normal"})
+    layers = _upsampling(5, kernel_size, small, large, "up", {"bias_initializer": "normal"})
     answer = keras.Sequential([keras.layers.Input(maps.shape[1:]), *layers])(maps)
     kernel, bias = (np.float64(weight) for weight in layers[0].get_weights())
     expected = slow_upsampling(np.float64(maps), kernel, bias, large)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "filters", "kernel_size"),
+    [
+        ((28, 28), (16, 32, 64), 3),
+        ((32, 32, 3), (16, 32, 64), 3),
+        ((8, 256), (16, 32, 64), 3),
+        ((64, 64, 3), (32, 64, 128, 128), 4),
+        ((100, 64), (32, 64, 128, 128), 4),
+        ((128, 128, 3), (32, 64, 128, 128, 128), 4),
+        ((256, 256, 3), (32, 64, 128, 128, 128, 128), 4),
+    ],
+)
+def test_convolutions_follow_the_size_of_the_images(image_shape, filters, kernel_size):
+    model = keras_ae.Convolutional(image_shape)
+    assert (model.filters, model.kernel_size) == (filters, kernel_size)
+    assert min(model.code_shape[:2]) == 1 or 3 <= min(model.code_shape[:2]) <= 8
+    assert model.reconstruct(np.zeros((1, *image_shape), "float32")).shape == (1, *image_shape)
+
+
+def test_config_of_an_old_file_keeps_its_kernels():
+    old = keras_ae.ConvVAE((64, 64), 4, filters=(4, 4), kernel_size=3).get_config()
+    del old["kernel_size"]
+    assert keras_ae.ConvVAE.from_config(old).kernel_size == 3
+
+
+def test_even_kernel_writes_no_checkerboard_on_an_even_map():
+    layers = _upsampling(1, 4, (6, 6), (12, 12), "up", {"kernel_initializer": "ones"})
+    answer = keras.Sequential([keras.layers.Input((6, 6, 1)), *layers])(np.ones((1, 6, 6, 1)))
+    assert np.ptp(np.asarray(answer)[0, 2:-2, 2:-2]) == 0  # with a kernel of 3 it is 3
 
 
 def test_selu_convolutions_use_lecun_initialization():

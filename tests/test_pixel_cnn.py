@@ -250,8 +250,7 @@ def test_invalid_maps_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             prior.fit(bad)
-    for batch_size in (0, 7):
-        with pytest.raises(ValueError, match=f"batch_size={batch_size} with 6"):
-            prior.fit(good, batch_size=batch_size)
+    with pytest.raises(ValueError, match="batch_size .*received 0"):
+        prior.fit(good, batch_size=0)
     with pytest.raises(ValueError, match="epochs.*received 0"):
         prior.fit(good, epochs=0)

@@ -25,7 +25,8 @@ class ConvVAE(Variational, Autoencoder):
     maps the code to such a feature map. Losses and sampling are those of `VAE`.
 
     Args:
-        filters, kernel_size: As in `Convolutional`.
+        filters: As in `Convolutional`.
+        kernel_size: As in `Convolutional`.
 
     Raises:
         ValueError: an argument outside its range.
