@@ -23,8 +23,9 @@ class GridProgress:
         self.num_epochs = num_epochs
         self.enabled = enabled
         self._done = 0
-        self._trained = 0
-        self._seconds = 0.0
+        self._first = 0.0  # seconds of the first epoch of a run, which compiles
+        self._others: list[float] = []
+        self._is_first = True
         self._run_epochs = 0
         self._run_left = 0
 
@@ -33,15 +34,19 @@ class GridProgress:
         self._done += first_epoch
         self._run_epochs = epochs
         self._run_left = epochs - first_epoch
+        self._is_first = True
 
     def start_epoch(self) -> None:
         self._start = time.perf_counter()
 
     def end_epoch(self, epoch: int, losses: Mapping[str, float]) -> None:
         """Report an epoch, numbered from 1, and its losses."""
-        self._seconds += time.perf_counter() - self._start
+        seconds = time.perf_counter() - self._start
+        if self._is_first:
+            self._first, self._is_first = seconds, False
+        else:
+            self._others.append(seconds)
         self._done += 1
-        self._trained += 1
         self._run_left -= 1
         if not self.enabled:
             return
@@ -61,7 +66,8 @@ class GridProgress:
         self._run_left = 0
 
     def _line(self, epoch: int, losses: Mapping[str, float]) -> str:
-        left = self._seconds / max(self._trained, 1) * (self.num_epochs - self._done)
+        usual = sum(self._others) / len(self._others) if self._others else self._first
+        left = usual * (self.num_epochs - self._done)
         words = f"loss {losses['loss']:.2f} = {losses['reconstruction_loss']:.2f} reconstruction"
         words += f" + {losses['latent_loss']:.2f} latent"
         if "val_loss" in losses:

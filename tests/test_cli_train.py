@@ -208,12 +208,16 @@ def test_output_names_device_data_run_result_and_next_command(tiny, tmp_path, ca
         assert words in printed
     result = read_json(run / "test.json")["reconstruction_loss"]
     assert f"test: {result:.2f} nats" in printed
-    *_, last = printed.strip().splitlines()
-    assert last.startswith("next: ")
-    python, option, code = shlex.split(last.removeprefix("next: "))
-    assert (python, option) == (sys.executable, "-c")
-    exec(code, {})
-    assert "Total params" in capsys.readouterr().out
+    commands = [
+        shlex.split(line.removeprefix("next: "))
+        for line in printed.splitlines()
+        if line.startswith("next: ")
+    ]
+    start = [sys.executable, "-m", "keras_ae"]
+    assert commands == [
+        [*start, "evaluate", str(run.parent)],
+        [*start, "predict", str(run), "path/to/images"],
+    ]
 
 
 def test_quiet_prints_nothing(tiny, tmp_path, capfd):

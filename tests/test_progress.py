@@ -52,4 +52,9 @@ def test_grid_counts_skipped_epochs_as_done(capsys):
     assert "epoch 2/3" in first and "loss 3.00 = 2.00 reconstruction + 1.00 latent" in first
     assert "epoch 1/3" in second and "validation 4.00" in second
     assert second.startswith("[" + "#" * 13 + "." * 7 + "]")  # 4 of 6
-    assert "0:10 left" in second  # two epochs at the mean of 0 and 10 seconds
+    assert "0:20 left" in second  # two epochs of 10 seconds
+    progress.start_epoch()
+    progress._start -= 3
+    progress.end_epoch(2, losses)
+    # The first epoch of a run compiles: once there is another one, it does not count.
+    assert "0:03 left" in capsys.readouterr().out

@@ -163,3 +163,10 @@ def test_unexpected_archive_member_is_refused(path, name):
     rewritten(path, **{name: lambda _: b"x"})
     with pytest.raises(ValueError, match="instead of a variant"):
         check_model_file(path)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
+def test_hdf5_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=".keras file.*received") as caught:
+        keras_ae.Deep((4, 4), 2, hidden_units=4).save(tmp_path / name)
+    assert "\n" not in str(caught.value) and not (tmp_path / name).exists()

@@ -339,9 +339,10 @@ def _train(
         training.run()
     finally:
         cleared.append(training.cleared)
-    path = training.runs[-1].path("model.keras")
-    code = f"import keras_ae; keras_ae.load_model({str(path)!r}).summary()"
-    log(f"next: {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    run = training.runs[-1].directory
+    program = [sys.executable, "-m", "keras_ae"]
+    log(f"next: {shlex.join([*program, 'evaluate', str(run.parent)])}")
+    log(f"next: {shlex.join([*program, 'predict', str(run), 'path/to/images'])}")
     return 0
 
 

@@ -418,6 +418,20 @@ class Autoencoder(LatentTools, EpochTrainer):
         """Codes drawn from the prior, `(num_samples, *code_shape)`; `seed` is two integers."""
         raise ValueError(f"{type(self).__name__} has no prior.")
 
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
+    ):
+        """Write a `.keras` file, as `keras.Model.save`; `keras_ae.load_model` reads it.
+
+        Raises:
+            ValueError: a file name of HDF5, which would lose what a variant needs.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"A variant is saved as a .keras file, not as HDF5; received {str(filepath)!r}."
+            )
+        return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def export(
         self, filepath: Any, format: str = "tf_saved_model", verbose: Any = None, **kwargs: Any
     ) -> None:
