@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_variants import DENSE, NAMES, OTHER, SHAPE, inputs, is_dense, pictures, small
 
 import keras_ae
@@ -188,3 +189,18 @@ def transposes(network):
 def test_tying_unsupported_networks_is_refused(name):
     with pytest.raises(ValueError, match="cannot be tied"):
         VARIANTS[name](tied=True)
+
+
+def test_savedmodel_refuses_pixels_outside_the_range(tmp_path):
+    model = small("deep")
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved")
+    images = pictures(3)
+    np.testing.assert_allclose(served.serve(images), model.reconstruct(images), atol=1e-5)
+    for endpoint in ("serve", "encode", "anomaly_score"):
+        for bad in (images * 255, images - 1, images * np.nan):
+            with pytest.raises(tf.errors.InvalidArgumentError):
+                served.signatures[endpoint](tf.constant(bad))
+    barely = images.copy()
+    barely[0, 0, 0] = np.nextafter(np.float32(1), np.float32(2))
+    assert np.isfinite(served.serve(barely)).all()
