@@ -196,7 +196,13 @@ def slow_published(codes, split, labeled, kernel, bias, num_epochs=20, batch_siz
     return best[1]
 
 
-@pytest.mark.parametrize(("scale", "shuffled"), [(1.0, True), (10.0, True), (3.0, False)])
+@pytest.mark.parametrize(
+    ("scale", "shuffled"),
+    [
+        (1.0, True),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in [(10.0, True), (3.0, False)]),
+    ],
+)
 def test_published_protocol_matches_numpy(problem, monkeypatch, scale, shuffled):
     # With random labels the accuracy falls and rises again, so early stopping takes effect;
     # with true labels it rises until the last epoch.

@@ -72,10 +72,10 @@ def uninterrupted(tiny, tmp_path_factory):
     [
         ("deep", "config.json", 1, True),
         ("vae", "resume.npz", 2, False),
-        ("stacked", "model.keras", 1, False),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
+                ("stacked", "model.keras", 1, False),
                 ("deep", "resume.npz", 2, False),
                 ("stacked", "resume.npz", 1, True),
                 ("denoising", "resume.npz", 2, True),
@@ -114,7 +114,13 @@ def signals():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
+)
 def test_signal_ends_training_after_the_current_steps(
     uninterrupted, tiny, tmp_path, monkeypatch, capsys, signals, number, code
 ):

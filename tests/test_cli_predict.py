@@ -286,6 +286,7 @@ class Constant(TrainedModel):
         return images.mean((1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["files", ".npy", ".npz"])
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, kind):
     peaks = {}

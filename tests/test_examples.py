@@ -28,6 +28,7 @@ def test_geron_style_model_learns_a_sparse_code():
     assert abs(longer["activity"] - 0.1) < 0.1 < short["activity"]
 
 
+@pytest.mark.slow
 def test_own_images_are_trained_and_served(tmp_path):
     answers = example("your_own_images").main(str(tmp_path / "vae"), epochs=3)
     assert answers["codes"].shape == (5, 6)

@@ -94,6 +94,7 @@ def test_moving_averages_cannot_be_added_or_removed_later():
         assert quantizer.ema_decay == before
 
 
+@pytest.mark.slow
 def test_beta_set_by_a_callback_takes_effect_on_two_replicas():
     program = """
 import numpy as np

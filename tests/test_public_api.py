@@ -49,10 +49,10 @@ print(type(model).__name__, model.beta)
     "order",
     [
         "keras_ae, keras",
-        "keras, keras_ae",
         *(
             pytest.param(order, marks=pytest.mark.slow)
             for order in [
+                "keras, keras_ae",
                 "keras_ae, tensorflow, keras",
                 "keras_ae, importlib.util as util; util.find_spec('keras'); import keras",
                 "keras_ae.layers, keras",

@@ -243,7 +243,9 @@ def interrupt_and_resume(run, kind, calls):
 
 
 # Two calls within an epoch, one at its end.
-@pytest.mark.parametrize("calls", [1, 2, 3, 5, 6, 7, 9])
+@pytest.mark.parametrize(
+    "calls", [2, 3, 7, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 5, 6, 9))]
+)
 def test_training_interrupted_mid_epoch_resumes_bit_for_bit(uninterrupted, run, calls):
     kind, expected = uninterrupted
     assert interrupt_and_resume(run, kind, calls) == expected

@@ -46,7 +46,14 @@ def slow_loop(model, images, batch_size, epochs):
 
 
 @pytest.mark.xla
-@pytest.mark.parametrize("name", ["deep", "sparse", "denoising", "vae", "vq_vae"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deep",
+        "vae",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sparse", "denoising", "vq_vae")),
+    ],
+)
 def test_compiled_epochs_match_single_eager_steps(name):
     images = pictures()
     fast, slow = built(name), built(name)

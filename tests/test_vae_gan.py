@@ -198,6 +198,7 @@ def started(folder):
     return Checkpoint(run, config.request)
 
 
+@pytest.mark.slow
 def test_interrupted_run_resumes_bit_for_bit(tmp_path):
     images = pictures()
     settings = {"batch_size": 32, "verbose": 0}

@@ -329,6 +329,7 @@ def test_state_is_aggregated_over_replicas():
     assert {weight.aggregation for weight in trained.weights} == {"mean"}
 
 
+@pytest.mark.slow
 def test_two_replicas_match_one_with_the_whole_batch():
     program = """
 import numpy as np
