@@ -80,7 +80,7 @@ def usual_range(lowest: float, highest: float) -> tuple[float, float] | None:
         return 0.0, 1.0
     if -1 - ROUNDING <= lowest < -OVERSHOOT and 0 < highest <= 1 + ROUNDING:
         return -1.0, 1.0
-    if lowest >= 0 and 2 < highest <= 255:
+    if lowest >= 0 and 32 < highest <= 255:  # the brightest of many bytes is brighter than 32
         return 0.0, 255.0
     return None
 

@@ -20,7 +20,7 @@ from programs import compiled, decode, predict, refused, sample
 import keras_ae
 from keras_ae.prediction import outputs
 from keras_ae.prediction import predict as prediction
-from keras_ae.prediction.outputs import write_png
+from keras_ae.prediction.outputs import numbered_in, write_png
 from keras_ae.prediction.trained_model import ServedModel, TrainedModel, open_model
 from keras_ae.runs.run_directory import RunDirectory
 
@@ -674,3 +674,14 @@ def test_predict_files_takes_an_opened_model(models, photographs, tmp_path):
     assert isinstance(opened, ServedModel) and opened.image_shape == (8, 6, 3)
     done = prediction.predict_files(opened, photographs, tmp_path / "out")
     assert (done.num_images, done.skipped, done.notices) == (7, [], [])
+
+
+def test_files_of_the_user_are_no_earlier_results(tmp_path):
+    for name in ("0000.png", "0001.png", "0003.png", "20240101.png", "note.txt"):
+        (tmp_path / name).touch()
+    owned = numbered_in(tmp_path, 1)
+    assert [path.name for path in sorted(tmp_path.iterdir()) if owned(path.name)] == [
+        "0000.png",
+        "0001.png",
+    ]
+    assert numbered_in(tmp_path, 4)("0003.png")  # it would be written over

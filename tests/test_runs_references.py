@@ -108,3 +108,16 @@ def test_warnings_name_what_is_wrong(found, history, words):
     else:
         (line,) = lines
         assert words in line and "\n" not in line
+
+
+def test_single_test_image_has_no_variance():
+    found = references.measure(Constant(), Subset(images()), Subset(images(1)))
+    assert "variance" not in found and np.isfinite(list(found.values())).all()
+    assert references.warnings("bce", found, []) is not None
+
+
+def test_losses_do_not_depend_on_the_parts(monkeypatch):
+    whole = references.measure(Constant(), Subset(images()), Subset(images(40, seed=1)))
+    monkeypatch.setattr(references, "_parts", lambda num: np.array_split(np.arange(num), 7))
+    parts = references.measure(Constant(), Subset(images()), Subset(images(40, seed=1)))
+    assert parts == pytest.approx(whole, rel=1e-6)

@@ -180,3 +180,48 @@ def test_tensors_of_other_libraries_become_arrays():
     found = as_arrays({"image": Tensor(images(2)), "label": [tf.constant([1, 2]), None]})
     np.testing.assert_array_equal(found["image"], images(2))
     assert found["label"][0].tolist() == [1, 2] and found["label"][1] is None
+
+
+def test_weights_without_targets_are_used(eager):
+    weights = np.linspace(0, 2, 48).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((images(), weights)).batch(BATCH)
+    one, two = built(), built()
+    found = one.fit(data.map(lambda x, w: (x, None, w)), verbose=0).history
+    expected = two.fit(
+        images(), sample_weight=weights, batch_size=BATCH, shuffle=False, verbose=0
+    ).history
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_conditional_model_uses_the_labels_of_a_dataset(eager):
+    labels = np.arange(48) % 3
+    model = built(keras_ae.ConditionalVAE, num_classes=3)
+    expected = model.encode(images(), labels)
+    for data in (dataset((images(), labels)), dataset({"image": images(), "label": labels})):
+        np.testing.assert_allclose(model.encode(data), expected, rtol=1e-5)
+    predicted = model.predict(dataset((images(), labels)), verbose=0)
+    np.testing.assert_allclose(predicted, model.reconstruct(images(), labels), rtol=1e-5)
+
+
+def test_tensors_mixed_with_arrays_are_checked():
+    model = built(keras_ae.ConditionalVAE, num_classes=3)
+    with pytest.raises(ValueError, match="must have pixels"):
+        model.encode(tf.constant(images() + 5), labels=np.zeros(48, "int32"))
+
+
+def test_dict_of_arrays_is_predicted():
+    model = built()
+    answer = model.predict({"image": images()}, verbose=0)
+    np.testing.assert_allclose(answer, model.predict(images(), verbose=0), rtol=1e-6)
+
+
+def test_loader_without_a_length_is_refused():
+    class Endless(DataLoader):
+        __module__ = "torch.utils.data.dataloader"
+
+        def __len__(self):
+            raise TypeError("object of type 'IterableDataset' has no len()")
+
+    Endless.__name__ = "DataLoader"
+    with pytest.raises(ValueError, match="must have a length.*generator"):
+        built().fit(Endless(images()), verbose=0)

@@ -121,8 +121,8 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     images.add_argument(
         "--strict",
         action="store_true",
-        help="refuse a folder with files that cannot be read as images (default: skip them, and "
-        "say so)",
+        help="refuse a folder with files that cannot be read as images (default: skip them and "
+        "print a notice)",
     )
     images.add_argument(
         "--held-out-class",
@@ -151,7 +151,7 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         type=at_least(1),
         metavar="N",
         help="passes over the training images (default: 60 on the published sets and with "
-        "--bake-off; else as many as make 4,000 updates, with early stopping)",
+        "--bake-off; else enough for 4,000 updates, at least 20, with early stopping)",
     )
     training.add_argument(
         "--batch-size",

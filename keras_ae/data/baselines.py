@@ -33,8 +33,8 @@ def mean_image(images: np.ndarray) -> np.ndarray:
 def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
     """PCA of images, and its label in tables and figures.
 
-    Exact for images of up to 2,000 pixels; beyond, randomized (Halko et al., arXiv 0909.4061), with
-    a fixed seed.
+    Exact for images of up to 2,000 pixels, and where nearly all components are wanted; else
+    randomized (Halko et al., arXiv 0909.4061), with a fixed seed.
 
     Args:
         images: `(N, ...)`, flattened for the fit.

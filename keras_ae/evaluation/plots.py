@@ -188,7 +188,7 @@ def image_rows(
         box = [margin / full_width, bottom, size * len(images) / full_width, height / full_height]
         axis = figure.add_axes(box)
         colors = "gray_r" if label in inverted else usual
-        page = tiled(images, white=0.0 if colors == "gray_r" else 1.0)
+        page = tiled(images, white=0.0 if is_gray(images) and colors == "gray_r" else 1.0)
         axis.imshow(page, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         figure.text(
@@ -262,7 +262,8 @@ def equation(
     figure, axes = new_figure(len(terms) * side, side * height / width, 1, len(terms))
     for place, (axis, (sign, image)) in enumerate(zip(axes, terms, strict=True)):
         images = image if image.ndim > result.ndim else image[None]
-        page = tiled(images, math.ceil(len(images) ** 0.5))
+        white = 0.0 if is_gray(images) and gray_map(result) == "gray_r" else 1.0
+        page = tiled(images, math.ceil(len(images) ** 0.5), white=white)
         axis.imshow(page, cmap=gray_map(result), vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         if place:

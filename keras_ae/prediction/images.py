@@ -14,8 +14,8 @@ from keras_ae.data.image_set import DataError
 from keras_ae.data.numpy_files import ArrayStream
 from keras_ae.prediction.outputs import (
     check_output,
-    is_numbered,
     numbered,
+    numbered_in,
     output_folder,
     write_contact_sheet,
     write_png,
@@ -56,9 +56,10 @@ def decode_codes(
         ValueError: input that cannot be used, in one line.
     """
     folder, path = Path(output), Path(codes)
-    check_output(folder, is_numbered, overwrite)
     opened = model if isinstance(model, TrainedModel) else open_model(Path(model))
     stream = ArrayStream(path, _only_array)
+    owned = numbered_in(folder, len(stream))
+    check_output(folder, owned, overwrite)
     if stream.shape[1:] != opened.code_shape or len(stream) == 0:
         wanted = ", ".join(["N", *map(str, opened.code_shape)])
         raise DataError(
@@ -68,7 +69,7 @@ def decode_codes(
     if stream.dtype.kind not in "biuf":
         raise DataError(f"{path} must hold numbers; received dtype {stream.dtype}.")
     done, report = 0, CountProgress(len(stream), "images", progress)
-    with output_folder(folder, is_numbered, overwrite=overwrite) as temporary:
+    with output_folder(folder, owned, overwrite=overwrite) as temporary:
         for rows in stream.batches(batch_size or default_batch_size(opened)):
             rows = np.asarray(rows, np.float32)
             if not np.isfinite(rows).all():
@@ -107,19 +108,20 @@ def sample_images(
     """
     folder = Path(output)
     check_size("num_samples", num_samples)
-    check_output(folder, _is_sample, overwrite)
+    images_of_samples = numbered_in(folder, num_samples)
+
+    def owned(name: str) -> bool:
+        return name == CONTACT_SHEET or images_of_samples(name)
+
+    check_output(folder, owned, overwrite)
     opened = model if isinstance(model, TrainedModel) else open_model(Path(model))
     refuse_beyond_limit(4 * num_samples * math.prod(opened.image_shape), "this number of images")
     images = opened.sample(num_samples, seed)
-    with output_folder(folder, _is_sample, CONTACT_SHEET, overwrite) as temporary:
+    with output_folder(folder, owned, CONTACT_SHEET, overwrite) as temporary:
         for index, image in enumerate(images):
             write_png(image, temporary, numbered(index, num_samples))
         write_contact_sheet(images[:MAX_ON_SHEET], temporary / CONTACT_SHEET)
     return min(num_samples, MAX_ON_SHEET)
-
-
-def _is_sample(name: str) -> bool:
-    return name == CONTACT_SHEET or is_numbered(name)
 
 
 def _only_array(names: object) -> str:

@@ -205,9 +205,20 @@ def numbered(index: int, number: int) -> str:
     return f"{index:0{max(4, len(str(number - 1)))}}.png"
 
 
-def is_numbered(name: str) -> bool:
-    """Whether a name is one that `numbered` gives."""
-    return name.endswith(".png") and len(name) >= 8 and name[:-4].isdecimal()
+def numbered_in(folder: Path, number: int) -> Callable[[str], bool]:
+    """Whether a name is one of `number` numbered images, or of an earlier series in the folder.
+
+    An earlier series begins at 0 and has no gap; other files, such as `20240101.png`, are not part
+    of it.
+    """
+    known = {numbered(index, number) for index in range(number)}
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    for digits in range(4, 10):
+        index = 0
+        while (name := f"{index:0{digits}}.png") in present:
+            known.add(name)
+            index += 1
+    return known.__contains__
 
 
 def _owned(folder: Path, owned: Callable[[str], bool]) -> list[Path]:

@@ -196,13 +196,20 @@ class ServedModel(TrainedModel):
             raise ValueError(f"{path} cannot be read ({one_line(error)}).") from error
 
     def _find_pixel_range(self) -> tuple[float, float]:
-        """[-1, 1] where the endpoints, which check pixels, accept a negative one; else [0, 1]."""
-        probe = np.full((1, *self.image_shape), -0.5, np.float32)
-        try:
-            self._call("anomaly_score", images=probe)
-        except self._tf.errors.InvalidArgumentError:
-            return 0.0, 1.0
-        return -1.0, 1.0
+        """[-1, 1] where the endpoints accept -0.5 but not -2; else [0, 1].
+
+        Exports of version 0.2.0 and before check no pixels.
+        """
+
+        def accepts(value: float) -> bool:
+            probe = np.full((1, *self.image_shape), value, np.float32)
+            try:
+                self._call("anomaly_score", images=probe)
+            except self._tf.errors.InvalidArgumentError:
+                return False
+            return True
+
+        return (-1.0, 1.0) if accepts(-0.5) and not accepts(-2.0) else (0.0, 1.0)
 
     def _find_loss(self) -> str:
         """ "mse" where the endpoint gives the squared error of a gray image, else "bce".

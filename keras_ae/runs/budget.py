@@ -11,6 +11,7 @@ from dataclasses import dataclass
 BAKE_OFF_EPOCHS = 60
 BAKE_OFF_BATCH_SIZE = 256
 MIN_UPDATES = 4000
+MIN_EPOCHS = 20  # so that early stopping can work on a large set
 PATIENCE_UPDATES = 500
 
 
@@ -37,7 +38,7 @@ def bake_off_budget(num_train: int) -> Budget:
 def default_budget(
     num_train: int, *, epochs: int | None = None, batch_size: int | None = None
 ) -> Budget:
-    """The budget for `num_train` images: at least 4,000 updates, and early stopping.
+    """The budget for `num_train` images: at least 4,000 updates and 20 epochs, and early stopping.
 
     Args:
         num_train: Number of training images, >= 1.
@@ -57,4 +58,6 @@ def default_budget(
     steps = -(-num_train // size)
     if epochs is not None:
         return Budget(epochs, size, None)
-    return Budget(-(-MIN_UPDATES // steps), size, max(10, -(-PATIENCE_UPDATES // steps)))
+    return Budget(
+        max(MIN_EPOCHS, -(-MIN_UPDATES // steps)), size, max(10, -(-PATIENCE_UPDATES // steps))
+    )

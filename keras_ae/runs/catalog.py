@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shlex
@@ -248,7 +249,8 @@ def _shared_options(run: TrainedRun) -> list[str]:
     budget = Budget(request.epochs, request.batch_size, request.patience)
     published = run.data.source in data.PUBLISHED
     usual = bake_off_budget(num_train) if published else default_budget(num_train)
-    if budget == usual:
+    # Greedy training has no patience, also where the others have the usual one.
+    if budget in (usual, dataclasses.replace(usual, patience=None)):
         return options
     options += ["--epochs", str(request.epochs), "--batch-size", str(request.batch_size)]
     return options + (["--patience", str(request.patience)] if request.patience else [])

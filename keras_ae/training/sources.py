@@ -31,17 +31,34 @@ def is_source(data: Any) -> bool:
 
 
 def _is_data_loader(data: Any) -> bool:
-    return any(kind.__module__.startswith("torch.utils.data") for kind in type(data).__mro__)
+    return any(
+        kind.__module__.startswith("torch.utils.data") and kind.__name__ == "DataLoader"
+        for kind in type(data).__mro__
+    )
 
 
 def num_batches(source: Any) -> int | None:
-    """The number of batches of a source; None where it is unknown or infinite."""
+    """The number of batches of a source; None where it is unknown or infinite.
+
+    Raises:
+        ValueError: a DataLoader without a length.
+    """
     if isinstance(source, tf.data.Dataset):
         number = int(source.cardinality())
         return number if number > 0 else None
     if isinstance(source, keras.utils.PyDataset):
         return source.num_batches
-    return len(source) if _is_data_loader(source) else None
+    return _length(source) if _is_data_loader(source) else None
+
+
+def _length(loader: Any) -> int:
+    try:
+        return len(loader)
+    except TypeError as error:
+        raise ValueError(
+            "A DataLoader must have a length; received one of an IterableDataset. Pass a generator "
+            "of its batches, with steps_per_epoch."
+        ) from error
 
 
 def batches_of(source: Any) -> Iterator[Any]:
@@ -74,7 +91,9 @@ def as_arrays(batch: Any) -> Any:
 
 
 def checked(source: Any, check: Callable[[Any], tuple], guard: Callable[..., Any]) -> Any:
-    """A source of the same batches in the same order that checks each of them.
+    """A source of the same batches that checks each of them.
+
+    The first batch of a dataset is read twice, the first time for a clearer error.
 
     Args:
         source: Where `is_source`.
@@ -133,7 +152,7 @@ class _CheckedDataLoader(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int | None:
-        return len(self._source)
+        return _length(self._source)
 
 
 # ---- assertions within a graph ----

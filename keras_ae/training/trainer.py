@@ -396,7 +396,10 @@ class EpochTrainer(keras.Model):
 
         A dataset may also have targets, which are ignored.
         """
-        x = self._check_inputs(x) if is_array(x) else self._check_source(x, inputs_only=True)
+        if is_array(x):
+            x = self._check_inputs(self._select(x))
+        else:
+            x = self._check_source(x, inputs_only=True)
         with self._plain_errors():
             return super().predict(x, batch_size, verbose, steps, callbacks)
 
@@ -422,7 +425,7 @@ class EpochTrainer(keras.Model):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Reconstructions of a batch, as `keras.Model.predict_on_batch`, checked as in `fit`."""
-        return super().predict_on_batch(self._check_inputs(x))
+        return super().predict_on_batch(self._check_inputs(self._select(x)))
 
     def make_train_function(self, force: bool = False):
         if self._feed is None:
@@ -534,23 +537,28 @@ class EpochTrainer(keras.Model):
         Args:
             inputs_only: Leave the rest out.
         """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         if inputs_only:
-            return (self._check_inputs(self._select(x)),)
+            return (self._check_inputs(self._batch_inputs(batch)),)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         return without_none(self._check_arrays(self._select(x), y, sample_weight))
 
     def _guard_batch(self, batch: Any, inputs_only: bool = False) -> tuple:
         """As `_check_batch`, for tensors within a graph: assertions on the values."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        parts = without_none((self._select(x), *(() if inputs_only else (y, sample_weight))))
+        if inputs_only:
+            parts: tuple = (self._batch_inputs(batch),)
+        else:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+            parts = without_none((self._select(x), y, sample_weight))
         checks = [each for each in self._assertions(parts) if each is not None]  # None if eager
         with tf.control_dependencies(checks):
-            return tf.nest.map_structure(tf.identity, parts)
+            return tf.nest.map_structure(
+                lambda part: None if part is None else tf.identity(part), parts
+            )
 
     def _assertions(self, parts: tuple) -> list:
         """Assertions on the inputs and targets of a batch, as operations of a graph."""
         images = [self._images_of(parts[0]), *parts[1:2]]
-        return [assert_pixels(each, self.pixel_range) for each in images]
+        return [assert_pixels(each, self.pixel_range) for each in images if each is not None]
 
     @contextlib.contextmanager
     def _plain_errors(self):
@@ -563,6 +571,10 @@ class EpochTrainer(keras.Model):
             if self._batch_problem:
                 raise ValueError(self._batch_problem) from None
             raise
+
+    def _batch_inputs(self, batch: Any) -> Any:
+        """The model's inputs among the parts of a batch."""
+        return self._select(keras.utils.unpack_x_y_sample_weight(batch)[0])
 
     def _select(self, x: Any) -> Any:
         return self._inputs_from(x) if isinstance(x, dict) else x

@@ -486,16 +486,12 @@ class Autoencoder(LatentTools, EpochTrainer):
         if is_source(inputs):
             return np.concatenate(
                 [
-                    self._in_batches(
-                        function,
-                        self._select(keras.utils.unpack_x_y_sample_weight(batch)[0]),
-                        check,
-                    )
+                    self._in_batches(function, self._batch_inputs(batch), check)
                     for batch in batches_of(inputs)
                 ]
             )
         if holds_tensors(inputs):
-            if all(hasattr(part, "numpy") for part in tf.nest.flatten(inputs)):
+            if all(map(has_value, tf.nest.flatten(inputs))):
                 check(tf.nest.map_structure(np.asarray, inputs))
             return function(inputs)
         inputs = check(self._select(inputs))
@@ -549,6 +545,11 @@ def holds_tensors(inputs: Any) -> bool:
     """Whether an input, or a part of it, is a tensor; those are not batched."""
     kinds = (tf.Tensor, keras.KerasTensor)
     return any(isinstance(part, kinds) for part in tf.nest.flatten(inputs))
+
+
+def has_value(part: Any) -> bool:
+    """Whether a part of an input is an array or an eager tensor, not a tensor of a graph."""
+    return not isinstance(part, (tf.Tensor, keras.KerasTensor)) or hasattr(part, "numpy")
 
 
 def scale_loss(optimizer, loss) -> tf.Tensor:

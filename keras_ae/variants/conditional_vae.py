@@ -198,6 +198,12 @@ class ConditionalVAE(Variational, Autoencoder):
             )
         return {"images": named["images"], "labels": named["labels"]}
 
+    def _batch_inputs(self, batch: Any) -> Any:
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        if isinstance(x, dict) or y is None or len(y.shape) != 1:
+            return super()._batch_inputs(batch)
+        return {"images": x, "labels": y}
+
     def _assertions(self, parts: tuple) -> list:
         inputs, targets = parts[0], parts[1:2]
         if not isinstance(inputs, dict):
