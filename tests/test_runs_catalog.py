@@ -202,3 +202,13 @@ def test_nothing_is_missing_from_a_complete_bake_off(tmp_path):
         write_run(tmp_path / name, name)
         write_run(tmp_path / f"{name}-7", name, latent_dim=2, held_out_class="7")
     assert missing_runs(find_runs(tmp_path).runs, image_set()) == []
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 3), (64, 64), (8, 40)])
+def test_nothing_is_missing_for_photographs(tmp_path, shape):
+    write_run(tmp_path / "deep")
+    images = np.zeros((4, *shape), np.uint8)
+    labels = np.arange(4)
+    names = tuple("0123")
+    photographs = ImageSet("digits", images, labels, images, labels, names)
+    assert missing_runs(find_runs(tmp_path).runs, photographs) == []

@@ -23,6 +23,7 @@ from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 T = TypeVar("T", bound=Hashable)
 
 # How a label shows a field of the request that differs from most runs.
+MAX_SIDE = 32  # of the images of the bake-off
 _LABELS = {
     "latent_dim": "{}-d",
     "epochs": "{} epochs",
@@ -214,9 +215,15 @@ def sorted_runs(runs: list[TrainedRun]) -> list[TrainedRun]:
 def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[str, str]]:
     """The missing runs of the bake-off, with the commands that train them.
 
+    None for color images and for images of more than 32x32 pixels, for which its dense networks are
+    not meant.
+
     Returns:
         Dicts of `what` (in words) and `command`.
     """
+    height, width, *channels = image_set.image_shape
+    if channels or max(height, width) > MAX_SIDE:
+        return []
     have = {(run.request.variant, run.request.latent_dim, run.held_out) for run in runs}
     held_out = {run.held_out for run in runs} - {None}
     if len(image_set.class_names) > 1 and not held_out:

@@ -72,8 +72,12 @@ def overview(metrics: dict[str, Any]) -> Section:
             ),
             Table("The main number of each comparison", ["variant", *headings, *COSTS], rows),
         ]
-    if missing_section(metrics):
+    if metrics.get("unfinished") or metrics.get("broken"):
         section.blocks.append(Paragraph(f"Some runs could not be compared: see {MISSING} below."))
+    elif missing_section(metrics):
+        section.blocks.append(
+            Paragraph(f"Not all runs of the bake-off are there: see {MISSING} below.")
+        )
     if len(first) < len(configurations):
         section.blocks.append(
             Paragraph(
