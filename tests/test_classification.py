@@ -139,6 +139,7 @@ def test_feature_map_codes_are_flattened(problem):
     assert numbers["converged"] > 0.95
 
 
+@pytest.mark.slow
 def test_only_the_few_labels_are_used(problem, monkeypatch):
     split = problem.split
     chosen = few_labels(split.train.labels, seed=0)
@@ -297,6 +298,7 @@ def test_fine_tuning_beats_chance(measured):
     assert all(f"{name}_spread" in measured[0] for name in classification.PROTOCOLS)
 
 
+@pytest.mark.slow
 def test_from_scratch_ignores_the_trained_weights(problem, monkeypatch):
     monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
     monkeypatch.setattr(classification, "NUM_STEPS", 10)

@@ -190,6 +190,7 @@ def test_every_input_format_of_fit_gives_the_same_weights():
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_datasets_train_like_unshuffled_arrays():
     images, labels = labeled_images(64)
     both = {"images": images, "labels": labels.astype("uint8")}

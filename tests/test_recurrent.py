@@ -30,6 +30,7 @@ def test_units_set_both_hidden_lstms():
     assert model.decoder.get_layer("hidden").units == 7
 
 
+@pytest.mark.slow
 def test_xla_matches_training_without_xla():
     """The loop over the rows runs inside the compiled loop over the steps."""
     weights = []

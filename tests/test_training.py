@@ -353,6 +353,7 @@ def test_compile_refuses_a_loss():
         Deep(SHAPE).compile(loss="mse")
 
 
+@pytest.mark.slow
 def test_two_replicas_match_one():
     # Gradients are summed over replicas: a step that does not scale its loss is twice too large.
     program = """

@@ -169,6 +169,7 @@ def test_discriminator_optimizer_defaults_to_a_copy():
     assert model._get_optimizers() == [model.optimizer, model.discriminator_optimizer]
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_training_continues_bit_for_bit(tmp_path):
     # In mixed precision both optimizers are wrapped; test_variants.py tests float32.
     images = pictures()
@@ -213,6 +214,7 @@ def test_interrupted_run_resumes_bit_for_bit(tmp_path):
     assert_same(state_variables(resumed).values(), state_variables(whole).values())
 
 
+@pytest.mark.slow
 def test_xla_epochs_match_single_eager_steps():
     images = pictures(32)
     compiled = built({"jit_compile": True})
