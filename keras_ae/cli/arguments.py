@@ -131,6 +131,23 @@ def unwritable(directory: Path) -> str | None:
     return None
 
 
+def add_run(group: argparse._ArgumentGroup) -> None:
+    """Add the argument RUN: the trained model that a program uses."""
+    group.add_argument(
+        "run", metavar="RUN", help="a run directory, a .keras file, or an exported SavedModel"
+    )
+
+
+def add_batch_size(group: argparse._ArgumentGroup) -> None:
+    """Add the number of images in memory at a time."""
+    group.add_argument(
+        "--batch-size",
+        type=at_least(1),
+        metavar="N",
+        help="images in memory at a time (default: 256, fewer if images are large)",
+    )
+
+
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
     """Add the options that all programs with one folder of results share."""
     group.add_argument(

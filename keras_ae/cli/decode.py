@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, add_output, at_least, check_paths
+from keras_ae.cli.arguments import Parser, add_batch_size, add_output, add_run, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
 from keras_ae.cli.startup import run_program
@@ -40,20 +40,13 @@ def parse(argv: Sequence[str], prog: str = "keras-ae decode") -> argparse.Namesp
     """The options, checked as far as possible without TensorFlow; exits where they are wrong."""
     parser = Parser(prog, "Make images from latent codes, as PNG files.", EXAMPLES)
     what = parser.add_argument_group("what to decode")
-    what.add_argument(
-        "run", metavar="RUN", help="a run directory, a .keras file, or an exported SavedModel"
-    )
+    add_run(what)
     what.add_argument(
         "codes",
         metavar="CODES",
         help="a .npy file of codes, such as codes.npy of keras-ae predict",
     )
-    what.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        metavar="N",
-        help="images in memory at a time (default: 256, fewer if images are large)",
-    )
+    add_batch_size(what)
     add_output(parser.add_argument_group("output"), "decoded")
     options = parser.parse_args(list(argv))
     check_paths(parser, options, "codes")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, add_output, at_least, check_paths
+from keras_ae.cli.arguments import Parser, add_batch_size, add_output, add_run, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
 from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
@@ -47,9 +47,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
         EXAMPLES,
     )
     what = parser.add_argument_group("what to predict")
-    what.add_argument(
-        "run", metavar="RUN", help="a run directory, a .keras file, or an exported SavedModel"
-    )
+    add_run(what)
     what.add_argument(
         "input",
         metavar="INPUT",
@@ -66,12 +64,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
         action="store_true",
         help="refuse files that cannot be read as images (default: skip them, and say so)",
     )
-    what.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        metavar="N",
-        help="images in memory at a time (default: 256, fewer if images are large)",
-    )
+    add_batch_size(what)
     output = parser.add_argument_group("output")
     add_output(output, "predictions")
     output.add_argument(
@@ -98,7 +91,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
 
 
 def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int:
-    from keras_ae.prediction.inputs import printable
+    from keras_ae.data.contents import printable
     from keras_ae.prediction.predict import predict_files
 
     done = predict_files(

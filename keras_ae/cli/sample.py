@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, add_output, at_least, check_paths
+from keras_ae.cli.arguments import Parser, add_output, add_run, at_least, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
 from keras_ae.cli.startup import run_program
@@ -44,9 +44,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae sample") -> argparse.Namesp
         EXAMPLES,
     )
     what = parser.add_argument_group("what to sample")
-    what.add_argument(
-        "run", metavar="RUN", help="a run directory, a .keras file, or an exported SavedModel"
-    )
+    add_run(what)
     what.add_argument(
         "-n",
         type=at_least(1),

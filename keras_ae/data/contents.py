@@ -180,6 +180,18 @@ def _rescaling(
     return lambda array: array, None
 
 
+def as_float(images: np.ndarray) -> np.ndarray:
+    """uint8 as float32 in [0, 1], without a temporary array; floats as float32."""
+    if images.dtype == np.uint8:
+        return np.divide(images, np.float32(255), dtype=np.float32)
+    return np.asarray(images, dtype=np.float32)
+
+
+def printable(name: str) -> str:
+    """A file name that can be printed and stored, also one that is not valid UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def refuse_beyond_limit(num_bytes: int, source: str) -> None:
     """Raise a DataError for images that need more memory than `$KERAS_AE_MAX_GB`, 8 by default."""
     text = os.environ.get("KERAS_AE_MAX_GB", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, refuse_beyond_limit, visible_files
+from keras_ae.data.contents import Contents, printable, refuse_beyond_limit, visible_files
 from keras_ae.data.image_files import (
     Header,
     decode,
@@ -110,7 +109,7 @@ def read_image_folder(
     return Contents(
         train_images,
         train_labels,
-        tuple(map(_printable, class_names)),
+        tuple(map(printable, class_names)),
         test_images,
         test_labels,
         validation_images,
@@ -284,7 +283,7 @@ def _notices(
 ) -> Iterable[str]:
     if skipped:
         yield (
-            f"{_printable(folder.name)}: read {_counted(len(files), 'image')}; skipped "
+            f"{printable(folder.name)}: read {_counted(len(files), 'image')}; skipped "
             f"{_summary(skipped)}: {_names(folder, skipped)}"
         )
     animated = [_Skipped(file.path, "") for file in files if file.header.frames > 1]
@@ -316,7 +315,7 @@ def _summary(skipped: Sequence[_Skipped]) -> str:
 def _names(folder: Path, skipped: Sequence[_Skipped]) -> str:
     """The first few, unreadable images first, relative to the folder."""
     in_order = sorted(skipped, key=lambda each: each.reason != "unreadable")
-    names = [_printable(str(each.path.relative_to(folder))) for each in in_order[:_NUM_NAMED]]
+    names = [printable(str(each.path.relative_to(folder))) for each in in_order[:_NUM_NAMED]]
     return ", ".join(names) + (", ..." if len(skipped) > _NUM_NAMED else "")
 
 
@@ -326,13 +325,8 @@ def _suffix(path: Path) -> str:
         return "link to a folder above"
     if not path.is_file():
         return "unreadable"
-    return _printable(path.suffix.lower()) or "without a suffix"
+    return printable(path.suffix.lower()) or "without a suffix"
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _printable(name: str) -> str:
-    """A file name that can be printed and stored, also one that is not valid UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")

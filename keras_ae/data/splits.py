@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_ae.data.contents import Contents
+from keras_ae.data.contents import Contents, as_float
 from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
 
 BINARIZATIONS = ("threshold", "bernoulli")
@@ -115,7 +115,7 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
 
     def subset(images: np.ndarray, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
-        return Subset(_as_float(images[kept]), None if labels is None else labels[kept])
+        return Subset(as_float(images[kept]), None if labels is None else labels[kept])
 
     return Split(
         train=subset(*train, indices["training"]),
@@ -225,10 +225,3 @@ def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray
         number = min(len(group) - 1, max(1, round(len(group) / 7)))
         drawn.append(np.random.default_rng(_TEST_SEED).permutation(group)[:number])
     return np.concatenate(drawn)
-
-
-def _as_float(images: np.ndarray) -> np.ndarray:
-    """Convert uint8 to float32 in [0, 1] without a temporary array."""
-    if images.dtype == np.uint8:
-        return np.divide(images, np.float32(255), dtype=np.float32)
-    return np.asarray(images, dtype=np.float32)

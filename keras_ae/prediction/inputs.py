@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from keras_ae.data.contents import converter, with_image_axes
+from keras_ae.data.contents import as_float, converter, printable, with_image_axes
 from keras_ae.data.image_files import Found, find_images, image_files, image_header, read_image
 from keras_ae.data.image_set import DataError, UnreadableImage, listed
 from keras_ae.data.numpy_files import ArrayStream, choose_images
@@ -202,15 +202,3 @@ def open_images(path: Path, model: TrainedModel, strict: bool = False) -> Images
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return ImageArray(path, model)
     return ImageFiles(path, model, strict)
-
-
-def as_float(images: np.ndarray) -> np.ndarray:
-    """uint8 as float32 in [0, 1]."""
-    if images.dtype == np.uint8:
-        return np.divide(images, np.float32(255), dtype=np.float32)
-    return np.asarray(images, np.float32)
-
-
-def printable(name: str) -> str:
-    """A file name that can be printed and stored, also one that is not valid UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.prediction.inputs import Batch, Images, open_images, printable
+from keras_ae.data.contents import printable
+from keras_ae.prediction.inputs import Batch, Images, open_images
 from keras_ae.prediction.outputs import (
     CodesFile,
     Table,
@@ -108,7 +109,9 @@ def predict_files(
             stack.callback(codes.close)
             for batch in source.batches(batch_size):
                 losses = opened.anomaly_score(batch.images)
-                scores = losses if score is None else opened.anomaly_score(batch.images, score)
+                scores = losses
+                if score not in (None, opened.loss):
+                    scores = opened.anomaly_score(batch.images, score)
                 for row in zip(map(printable, batch.names), losses, scores, strict=True):
                     table.append(row)
                 codes.append(opened.encode(batch.images))

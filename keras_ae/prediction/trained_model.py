@@ -158,7 +158,12 @@ class ServedModel(TrainedModel):
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
         if "sample" not in self._served.signatures:
-            raise ValueError(f"{self._folder} has no prior to sample from; {_able()}")
+            from keras_ae.variants import names_with_prior
+
+            raise ValueError(
+                f"{self._folder} has no prior to sample from; use a variant that has one: "
+                f"{', '.join(names_with_prior())}."
+            )
         constant = self._tf.constant
         answer = self._served.signatures["sample"](
             num_samples=constant(num_samples), seed=constant(seed % 2**31)
@@ -280,13 +285,6 @@ def _runs_below(folder: Path) -> str:
         if found := sorted(folder.glob(pattern)):
             return f" It holds run directories: name one, such as {found[0].parent}."
     return ""
-
-
-def _able() -> str:
-    from keras_ae.variants import VARIANTS
-
-    able = [name for name, preset in VARIANTS.items() if preset.load().can_sample]
-    return f"use a variant that has one: {', '.join(able)}."
 
 
 def image_converter(

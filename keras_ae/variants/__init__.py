@@ -78,3 +78,8 @@ VARIANTS: dict[str, Preset] = {
     "binary": Preset("binary", "Binary", "16-bit codes for hashing", latent_dim=16),
     "vae_gan": Preset("vae_gan", "VAEGAN", "VAE that also has to fool a discriminator"),
 }
+
+
+def names_with_prior() -> list[str]:
+    """Names of the variants whose `sample` works. Imports their classes."""
+    return [name for name, preset in VARIANTS.items() if preset.load().can_sample]

@@ -403,12 +403,11 @@ class Autoencoder(LatentTools, EpochTrainer):
             ValueError: the variant has no prior (`can_sample` is False).
         """
         if not self.can_sample:
-            from keras_ae.variants import VARIANTS
+            from keras_ae.variants import names_with_prior
 
-            able = [name for name, preset in VARIANTS.items() if preset.load().can_sample]
             raise ValueError(
                 f"{type(self).__name__} has no prior to sample from; use a variant that has one: "
-                f"{', '.join(able)}."
+                f"{', '.join(names_with_prior())}."
             )
         check_size("num_samples", num_samples)
         seed = random.randrange(2**31) if seed is None else seed

@@ -11,13 +11,14 @@ from keras_ae.networks import (
     convolutional_encoder,
     default_filters,
 )
-from keras_ae.variants.base import Autoencoder, check_activation
+from keras_ae.variants.base import check_activation
+from keras_ae.variants.convolutional import OldKernels
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational, gaussian_bottleneck
 
 
 @variant
-class ConvVAE(Variational, Autoencoder):
+class ConvVAE(Variational, OldKernels):
     """Variational autoencoder (VAE) with convolutions.
 
     The encoder's last feature map (3x3x64 for 28x28 images) is flattened; one dense layer maps
@@ -85,7 +86,3 @@ class ConvVAE(Variational, Autoencoder):
             "activation": self.activation,
             "kernel_size": self.kernel_size,
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
-        return super().from_config({"kernel_size": 3, **config}, custom_objects)  # of old files

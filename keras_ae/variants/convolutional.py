@@ -17,8 +17,16 @@ from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
 
 
+class OldKernels(Autoencoder):
+    """Base of variants whose files of older versions have no `kernel_size`: it was 3."""
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
+        return super().from_config({"kernel_size": 3, **config}, custom_objects)
+
+
 @variant
-class Convolutional(Autoencoder):
+class Convolutional(OldKernels):
     """Convolutional autoencoder: convolutions and max pooling, transposed convolutions back.
 
     After A. Geron, "Hands-On Machine Learning", chapter 17, "Convolutional Autoencoders". Images
@@ -89,7 +97,3 @@ class Convolutional(Autoencoder):
             "activation": self.activation,
             "kernel_size": self.kernel_size,
         }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
-        return super().from_config({"kernel_size": 3, **config}, custom_objects)  # of old files

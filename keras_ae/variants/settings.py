@@ -19,17 +19,9 @@ from keras_ae.attributes import SettableNumber
 
 # Parts of a model that would not be saved or trained if they were replaced.
 PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior", "prior_noise"})
-# Constants of a class.
+# Constants of a class, and what a method sets (`preprocessing`).
 FACTS = frozenset(
-    {
-        "preprocessing",
-        "can_sample",
-        "needs_labels",
-        "learns_prior",
-        "fixed_epochs",
-        "is_discrete",
-        "has_bce",
-    }
+    {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
     | {"pixel_range", "code_shape", "code_size", "scalar_codebooks", "num_stages", "preprocessing"}
 )
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
