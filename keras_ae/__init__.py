@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_ae.priors.pixel_cnn import PixelCNN
     from keras_ae.regularizers import KLDivergenceRegularizer, L1Regularizer
     from keras_ae.saving.load import load_model
+    from keras_ae.stored_images import StoredImages
     from keras_ae.transfer import pretrained_classifier
     from keras_ae.variants import VARIANTS
     from keras_ae.variants.base import Autoencoder
@@ -86,6 +87,7 @@ _MODULES = {
     "Sparse": "variants.sparse",
     "SparseL1": "variants.sparse_l1",
     "Stacked": "variants.stacked",
+    "StoredImages": "stored_images",
     "VAE": "variants.vae",
     "VAEGAN": "variants.vae_gan",
     "VARIANTS": "variants",
@@ -130,6 +132,7 @@ __all__ = [
     "Sparse",
     "SparseL1",
     "Stacked",
+    "StoredImages",
     "VAE",
     "VAEGAN",
     "VARIANTS",

@@ -88,6 +88,19 @@ def image_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def num_bytes(text: str) -> int:
+    """An argument type: `500MB`, `4GB` or `1.5TB`, in bytes."""
+    units = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
+    number, unit = text[:-2], text[-2:].upper()
+    try:
+        value = float(number) * units[unit]
+    except (KeyError, ValueError):
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a size such as 500MB or 4GB; received {text}")
+    return int(value)
+
+
 def above_zero(text: str) -> float:
     """An argument type: a finite number above 0."""
     try:

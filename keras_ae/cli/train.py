@@ -18,11 +18,13 @@ from keras_ae.cli.arguments import (
     assignment,
     at_least,
     image_size,
+    num_bytes,
     unwritable,
 )
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
+from keras_ae.progress import reading_progress
 from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
@@ -123,6 +125,13 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         action="store_true",
         help="refuse a folder with files that cannot be read as images (default: skip them and "
         "print a notice)",
+    )
+    images.add_argument(
+        "--memory-limit",
+        type=num_bytes,
+        metavar="SIZE",
+        help="memory for the images, such as 4GB: larger sets stay on disk while training "
+        "(default: half of the memory that is free)",
     )
     images.add_argument(
         "--held-out-class",
@@ -278,7 +287,7 @@ def _train(
     options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
 ) -> int:
     import keras_ae
-    from keras_ae.data import Preprocessing
+    from keras_ae.data import Preprocessing, Storage
     from keras_ae.evaluation import run_figures
     from keras_ae.runs.environment import device_name
     from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
@@ -297,7 +306,8 @@ def _train(
         Preprocessing(options.image_size, options.resize, options.color, options.background),
         options.strict,
     )
-    image_set, notice = images.load()
+    storage = Storage(options.memory_limit, reading_progress(enabled=not options.quiet))
+    image_set, notice = images.load(storage)
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
     show_notices(prog, image_set.notices)

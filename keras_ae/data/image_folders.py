@@ -7,11 +7,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, printable, refuse_beyond_limit, visible_files
+from keras_ae.data.contents import Contents, printable, visible_files
 from keras_ae.data.image_files import (
     Header,
     decode,
@@ -23,6 +23,8 @@ from keras_ae.data.image_files import (
 )
 from keras_ae.data.image_set import DataError, MixedSizes, UnreadableImage
 from keras_ae.data.preprocessing import Preprocessing
+from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.stored_images import selected
 
 # Subfolders with these names are the parts of a data set, not classes.
 _PARTS = {
@@ -51,8 +53,29 @@ class _Skipped(NamedTuple):
     reason: str
 
 
+class _Read(NamedTuple):
+    """What was read: images, and what `_contents` needs besides them.
+
+    Attributes:
+        images: An array, or `StoredImages`.
+        num_of_part: The number of images of each part, in order.
+        labels: A label for each image; None without classes.
+        class_names, notices: Those of `Contents`.
+    """
+
+    images: Any
+    num_of_part: dict[str, int]
+    labels: list[int] | None
+    class_names: list[str]
+    notices: list[str]
+
+
 def read_image_folder(
-    folder: Path, preprocessing: Preprocessing | None = None, *, strict: bool = False
+    folder: Path,
+    preprocessing: Preprocessing | None = None,
+    *,
+    strict: bool = False,
+    storage: Storage | None = None,
 ) -> Contents:
     """Read the images of a folder: one subfolder per class, or all images directly in it.
 
@@ -64,57 +87,83 @@ def read_image_folder(
         folder: The folder.
         preprocessing: Size and colors of the images; None for the defaults.
         strict: Whether skipped files are an error.
+        storage: Where the images are kept; None for memory, where they fit.
 
     Returns:
         Images of `(N, height, width)`, or `(N, height, width, 3)` where any has color, uint8, in
-        the order of the file names. Labels follow the sorted names of the classes.
+        the order of the file names. Labels follow the sorted names of the classes. Images that do
+        not fit into memory stay in a file of the cache, which a second call reads again.
 
     Raises:
         MixedSizes: their sizes differ, and `preprocessing` has no `image_size`.
-        DataError: there are no images, the classes are unclear, or all together are larger than the
-            limit.
+        DataError: there are no images, the classes are unclear, or the disk is too small.
     """
-    preprocessing = preprocessing or Preprocessing()
+    preprocessing, storage = preprocessing or Preprocessing(), storage or Storage()
     skipped: list[_Skipped] = []
     listed = _listed_files(folder, skipped)
-    files = _with_headers(folder, listed, skipped)
-    if preprocessing.image_size is None:
-        _check_sizes(files)
-    images, files, peaks = _decoded(folder, files, preprocessing, skipped)
-    if strict and skipped:
-        raise DataError(
-            f"{folder}: {_summary(skipped)} cannot be read as images: {_names(folder, skipped)}. "
-            "Remove them, or load the folder without strict."
-        )
-    groups = {(part, name) for _, part, name in listed}
-    lost = groups - {(file.part, file.class_name) for file in files}
-    if lost:
-        part, name = min(lost, key=str)
-        which = f"{part} image" if name is None else f"{part} image of the class {name!r}"
-        raise DataError(f"{folder} has no {which} that is readable: {_names(folder, skipped)}.")
-    class_names = sorted({name for _, name in groups if name is not None})
-    labels = None
-    if class_names:
-        index = {name: number for number, name in enumerate(class_names)}
-        labels = np.array([index[file.class_name or ""] for file in files], np.int64)
+    decoded = DecodedImages(_request(folder, listed, preprocessing, strict))
+    read = _from_cache(decoded, storage)
+    if read is None:
+        files = _with_headers(folder, listed, skipped, storage)
+        if preprocessing.image_size is None:
+            _check_sizes(files)
+        read = _decoded(folder, listed, files, preprocessing, skipped, strict, storage, decoded)
+    return _contents(read)
+
+
+def _request(
+    folder: Path, listed: Sequence[tuple], preprocessing: Preprocessing, strict: bool
+) -> list:
+    """All that decides what is read: the name of the decoded images in the cache."""
+    files = []
+    for path, part, name in listed:
+        try:
+            status = path.stat()
+            files.append([str(path), part, name, status.st_size, status.st_mtime_ns])
+        except OSError:
+            files.append([str(path), part, name])
+    return [str(folder.resolve()), files, preprocessing.to_dict(), strict]
+
+
+def _from_cache(decoded: DecodedImages, storage: Storage) -> _Read | None:
+    """Images that an earlier call has decoded; None where it has not."""
+    found = decoded.load()
+    if found is None:
+        return None
+    images, content = found
+    read = _Read(images, *(content[name] for name in _Read._fields[1:]))
+    if storage.fits(math.prod(images.shape)):
+        return read._replace(images=images.pixels(slice(None)))
+    return _with_notice(read, storage, decoded)
+
+
+def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read:
+    where = f"decoded into {decoded.folder}, which can be deleted at any time"
+    words = storage.notice(len(read.images), math.prod(read.images.shape), where)
+    return read._replace(notices=[*read.notices, words])
+
+
+def _contents(read: _Read) -> Contents:
+    """The parts of a set, which are stored one after the other."""
+    labels = None if read.labels is None else np.array(read.labels, np.int64)
     arrays, start = {}, 0
-    for part, number in Counter(file.part for file in files).items():  # stored one after the other
+    for part, number in read.num_of_part.items():
         chosen = slice(start, start + number)
-        arrays[part] = images[chosen], None if labels is None else labels[chosen]
+        arrays[part] = selected(read.images, chosen), None if labels is None else labels[chosen]
         start += number
     nothing = (None, None)
-    train_images, train_labels = arrays["training"]
+    images, train_labels = arrays["training"]
     test_images, test_labels = arrays.get("test", nothing)
     validation_images, validation_labels = arrays.get("validation", nothing)
     return Contents(
-        train_images,
+        images,
         train_labels,
-        tuple(map(printable, class_names)),
+        tuple(map(printable, read.class_names)),
         test_images,
         test_labels,
         validation_images,
         validation_labels,
-        tuple(_notices(folder, files, skipped, peaks)),
+        tuple(read.notices),
     )
 
 
@@ -209,7 +258,10 @@ def _with_classes(folder: Path, skipped: list[_Skipped]) -> list[tuple[Path, str
 
 
 def _with_headers(
-    folder: Path, files: Sequence[tuple[Path, str, str | None]], skipped: list[_Skipped]
+    folder: Path,
+    files: Sequence[tuple[Path, str, str | None]],
+    skipped: list[_Skipped],
+    storage: Storage,
 ) -> list[_File]:
     """The files whose headers can be read."""
     arrays = [each.path for each in skipped if each.reason == ".npy"]
@@ -219,7 +271,8 @@ def _with_headers(
             f"{arrays[0].name}: keep one kind, or give the path of the array."
         )
     read, problem = [], None
-    for path, part, class_name in files:
+    for number, (path, part, class_name) in enumerate(files, start=1):
+        storage.progress(number, 2 * len(files))  # decoding them is the second half
         try:
             read.append(_File(path, part, class_name, image_header(path)))
         except UnreadableImage as error:
@@ -249,30 +302,82 @@ def _check_sizes(files: Sequence[_File]) -> None:
 
 
 def _decoded(
-    folder: Path, files: Sequence[_File], preprocessing: Preprocessing, skipped: list[_Skipped]
-) -> tuple[np.ndarray, list[_File], list[int]]:
-    """The images of the files that can be decoded, those files, and the peaks of 16-bit images."""
+    folder: Path,
+    listed: Sequence[tuple[Path, str, str | None]],
+    files: Sequence[_File],
+    preprocessing: Preprocessing,
+    skipped: list[_Skipped],
+    strict: bool,
+    storage: Storage,
+    decoded: DecodedImages,
+) -> _Read:
+    """Decode the images into memory, or into a file of the cache where they do not fit."""
     color = preprocessing.color == "rgb"
     if preprocessing.color == "auto":
         color = any(file.header.channels == 3 for file in files)
     size = preprocessing.image_size or files[0].header.size
     shape = (len(files), *size, *([3] if color else []))
-    refuse_beyond_limit(math.prod(shape), str(folder))
-    images = np.empty(shape, np.uint8)
-    kept, peaks, problem = [], [], None
-    for file in files:
-        try:
-            decoded = decode(file.path, file.header, preprocessing, color)
-        except UnreadableImage as error:
-            problem = problem or error
-            skipped.append(_Skipped(file.path, "unreadable"))
-            continue
-        images[len(kept)] = decoded.pixels
-        kept.append(file)
-        peaks += [] if decoded.peak is None else [decoded.peak]
-    if not kept:
-        raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
-    return images[: len(kept)], kept, peaks
+    kept: list[_File] = []
+    peaks: list[int] = []
+
+    def fill(images: np.ndarray) -> int:
+        problem = None
+        for number, file in enumerate(files, start=1):
+            storage.progress(len(listed) + number, len(listed) + len(files))
+            try:
+                image = decode(file.path, file.header, preprocessing, color)
+            except UnreadableImage as error:
+                problem = problem or error
+                skipped.append(_Skipped(file.path, "unreadable"))
+                continue
+            images[len(kept)] = image.pixels
+            kept.append(file)
+            peaks.extend([] if image.peak is None else [image.peak])
+        if not kept:
+            raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
+        _check_skipped(folder, listed, kept, skipped, strict)
+        return len(kept)
+
+    def described() -> dict[str, Any]:
+        class_names = sorted({name for _, _, name in listed if name is not None})
+        index = {name: number for number, name in enumerate(class_names)}
+        labels = [index[file.class_name or ""] for file in kept] if class_names else None
+        return {
+            "num_of_part": Counter(file.part for file in kept),
+            "labels": labels,
+            "class_names": class_names,
+            "notices": list(_notices(folder, kept, skipped, peaks)),
+        }
+
+    if storage.fits(math.prod(shape)):
+        images = np.empty(shape, np.uint8)
+        number = fill(images)
+        return _Read(images[:number], **described())
+    images, content = decoded.write(shape, fill, described)
+    read = _Read(images, *(content[name] for name in _Read._fields[1:]))
+    return _with_notice(read, storage, decoded)
+
+
+def _check_skipped(
+    folder: Path,
+    listed: Sequence[tuple[Path, str, str | None]],
+    files: Sequence[_File],
+    skipped: Sequence[_Skipped],
+    strict: bool,
+) -> None:
+    """Raise a DataError for skipped files where they matter."""
+    if strict and skipped:
+        raise DataError(
+            f"{folder}: {_summary(skipped)} cannot be read as images: {_names(folder, skipped)}. "
+            "Remove them, or load the folder without strict."
+        )
+    lost = {(part, name) for _, part, name in listed} - {
+        (file.part, file.class_name) for file in files
+    }
+    if lost:
+        part, name = min(lost, key=str)
+        which = f"{part} image" if name is None else f"{part} image of the class {name!r}"
+        raise DataError(f"{folder} has no {which} that is readable: {_names(folder, skipped)}.")
 
 
 # ---- notices ----

@@ -6,11 +6,13 @@ Every function here depends on its arguments and seed alone.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, as_float
+from keras_ae.data.contents import Contents
 from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
+from keras_ae.stored_images import StoredImages, as_float, selected
 
 BINARIZATIONS = ("threshold", "bernoulli")
 
@@ -38,6 +40,11 @@ def binarized(image_set: ImageSet, how: str) -> ImageSet:
     """
     if how not in BINARIZATIONS:
         raise DataError(f"how must be one of {listed(BINARIZATIONS)}; received {how!r}.")
+    if isinstance(image_set.train_images, StoredImages):
+        raise DataError(
+            f"{image_set.name} is larger than the memory limit and cannot be made black and white: "
+            "raise the limit, or store the images so."
+        )
     random = np.random.default_rng(_BINARIZATION_SEED)
 
     def in_black_and_white(images: np.ndarray) -> np.ndarray:
@@ -113,9 +120,12 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
                 "another seed."
             )
 
-    def subset(images: np.ndarray, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
+    def subset(images: Any, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
-        return Subset(as_float(images[kept]), None if labels is None else labels[kept])
+        images = selected(images, kept)
+        if not isinstance(images, StoredImages):
+            images = as_float(images)
+        return Subset(images, None if labels is None else labels[kept])
 
     return Split(
         train=subset(*train, indices["training"]),
@@ -209,9 +219,10 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     random = np.random.default_rng(_TEST_SEED)
     test = random.permutation(test)
     train = random.permutation(np.setdiff1d(np.arange(len(images)), test))
+    train_images, test_images = selected(images, train), selected(images, test)
     if labels is None:
-        return ImageSet(name, images[train], None, images[test], None, **others)
-    return ImageSet(name, images[train], labels[train], images[test], labels[test], **others)
+        return ImageSet(name, train_images, None, test_images, None, **others)
+    return ImageSet(name, train_images, labels[train], test_images, labels[test], **others)
 
 
 def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray:

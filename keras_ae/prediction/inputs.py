@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from keras_ae.data.contents import as_float, converter, printable, with_image_axes
+from keras_ae.data.contents import converter, printable, with_image_axes
 from keras_ae.data.image_files import Found, find_images, image_files, image_header, read_image
 from keras_ae.data.image_set import DataError, UnreadableImage, listed
 from keras_ae.data.numpy_files import ArrayStream, choose_images
@@ -22,6 +22,7 @@ from keras_ae.prediction.trained_model import (
     settings_for,
     wrong_size,
 )
+from keras_ae.stored_images import as_float
 
 
 class Batch(NamedTuple):
