@@ -47,6 +47,7 @@ from keras_ae.data.splits import (
     with_test_images,
 )
 from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.data.tfrecord_files import is_tfrecord
 from keras_ae.stored_images import StoredImages
 
 __all__ = [
@@ -111,11 +112,11 @@ def load(
     """Load a data set by name or from a file or folder.
 
     Args:
-        dataset: A name in `DATASETS`, or a path: a `.npz` or `.npy` file, or a folder of image
-            files (one subfolder per class, or all images directly in it; subfolders `train`,
-            `validation` and `test` are the parts of the set), of one `.npy` file per class, or of
-            the four IDX files. If a set has no test images, a seventh of each class becomes its
-            test images.
+        dataset: A name in `DATASETS`, or a path: a `.npz`, `.npy` or `.tfrecord` file, or a folder
+            of image files (one subfolder per class, or all images directly in it; subfolders
+            `train`, `validation` and `test` are the parts of the set), of `.npy` files named by
+            their class, of TFRecord files, or of the four IDX files. If a set has no test images, a
+            seventh of each class becomes its test images.
         classes: The classes to load, in this order, of quickdraw or of a folder of `.npy` files.
             Default: all classes on disk.
         data_dir: The folder of a named set, also for downloads. Default: `$TFDS_DATA_DIR` or
@@ -224,10 +225,12 @@ def _read_path(
             raise DataError(
                 f"classes can be chosen from a folder of .npy files only; received the file {path}."
             )
+        if is_tfrecord(path):
+            return read_image_folder(path, preprocessing, strict=strict, storage=storage)
         if path.suffix.lower() not in (".npz", ".npy"):
             raise DataError(
                 f"{path} is not a kind of file that can be read: "
-                "give a .npz or .npy file, or a folder of images."
+                "give a .npz, .npy or .tfrecord file, or a folder of images."
             )
         return _preprocessed(read_numpy(path, storage), preprocessing, str(path), storage)
     except OSError as error:

@@ -11,46 +11,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, printable, visible_files
+from keras_ae.data.contents import Contents, printable
 from keras_ae.data.image_files import (
     Header,
+    ImageFile,
     decode,
     describe_size,
-    find_images,
     has_image_suffix,
     image_header,
-    leads_back,
 )
 from keras_ae.data.image_set import DataError, MixedSizes, UnreadableImage
+from keras_ae.data.listing import (
+    Listed,
+    Skipped,
+    counted,
+    list_images,
+    names_of,
+    suffix_of,
+    summary,
+)
 from keras_ae.data.preprocessing import Preprocessing
 from keras_ae.data.storage import DecodedImages, Storage
 from keras_ae.stored_images import selected
 
-# Subfolders with these names are the parts of a data set, not classes.
-_PARTS = {
-    "training": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test", "testing"),
-}
 _USUAL_SIDE = 64
 _MAX_12_BIT = 2**12 - 1
-_NUM_NAMED = 5  # files named in a notice
 
 
 class _File(NamedTuple):
     """An image file, its part of the data set, and its class (None without classes)."""
 
-    path: Path
+    path: ImageFile
     part: str
     class_name: str | None
     header: Header
-
-
-class _Skipped(NamedTuple):
-    """A file that is not read, and why: "unreadable", or its suffix."""
-
-    path: Path
-    reason: str
 
 
 class _Read(NamedTuple):
@@ -99,8 +93,8 @@ def read_image_folder(
         DataError: there are no images, the classes are unclear, or the disk is too small.
     """
     preprocessing, storage = preprocessing or Preprocessing(), storage or Storage()
-    skipped: list[_Skipped] = []
-    listed = _listed_files(folder, skipped)
+    skipped: list[Skipped] = []
+    listed = list_images(folder, skipped)
     decoded = DecodedImages(_request(folder, listed, preprocessing, strict))
     read = _from_cache(decoded, storage)
     if read is None:
@@ -112,7 +106,7 @@ def read_image_folder(
 
 
 def _request(
-    folder: Path, listed: Sequence[tuple], preprocessing: Preprocessing, strict: bool
+    folder: Path, listed: Sequence[Listed], preprocessing: Preprocessing, strict: bool
 ) -> list:
     """All that decides what is read: the name of the decoded images in the cache."""
     files = []
@@ -167,107 +161,17 @@ def _contents(read: _Read) -> Contents:
     )
 
 
-# ---- which files ----
-
-
-def _listed_files(folder: Path, skipped: list[_Skipped]) -> list[tuple[Path, str, str | None]]:
-    """Every image file with its part and its class."""
-    parts = _part_folders(folder)
-    if not parts:
-        return [(path, "training", name) for path, name in _with_classes(folder, skipped)]
-    others = find_images(folder, nested=False)
-    inside = [path for path in visible_files(folder) if path.is_dir()]
-    for path in inside:
-        if path not in parts.values():
-            found = find_images(path)
-            others.images.extend(found.images)
-            others.others.extend(found.others)
-    if others.images:
-        names = ", ".join(path.name for path in parts.values())
-        raise DataError(
-            f"{folder} has the subfolders {names}, and images outside of them, such as "
-            f"{others.images[0]}: move those into one of the subfolders."
-        )
-    skipped += [_Skipped(path, _suffix(path)) for path in others.others]
-    files = []
-    for part, path in parts.items():
-        files += [(file, part, name) for file, name in _with_classes(path, skipped)]
-    with_names = {
-        part: any(name is not None for _, each, name in files if each == part) for part in parts
-    }
-    for part, has_classes in with_names.items():
-        if has_classes != with_names["training"]:
-            raise DataError(
-                f"{folder} must have subfolders for the classes in each of its parts, or in none; "
-                f"{parts[part].name} has {'' if has_classes else 'no '}subfolders, unlike "
-                f"{parts['training'].name}."
-            )
-    return files
-
-
-def _part_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each part; empty where the subfolders are not parts.
-
-    Only "train" with another part: "train" alone may be a class among cars and buses.
-    """
-    subfolders = {path.name.lower(): path for path in visible_files(folder) if path.is_dir()}
-    found = {
-        part: [subfolders[name] for name in names if name in subfolders]
-        for part, names in _PARTS.items()
-    }
-    double = next((paths for paths in found.values() if len(paths) > 1), None)
-    parts = {part: paths[0] for part, paths in found.items() if paths}
-    if "training" not in parts or (len(parts) < 2 and len(subfolders) > 1):
-        return {}
-    if double:
-        names = " and ".join(path.name for path in double)
-        raise DataError(f"{folder} has the subfolders {names} for the same images: keep one.")
-    return parts
-
-
-def _with_classes(folder: Path, skipped: list[_Skipped]) -> list[tuple[Path, str | None]]:
-    """The image files of a folder with the names of their classes, None without subfolders."""
-    direct = find_images(folder, nested=False)
-    skipped += [_Skipped(path, _suffix(path)) for path in direct.others]
-    by_class = {}
-    for path in visible_files(folder):
-        if path.is_symlink() and leads_back(path):
-            skipped.append(_Skipped(path, _suffix(path)))
-        elif path.is_dir():
-            found = find_images(path)
-            skipped += [_Skipped(file, _suffix(file)) for file in found.others]
-            if found.images:
-                by_class[path.name] = found.images
-            else:
-                skipped.append(_Skipped(path, "empty"))
-    if direct.images and by_class:
-        raise DataError(
-            f"{folder} has images both in itself and in subfolders: use one subfolder per class, "
-            "or put all images directly into the folder."
-        )
-    if direct.images:
-        return [(path, None) for path in direct.images]
-    if not by_class:
-        there = [each for each in skipped if each.reason != "empty"]
-        raise DataError(
-            f"{folder} holds no images{f' but {_summary(there)}' if there else ''}: give a .npz or "
-            ".npy file, or a folder of image files (one subfolder per class), of .npy files or of "
-            "IDX files."
-        )
-    return [(path, name) for name, paths in by_class.items() for path in paths]
-
-
 def _with_headers(
     folder: Path,
-    files: Sequence[tuple[Path, str, str | None]],
-    skipped: list[_Skipped],
+    files: Sequence[Listed],
+    skipped: list[Skipped],
     storage: Storage,
 ) -> list[_File]:
     """The files whose headers can be read."""
     arrays = [each.path for each in skipped if each.reason == ".npy"]
     if arrays:
         raise DataError(
-            f"{folder} has images and NumPy arrays, such as {files[0][0].name} and "
+            f"{folder} has images and NumPy arrays, such as {files[0].file} and "
             f"{arrays[0].name}: keep one kind, or give the path of the array."
         )
     read, problem = [], None
@@ -277,8 +181,8 @@ def _with_headers(
             read.append(_File(path, part, class_name, image_header(path)))
         except UnreadableImage as error:
             problem = problem or error
-            reason = "unreadable" if has_image_suffix(path) else _suffix(path)
-            skipped.append(_Skipped(path, reason))
+            reason = "unreadable" if has_image_suffix(path) else suffix_of(path)
+            skipped.append(Skipped(path, reason))
     if not read:
         raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
     return read
@@ -303,10 +207,10 @@ def _check_sizes(files: Sequence[_File]) -> None:
 
 def _decoded(
     folder: Path,
-    listed: Sequence[tuple[Path, str, str | None]],
+    listed: Sequence[Listed],
     files: Sequence[_File],
     preprocessing: Preprocessing,
-    skipped: list[_Skipped],
+    skipped: list[Skipped],
     strict: bool,
     storage: Storage,
     decoded: DecodedImages,
@@ -328,7 +232,7 @@ def _decoded(
                 image = decode(file.path, file.header, preprocessing, color)
             except UnreadableImage as error:
                 problem = problem or error
-                skipped.append(_Skipped(file.path, "unreadable"))
+                skipped.append(Skipped(file.path, "unreadable"))
                 continue
             images[len(kept)] = image.pixels
             kept.append(file)
@@ -339,7 +243,7 @@ def _decoded(
         return len(kept)
 
     def described() -> dict[str, Any]:
-        class_names = sorted({name for _, _, name in listed if name is not None})
+        class_names = _in_order({name for _, _, name in listed if name is not None})
         index = {name: number for number, name in enumerate(class_names)}
         labels = [index[file.class_name or ""] for file in kept] if class_names else None
         return {
@@ -358,17 +262,23 @@ def _decoded(
     return _with_notice(read, storage, decoded)
 
 
+def _in_order(class_names: set[str]) -> list[str]:
+    """Sorted names; numbers by their value."""
+    numbers = all(name.isdecimal() for name in class_names)
+    return sorted(class_names, key=lambda name: (len(name), name) if numbers else (0, name))
+
+
 def _check_skipped(
     folder: Path,
-    listed: Sequence[tuple[Path, str, str | None]],
+    listed: Sequence[Listed],
     files: Sequence[_File],
-    skipped: Sequence[_Skipped],
+    skipped: Sequence[Skipped],
     strict: bool,
 ) -> None:
     """Raise a DataError for skipped files where they matter."""
     if strict and skipped:
         raise DataError(
-            f"{folder}: {_summary(skipped)} cannot be read as images: {_names(folder, skipped)}. "
+            f"{folder}: {summary(skipped)} cannot be read as images: {names_of(folder, skipped)}. "
             "Remove them, or load the folder without strict."
         )
     lost = {(part, name) for _, part, name in listed} - {
@@ -377,61 +287,30 @@ def _check_skipped(
     if lost:
         part, name = min(lost, key=str)
         which = f"{part} image" if name is None else f"{part} image of the class {name!r}"
-        raise DataError(f"{folder} has no {which} that is readable: {_names(folder, skipped)}.")
+        raise DataError(f"{folder} has no {which} that is readable: {names_of(folder, skipped)}.")
 
 
 # ---- notices ----
 
 
 def _notices(
-    folder: Path, files: Sequence[_File], skipped: Sequence[_Skipped], peaks: Sequence[int]
+    folder: Path, files: Sequence[_File], skipped: Sequence[Skipped], peaks: Sequence[int]
 ) -> Iterable[str]:
     if skipped:
         yield (
-            f"{printable(folder.name)}: read {_counted(len(files), 'image')}; skipped "
-            f"{_summary(skipped)}: {_names(folder, skipped)}"
+            f"{printable(folder.name)}: read {counted(len(files), 'image')}; skipped "
+            f"{summary(skipped)}: {names_of(folder, skipped)}"
         )
-    animated = [_Skipped(file.path, "") for file in files if file.header.frames > 1]
+    animated = [Skipped(file.path, "") for file in files if file.header.frames > 1]
     if animated:
         has = "has" if len(animated) == 1 else "have"
         yield (
-            f"{_counted(len(animated), 'file')} {has} several frames or pages, of which the first "
-            f"is read: {_names(folder, animated)}"
+            f"{counted(len(animated), 'file')} {has} several frames or pages, of which the first "
+            f"is read: {names_of(folder, animated)}"
         )
     if peaks and max(peaks) <= _MAX_12_BIT:
         yield (
-            f"the {_counted(len(peaks), 'image')} of 16 bits use at most "
+            f"the {counted(len(peaks), 'image')} of 16 bits use at most "
             f"{max(1, max(peaks).bit_length())} bits (largest value {max(peaks):,} of 65,535), so "
             "they are dark; stretch their values to 16 bits if that is not intended"
         )
-
-
-def _summary(skipped: Sequence[_Skipped]) -> str:
-    """Such as "3 files (2 unreadable, 1 .txt) and 1 folder without images"."""
-    reasons = Counter(each.reason for each in skipped if each.reason != "empty")
-    num_folders = sum(each.reason == "empty" for each in skipped)
-    reasons = dict(sorted(reasons.items(), key=lambda item: (item[0] != "unreadable", item[0])))
-    listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-    words = [f"{_counted(sum(reasons.values()), 'file')} ({listed})"] if reasons else []
-    words += [f"{_counted(num_folders, 'folder')} without images"] if num_folders else []
-    return " and ".join(words)
-
-
-def _names(folder: Path, skipped: Sequence[_Skipped]) -> str:
-    """The first few, unreadable images first, relative to the folder."""
-    in_order = sorted(skipped, key=lambda each: each.reason != "unreadable")
-    names = [printable(str(each.path.relative_to(folder))) for each in in_order[:_NUM_NAMED]]
-    return ", ".join(names) + (", ..." if len(skipped) > _NUM_NAMED else "")
-
-
-def _suffix(path: Path) -> str:
-    """What a skipped file counts as."""
-    if path.is_dir():
-        return "link to a folder above"
-    if not path.is_file():
-        return "unreadable"
-    return printable(path.suffix.lower()) or "without a suffix"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
