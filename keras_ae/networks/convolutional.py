@@ -74,6 +74,7 @@ def convolutional_encoder(
     code_units: int | None = None,
     *,
     activation: Any = "relu",
+    corruption: keras.layers.Layer | None = None,
 ) -> keras.Sequential:
     """Build a convolutional encoder: 3x3 convolutions, each followed by max pooling.
 
@@ -84,6 +85,7 @@ def convolutional_encoder(
         filters: Filters of each convolution, outermost first; at least one.
         code_units: Width of a linear dense code. None, the default, for the last feature map.
         activation: Activation of the convolutions.
+        corruption: A layer that corrupts the images in training.
 
     Returns:
         A model from `(batch, *image_shape)` to `(batch, code_units)`, or to the feature map.
@@ -92,6 +94,7 @@ def convolutional_encoder(
     height, width = sizes[0]
     layers = [
         keras.layers.Input(tuple(image_shape), name="images"),
+        *([] if corruption is None else [corruption]),
         keras.layers.Reshape((height, width, math.prod(image_shape[2:])), name="pixels"),
     ]
     for number, num_filters in enumerate(filters, start=1):
