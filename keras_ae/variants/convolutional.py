@@ -31,8 +31,8 @@ class ConvolutionalAutoencoder(Autoencoder):
             for 28x28 images; the attribute `latent_dim` is then its size, 576.
         filters: Filters of each convolution, outermost first. None chooses by the size of an image:
             (16, 32, 64) up to 32x32 pixels, (32, 64, 128, 128) for 64x64.
-        kernel_size: Side of the kernels of the decoder, 3 or 4. None for 3 up to 32x32 pixels, and
-            for 4 beyond, which writes no checkerboard.
+        kernel_size: Side of the kernels of the decoder, 3 or 4. None for 4, which writes no
+            checkerboard, and for 3 with gray images of 28x28 pixels, as in the book.
 
     Raises:
         ValueError: an argument outside its range.
@@ -133,8 +133,8 @@ class Convolutional(ConvolutionalAutoencoder):
             for 28x28 images; the attribute `latent_dim` is then its size, 576.
         filters: Filters of each convolution, outermost first. None chooses by the size of an image:
             (16, 32, 64) up to 32x32 pixels, (32, 64, 128, 128) for 64x64.
-        kernel_size: Side of the kernels of the decoder, 3 or 4. None for 3 up to 32x32 pixels, and
-            for 4 beyond, which writes no checkerboard.
+        kernel_size: Side of the kernels of the decoder, 3 or 4. None for 4, which writes no
+            checkerboard, and for 3 with gray images of 28x28 pixels, as in the book.
 
     Raises:
         ValueError: an argument outside its range.
