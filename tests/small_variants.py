@@ -50,7 +50,7 @@ OTHER = {
     "tied": {"tied": False},
     "linear": {"reconstruction_loss": "bce", "output_activation": "sigmoid"},
     "convolutional": {"filters": (5, 3), "activation": "selu"},
-    "conv_denoising": {"filters": (5, 3), "activation": "selu", "noise_stddev": 0.2},
+    "conv_denoising": {"filters": (5, 3), "kernel_size": 3, "noise_stddev": 0.2},
     "recurrent": {"units": 7},
     "sparse_l1": {"l1": 0.01},
     "denoising_dropout": {"dropout_rate": 0.2},
