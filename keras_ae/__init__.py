@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keras_ae.variants.base import Autoencoder
     from keras_ae.variants.binary import Binary
     from keras_ae.variants.conditional_vae import ConditionalVAE
+    from keras_ae.variants.conv_denoising import ConvDenoising
     from keras_ae.variants.conv_vae import ConvVAE
     from keras_ae.variants.conv_vq_vae import ConvVQVAE
     from keras_ae.variants.convolutional import Convolutional
@@ -64,6 +65,7 @@ _MODULES = {
     "Bottleneck": "layers",
     "ConditionalBottleneck": "layers",
     "ConditionalVAE": "variants.conditional_vae",
+    "ConvDenoising": "variants.conv_denoising",
     "ConvVAE": "variants.conv_vae",
     "ConvVQVAE": "variants.conv_vq_vae",
     "Convolutional": "variants.convolutional",
@@ -109,6 +111,7 @@ __all__ = [
     "Bottleneck",
     "ConditionalBottleneck",
     "ConditionalVAE",
+    "ConvDenoising",
     "ConvVAE",
     "ConvVQVAE",
     "Convolutional",

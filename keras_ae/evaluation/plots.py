@@ -43,6 +43,7 @@ VARIANTS = (
     "beta_vae_loose", "vq_vae",
     "tied", "linear", "convolutional", "recurrent", "sparse_l1", "denoising_dropout",
     "conv_vae", "conv_vq_vae", "conditional_vae", "iwae", "binary", "vae_gan",
+    "conv_denoising",
 )  # fmt: skip
 OTHER_MARKERS = "p8H1234"  # of variants that are not in that list
 
