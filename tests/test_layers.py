@@ -16,6 +16,7 @@ import tensorflow as tf
 from layer_contract import layer_contract
 from scipy import stats
 
+import keras_ae
 from keras_ae import layers
 from keras_ae.metrics import CodebookUsage
 from keras_ae.regularizers import KLDivergenceRegularizer
@@ -398,6 +399,26 @@ def test_corruption_noise_depends_on_call_image_and_seed_only():
     assert (noise_of(gray.shape, 0.1, seed=2) != noise_of(gray.shape, 0.1, seed=1)).mean() > 0.98
     again = layers.GaussianCorruption(0.1, seed=1)
     np.testing.assert_array_equal(draws, [again(gray, training=True) for _ in range(2)])
+
+
+def test_corruption_clips_to_another_pixel_range():
+    noisy = layers.GaussianCorruption(0.5, seed=0, pixel_range=(-1, 1))(
+        -np.ones((50, 6)), training=True
+    )
+    assert float(np.min(noisy)) == -1.0
+    assert float(np.mean(noisy)) == pytest.approx(-1 + 0.5 / np.sqrt(2 * np.pi), abs=0.06)
+
+
+def test_corruption_refuses_a_pixel_range_that_does_not_ascend():
+    with pytest.raises(ValueError, match=r"pixel_range .* received \(1, 0\)"):
+        layers.GaussianCorruption(pixel_range=(1, 0))
+
+
+@pytest.mark.parametrize("variant", ["Denoising", "ConvDenoising"])
+def test_noise_of_models_of_another_pixel_range_keeps_dark_pixels(variant):
+    options = {"reconstruction_loss": "mse", "output_activation": "tanh"}
+    model = getattr(keras_ae, variant)((8, 8), **options)
+    assert model.encoder.get_layer("corruption").pixel_range == (-1.0, 1.0)
 
 
 def test_corruption_refuses_a_negative_stddev():

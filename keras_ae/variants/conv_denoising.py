@@ -20,8 +20,8 @@ class ConvDenoising(ConvolutionalAutoencoder):
 
     Args:
         latent_dim: As in `Convolutional`.
-        noise_stddev: Standard deviation of the noise, >= 0, in units of the pixel range [0, 1]. Can
-            be set later.
+        noise_stddev: Standard deviation of the noise, >= 0, in the units of the pixels. Can be set
+            later.
         filters: As in `Convolutional`.
         kernel_size: As in `Convolutional`.
 
@@ -49,7 +49,6 @@ class ConvDenoising(ConvolutionalAutoencoder):
         **kwargs: Any,
     ):
         check_number("noise_stddev", noise_stddev)
-        corruption = GaussianCorruption(noise_stddev, seed=seed, name="corruption")
         super().__init__(
             image_shape,
             latent_dim,
@@ -61,7 +60,9 @@ class ConvDenoising(ConvolutionalAutoencoder):
             seed=seed,
             **kwargs,
         )
-        self._build(corruption=corruption)
+        self._build(
+            corruption=GaussianCorruption(noise_stddev, seed, self.pixel_range, name="corruption")
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "noise_stddev": self.noise_stddev}
