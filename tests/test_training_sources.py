@@ -225,3 +225,9 @@ def test_loader_without_a_length_is_refused():
     Endless.__name__ = "DataLoader"
     with pytest.raises(ValueError, match="must have a length.*generator"):
         built().fit(Endless(images()), verbose=0)
+
+
+def test_a_dataset_is_checked_without_warnings_of_autograph(capfd):
+    model = built()
+    list(model._check_source(dataset(images())).take(1))
+    assert "AutoGraph" not in "".join(capfd.readouterr())

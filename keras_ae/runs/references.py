@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_ae import data
 from keras_ae.data.baselines import fit_pca, mean_image, pca_reconstructions
+from keras_ae.progress import counted
 
 MAX_IMAGES = 10_000
 OVERFITTING = 1.2  # validation above training by this factor
@@ -123,7 +124,7 @@ def summary(loss: str, results: Mapping[str, Any]) -> str:
         verdict = "worse than PCA" if pca < model else "better than PCA"
     return (
         f"{model:,.2f} {UNITS[loss]}; mean image {mean:,.2f}, PCA with "
-        f"{results['pca_components']} components {pca:,.2f}: {verdict}"
+        f"{counted(results['pca_components'], 'component')} {pca:,.2f}: {verdict}"
     )
 
 
@@ -145,8 +146,8 @@ def warnings(
         )
     elif pca < model:
         lines.append(
-            f"PCA with {results['pca_components']} components is better than this model. Train "
-            "longer or on more images, or use another variant."
+            f"PCA with {counted(results['pca_components'], 'component')} is better than this "
+            "model. Train longer or on more images, or use another variant."
         )
     if results.get("variance", 1.0) < COLLAPSED:
         lines.append(

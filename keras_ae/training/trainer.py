@@ -526,6 +526,7 @@ class EpochTrainer(keras.Model):
                 self._batch_problem = str(error)
                 raise
 
+        @tf.autograph.experimental.do_not_convert  # it has no control flow, and warns instead
         def guard(*batch: Any) -> tuple:
             return self._guard_batch(batch[0] if len(batch) == 1 else batch, inputs_only)
 
