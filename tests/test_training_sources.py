@@ -1,5 +1,7 @@
 """Data that arrives in batches: the same results as arrays, and bad batches are refused."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -231,3 +233,14 @@ def test_a_dataset_is_checked_without_warnings_of_autograph(capfd):
     model = built()
     list(model._check_source(dataset(images())).take(1))
     assert "AutoGraph" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("variant", [keras_ae.Deep, keras_ae.ConditionalVAE])
+def test_keys_that_are_not_used_are_named(variant):
+    model = built(variant, **({"num_classes": 3} if variant is keras_ae.ConditionalVAE else {}))
+    parts = {"images": images(), "labels": np.zeros(48, "int32")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.encode(parts)
+    with pytest.warns(UserWarning, match="keys 'weight', 'id' of the inputs are not used"):
+        model.encode({**parts, "weight": np.ones(48), "id": np.arange(48)})

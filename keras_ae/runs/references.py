@@ -1,18 +1,20 @@
 """The losses of a trained model beside two references without a network, and a verdict.
 
-The references are the mean image and PCA with as many components as the code has numbers, both
-fitted to at most 10,000 training images.
+The references are the mean image and PCA with as many components as the code has numbers (without
+the label, of a conditional model), both fitted to at most 10,000 training images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_ae import data
 from keras_ae.data.baselines import fit_pca, mean_image, pca_reconstructions
+from keras_ae.losses import probabilities_bce
 from keras_ae.progress import counted
 
 MAX_IMAGES = 10_000
@@ -22,12 +24,42 @@ FEW_CODES = 0.05  # share of a codebook
 UNITS = {"bce": "nats/image (BCE)", "mse": "squared error/image"}
 
 
-def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, float]:
+class References:
+    """`reference_losses`, computed once for the same images and number of components.
+
+    The runs of a grid mostly share their images, and fitting PCA may take longer than a training.
+    """
+
+    def __init__(self):
+        self._known: dict[tuple, dict[str, float]] = {}
+
+    def __call__(
+        self, train_images: np.ndarray, test_images: np.ndarray, num_components: int
+    ) -> dict[str, float]:
+        key = (*map(_digest, (train_images, test_images)), num_components)
+        if key not in self._known:
+            self._known[key] = reference_losses(train_images, test_images, num_components)
+        return dict(self._known[key])
+
+
+def _digest(images: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(images).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def measure(
+    model: Any,
+    train: data.Subset,
+    test: data.Subset,
+    references: Callable[..., dict[str, float]] | None = None,
+) -> dict[str, float]:
     """Losses of the deterministic reconstructions of the test images, and of both references.
 
     Args:
         model: A trained autoencoder.
         train, test: Training and test images, with labels where the model needs them.
+        references: A `References` that several runs share; None computes them anew.
 
     Returns:
         `mse` and, where the output is a probability, `bce`, each summed over the pixels and
@@ -51,7 +83,10 @@ def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, floa
         found["variance"] = ours.total / theirs.total
     if "codes_used" in (statistics := model.code_statistics(inputs)):
         found["codes_used"] = float(statistics["codes_used"])
-    return found | reference_losses(train.images, test.images, model.code_size)
+    # The label that a conditional model is given is no part of what it has learned of an image.
+    num_components = model.latent_dim if model.needs_labels else model.code_size
+    references = references or reference_losses
+    return found | references(train.images, test.images, num_components)
 
 
 def reference_losses(
@@ -83,9 +118,8 @@ def reference_losses(
 
 def _sums(images: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """BCE in nats and squared error, summed over images of probabilities between 0 and 1."""
-    p = np.asarray(probabilities, np.float64)
-    bce = -(images * np.log(p) + (1 - images) * np.log1p(-p)).sum()
-    return {"bce": float(bce), "mse": float(np.square(images - p).sum())}
+    bce = probabilities_bce(images, probabilities).sum()
+    return {"bce": float(bce), "mse": float(np.square(images - probabilities).sum())}
 
 
 def _parts(num_images: int) -> list[np.ndarray]:

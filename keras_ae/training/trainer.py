@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,6 +91,7 @@ class EpochTrainer(keras.Model):
 
     def _inputs_from(self, parts: dict) -> Any:
         """The model's inputs from a dict, such as an element of a set of tensorflow-datasets."""
+        warn_unused(parts)
         for name in ("image", "images"):
             if name in parts:
                 return parts[name]
@@ -579,6 +581,14 @@ class EpochTrainer(keras.Model):
 
     def _select(self, x: Any) -> Any:
         return self._inputs_from(x) if isinstance(x, dict) else x
+
+
+def warn_unused(parts: dict) -> None:
+    """Warn of the parts of a dict of inputs that no model uses."""
+    if unused := [name for name in parts if name not in ("image", "images", "label", "labels")]:
+        warnings.warn(
+            f"The keys {', '.join(map(repr, unused))} of the inputs are not used.", stacklevel=2
+        )
 
 
 def without_none(parts: tuple) -> tuple:
