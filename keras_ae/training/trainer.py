@@ -91,9 +91,9 @@ class EpochTrainer(keras.Model):
 
     def _inputs_from(self, parts: dict) -> Any:
         """The model's inputs from a dict, such as an element of a set of tensorflow-datasets."""
-        warn_unused(parts)
         for name in ("image", "images"):
             if name in parts:
+                warn_unused(parts)
                 return parts[name]
         raise ValueError(
             "A dict of inputs must have the images under 'image' or 'images'; received the keys "
