@@ -101,7 +101,8 @@ def range_advice(lowest: float, highest: float, pixel_range: tuple[float, float]
     if lowest >= a - OVERSHOOT and highest <= b + OVERSHOOT:
         return f"Clip them with numpy.clip(images, {a:g}, {b:g})."
     if lowest >= 0 and 255 < highest < 2**16:
-        return "Divide them by 65535 if they have 16 bits."
+        scaled = "Divide them by 65535" if a == 0 else "Compute images / 32767.5 - 1"
+        return f"{scaled} if they have 16 bits."
     return "Rescale them to that range."
 
 

@@ -1,4 +1,4 @@
-"""Progress lines: epochs over a grid of trainings, steps over an evaluation."""
+"""Progress lines: epochs over a grid of trainings, steps over an evaluation; counts in words."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ class GridProgress:
             words += f", validation {losses['val_loss']:.2f}"
         done = bar(self._done, self.num_epochs)
         return f"{done} epoch {epoch}/{self._run_epochs}  {words}  {clock(left)} left"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 image", "1,000 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def bar(done: int, number: int) -> str:

@@ -67,6 +67,11 @@ class StoredImages:
         """The paths of the files that the arrays are mapped from."""
         return [str(array.filename) for array in self._arrays if isinstance(array, np.memmap)]
 
+    @property
+    def key(self) -> bytes:
+        """The same for the same images of the same files."""
+        return repr(self.files).encode() + self._chosen.tobytes()
+
     def __getitem__(self, index: Any) -> np.ndarray:
         """The images that an index, a slice, a mask or an array of indices selects, in memory."""
         return as_float(self.pixels(index))

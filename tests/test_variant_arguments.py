@@ -322,6 +322,7 @@ INTERFACE = {
     "is_discrete", "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs",
     "pixel_range", "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks",
     "set_preprocessing", "snap_latents", "traverse",
+    "inputs", "outputs", "input_shape", "output_shape",
 }  # fmt: skip
 FURTHER = {
     "Binary": {"hash_codes", "neighbors"},

@@ -24,7 +24,6 @@ from keras_ae.data.image_set import DataError, MixedSizes, UnreadableImage
 from keras_ae.data.listing import (
     Listed,
     Skipped,
-    counted,
     list_images,
     names_of,
     suffix_of,
@@ -32,6 +31,7 @@ from keras_ae.data.listing import (
 )
 from keras_ae.data.preprocessing import Preprocessing
 from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.progress import counted
 from keras_ae.stored_images import selected
 
 _USUAL_SIDE = 64

@@ -12,6 +12,7 @@ from keras_ae.data.contents import printable, visible_files
 from keras_ae.data.image_files import ImageFile, find_images, leads_back
 from keras_ae.data.image_set import DataError, listed
 from keras_ae.data.tfrecord_files import list_records, tfrecord_files
+from keras_ae.progress import counted
 
 # Subfolders with these names are the parts of a data set, not classes.
 _PARTS = {
@@ -189,7 +190,3 @@ def suffix_of(path: Any) -> str:
     if not path.is_file():
         return "unreadable"
     return printable(path.suffix.lower()) or "without a suffix"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -18,7 +18,8 @@ class GaussianCorruption(NoisyLayer):
 
     `clip(x + stddev * N(0, 1), *pixel_range)`, the corruption of the denoising autoencoder (Vincent
     et al., JMLR 2010, section 3.3). Outside training, or with a `stddev` of 0, the input is
-    unchanged. `keras.layers.GaussianNoise` does not clip. The input has any shape; the output has the same.
+    unchanged. `keras.layers.GaussianNoise` does not clip. The input has any shape; the output has
+    the same.
 
     Example:
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,6 +100,7 @@ class EpochTrainer(keras.Model):
         """The model's inputs from a dict, such as an element of a set of tensorflow-datasets."""
         for name in ("image", "images"):
             if name in parts:
+                warn_unused(parts)
                 return parts[name]
         raise ValueError(
             "A dict of inputs must have the images under 'image' or 'images'; received the keys "
@@ -552,6 +554,7 @@ class EpochTrainer(keras.Model):
                 self._batch_problem = str(error)
                 raise
 
+        @tf.autograph.experimental.do_not_convert  # it has no control flow, and warns instead
         def guard(*batch: Any) -> tuple:
             return self._guard_batch(batch[0] if len(batch) == 1 else batch, inputs_only)
 
@@ -604,6 +607,14 @@ class EpochTrainer(keras.Model):
 
     def _select(self, x: Any) -> Any:
         return self._inputs_from(x) if isinstance(x, dict) else x
+
+
+def warn_unused(parts: dict) -> None:
+    """Warn of the parts of a dict of inputs that no model uses."""
+    if unused := [name for name in parts if name not in ("image", "images", "label", "labels")]:
+        warnings.warn(
+            f"The keys {', '.join(map(repr, unused))} of the inputs are not used.", stacklevel=2
+        )
 
 
 def without_none(parts: tuple) -> tuple:
