@@ -112,6 +112,7 @@ def reference_losses(
     if len(train_images) > most:
         chosen = np.random.default_rng(0).choice(len(train_images), most, replace=False)
         train_images = train_images[np.sort(chosen)]
+    train_images = np.asarray(train_images)
     average = mean_image(train_images)
     _, pca = fit_pca(train_images, code_size)
     found: dict[str, float] = {"pca_components": int(pca.n_components_)}
