@@ -84,6 +84,17 @@ class StoredImages:
         """The images that a slice, a mask or an array of indices selects, still on disk."""
         return StoredImages(self._arrays, self._chosen[index], self._convert)
 
+    def followed_by(self, other: StoredImages) -> StoredImages:
+        """These images, then others of the same files.
+
+        Raises:
+            ValueError: the others are in other files.
+        """
+        if self.files != other.files:
+            raise ValueError("Images of different files cannot be joined.")
+        both = np.concatenate([self._chosen, other._chosen])
+        return StoredImages(self._arrays, both, self._convert)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All images in memory."""
         return np.asarray(self[:], dtype)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,7 +166,8 @@ def load(
         chosen = (classes, storage) if entry.takes_classes else ()
         contents = entry.read(data_dir, *chosen)
         contents = _preprocessed(contents, preprocessing, dataset, storage)
-        return with_test_images(dataset, contents)
+        image_set = with_test_images(dataset, contents)
+        return replace(image_set, fixed_test=dataset in PUBLISHED)
     text = os.fsdecode(dataset)
     path = Path(os.path.expanduser(text))
     if not os.path.exists(path) or not text:

@@ -32,6 +32,7 @@ class Contents(NamedTuple):
         validation_images: As `images`; None without separate validation images.
         validation_labels: As `labels`; None where those or the validation images are.
         notices: One line for each thing that the user should know.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
     """
 
     images: Any
@@ -42,6 +43,7 @@ class Contents(NamedTuple):
     validation_images: Any = None
     validation_labels: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    test_masks: np.ndarray | None = None
 
 
 class Pixels(NamedTuple):

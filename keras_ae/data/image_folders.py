@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,11 +41,12 @@ _MAX_12_BIT = 2**12 - 1
 
 
 class _File(NamedTuple):
-    """An image file, its part of the data set, and its class (None without classes)."""
+    """A `Listed` image with its header."""
 
     path: ImageFile
     part: str
     class_name: str | None
+    mask: Path | None
     header: Header
 
 
@@ -54,6 +57,7 @@ class _Read(NamedTuple):
         images: An array, or `StoredImages`.
         num_of_part: The number of images of each part, in order.
         labels: A label for each image; None without classes.
+        masks: The path of the mask of each test image, or None.
         class_names, notices: Those of `Contents`.
     """
 
@@ -61,6 +65,7 @@ class _Read(NamedTuple):
     num_of_part: dict[str, int]
     labels: list[int] | None
     class_names: list[str]
+    masks: list[str | None]
     notices: list[str]
 
 
@@ -102,7 +107,7 @@ def read_image_folder(
         if preprocessing.image_size is None:
             _check_sizes(files)
         read = _decoded(folder, listed, files, preprocessing, skipped, strict, storage, decoded)
-    return _contents(read)
+    return _contents(read, preprocessing)
 
 
 def _request(
@@ -110,12 +115,12 @@ def _request(
 ) -> list:
     """All that decides what is read: the name of the decoded images in the cache."""
     files = []
-    for path, part, name in listed:
-        try:
-            status = path.stat()
-            files.append([str(path), part, name, status.st_size, status.st_mtime_ns])
-        except OSError:
-            files.append([str(path), part, name])
+    for each in listed:
+        files.append([str(each.file), each.part, each.class_name])
+        for path in (each.file, each.mask):
+            with contextlib.suppress(OSError, AttributeError):  # a broken link, no mask
+                status: Any = path.stat()  # pyright: ignore[reportOptionalMemberAccess]
+                files[-1] += [status.st_size, status.st_mtime_ns]
     return [str(folder.resolve()), files, preprocessing.to_dict(), strict]
 
 
@@ -137,7 +142,7 @@ def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read
     return read._replace(notices=[*read.notices, words])
 
 
-def _contents(read: _Read) -> Contents:
+def _contents(read: _Read, preprocessing: Preprocessing) -> Contents:
     """The parts of a set, which are stored one after the other."""
     labels = None if read.labels is None else np.array(read.labels, np.int64)
     arrays, start = {}, 0
@@ -158,7 +163,19 @@ def _contents(read: _Read) -> Contents:
         validation_images,
         validation_labels,
         tuple(read.notices),
+        _masks(read, preprocessing) if any(read.masks) else None,
     )
+
+
+def _masks(read: _Read, preprocessing: Preprocessing) -> np.ndarray:
+    """The masks of the test images, `(N, height, width)` bool, cut and resized as the images."""
+    settings = replace(preprocessing, color="gray", background="black")
+    masks = np.zeros((len(read.masks), *read.images.shape[1:3]), bool)
+    for number, name in enumerate(read.masks):
+        if name is not None:
+            header = image_header(Path(name))
+            masks[number] = decode(Path(name), header, settings, False).pixels >= 128
+    return masks
 
 
 def _with_headers(
@@ -175,10 +192,14 @@ def _with_headers(
             f"{arrays[0].name}: keep one kind, or give the path of the array."
         )
     read, problem = [], None
-    for number, (path, part, class_name) in enumerate(files, start=1):
+    for number, each in enumerate(files, start=1):
+        path = each.file
         storage.progress(number, 2 * len(files))  # decoding them is the second half
         try:
-            read.append(_File(path, part, class_name, image_header(path)))
+            header = image_header(path)
+            if each.mask:
+                _check_mask(each.mask, path, header)
+            read.append(_File(path, each.part, each.class_name, each.mask, header))
         except UnreadableImage as error:
             problem = problem or error
             reason = "unreadable" if has_image_suffix(path) else suffix_of(path)
@@ -186,6 +207,18 @@ def _with_headers(
     if not read:
         raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
     return read
+
+
+def _check_mask(mask: Path, file: ImageFile, header: Header) -> None:
+    try:
+        size = image_header(mask).size
+    except UnreadableImage as error:  # not to be skipped with the image
+        raise DataError(str(error)) from error
+    if size != header.size:
+        raise DataError(
+            f"{mask} must have the {describe_size(header.size)} pixels of {file}; it has "
+            f"{describe_size(size)}."
+        )
 
 
 # ---- pixels ----
@@ -243,13 +276,14 @@ def _decoded(
         return len(kept)
 
     def described() -> dict[str, Any]:
-        class_names = _in_order({name for _, _, name in listed if name is not None})
+        class_names = _in_order({each.class_name for each in listed if each.class_name is not None})
         index = {name: number for number, name in enumerate(class_names)}
         labels = [index[file.class_name or ""] for file in kept] if class_names else None
         return {
             "num_of_part": Counter(file.part for file in kept),
             "labels": labels,
             "class_names": class_names,
+            "masks": [file.mask and str(file.mask) for file in kept if file.part == "test"],
             "notices": list(_notices(folder, kept, skipped, peaks)),
         }
 
@@ -281,7 +315,7 @@ def _check_skipped(
             f"{folder}: {summary(skipped)} cannot be read as images: {names_of(folder, skipped)}. "
             "Remove them, or load the folder without strict."
         )
-    lost = {(part, name) for _, part, name in listed} - {
+    lost = {(each.part, each.class_name) for each in listed} - {
         (file.part, file.class_name) for file in files
     }
     if lost:

@@ -54,6 +54,8 @@ class ImageSet:
         validation_images: As `train_images`; None where `split` draws them from those.
         validation_labels: As `train_labels`; None where those or the validation images are.
         notices: One line for each thing to know about the reading, such as skipped files.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+        fixed_test: Whether a published protocol fixes the test images.
     """
 
     name: str
@@ -65,6 +67,8 @@ class ImageSet:
     validation_images: Any = None
     validation_labels: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    test_masks: np.ndarray | None = None
+    fixed_test: bool = False
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -76,6 +80,18 @@ class ImageSet:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
 
+    @property
+    def normal_class(self) -> str | None:
+        """The only class of the training images where the test images have others, else None.
+
+        That is the layout of sets of defects: `train/good`, `test/good`, `test/hole`.
+        """
+        if self.train_labels is None:
+            return None
+        trained = np.unique(self.train_labels)
+        others = np.setdiff1d(self.test_labels, trained)  # pyright: ignore
+        return self.class_names[trained[0]] if len(trained) == 1 and len(others) else None
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of shapes, types and contents, 16 hex digits."""
@@ -83,6 +99,8 @@ class ImageSet:
         arrays = [self.train_images, self.train_labels, self.test_images, self.test_labels]
         if self.validation_images is not None:  # sets without them keep their fingerprint
             arrays += [self.validation_images, self.validation_labels]
+        if self.test_masks is not None:
+            arrays.append(self.test_masks)
         for array in arrays:
             if array is None:
                 digest.update(b"None")
@@ -120,11 +138,17 @@ class Subset:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training, validation and test images of a data set."""
+    """Training, validation and test images of a data set.
+
+    Attributes:
+        train, validation, test: The images and labels.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+    """
 
     train: Subset
     validation: Subset
     test: Subset
+    test_masks: np.ndarray | None = None
 
 
 def listed(names: Iterable[str]) -> str:

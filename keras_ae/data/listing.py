@@ -20,15 +20,20 @@ _PARTS = {
     "validation": ("validation", "valid", "val"),
     "test": ("test", "testing"),
 }
+_MASKS = "ground_truth"  # the subfolder of the masks of defects
 _NUM_NAMED = 5  # files named in a notice
 
 
 class Listed(NamedTuple):
-    """An image, its part of the data set, and its class (None without classes)."""
+    """An image, its part of the data set, its class, and the mask of its defect.
+
+    The class is None without classes, the mask where there is none.
+    """
 
     file: ImageFile
     part: str
     class_name: str | None
+    mask: Path | None = None
 
 
 class Skipped(NamedTuple):
@@ -63,9 +68,9 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
     if not parts:
         return [Listed(path, "training", name) for path, name in _with_classes(folder, skipped)]
     others = find_images(folder, nested=False)
-    inside = [path for path in visible_files(folder) if path.is_dir()]
-    for path in inside:
-        if path not in parts.values():
+    masks = folder / _MASKS
+    for path in [path for path in visible_files(folder) if path.is_dir()]:
+        if path not in parts.values() and not (path == masks and "test" in parts):
             found = find_images(path)
             others.images.extend(found.images)
             others.others.extend(found.others)
@@ -80,7 +85,8 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
     for part, path in parts.items():
         files += [Listed(file, part, name) for file, name in _with_classes(path, skipped)]
     with_names = {
-        part: any(name is not None for _, each, name in files if each == part) for part in parts
+        part: any(each.class_name is not None for each in files if each.part == part)
+        for part in parts
     }
     for part, has_classes in with_names.items():
         if has_classes != with_names["training"]:
@@ -89,7 +95,30 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
                 f"{parts[part].name} has {'' if has_classes else 'no '}subfolders, unlike "
                 f"{parts['training'].name}."
             )
-    return files
+    return _with_masks(masks, files) if masks.is_dir() and "test" in parts else files
+
+
+def _with_masks(folder: Path, files: Sequence[Listed]) -> list[Listed]:
+    """The test images with the masks of their defects.
+
+    The layout is that of MVTec AD (Bergmann et al., CVPR 2019): the mask of `test/hole/007.png` is
+    `ground_truth/hole/007_mask.png`. Images of the classes in training have none.
+    """
+    masks = {}
+    for path in find_images(folder).images:
+        masks[path.parent.name, path.stem.removesuffix("_mask")] = path
+    normal = {each.class_name for each in files if each.part == "training"}
+    found = []
+    for each in files:
+        file: Any = each.file
+        mask = masks.pop((each.class_name, file.stem), None) if each.part == "test" else None
+        if mask is None and each.part == "test" and each.class_name not in normal:
+            wanted = folder / str(each.class_name) / f"{file.stem}_mask.png"
+            raise DataError(f"{file} has no mask: add {wanted}, or remove {folder}.")
+        found.append(each._replace(mask=mask))
+    if masks:
+        raise DataError(f"{next(iter(masks.values()))} is a mask without its image in test.")
+    return found
 
 
 def _records(shards: Sequence[Path]) -> list[Listed]:

@@ -74,7 +74,8 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
     Where the data set has validation images of its own, they are used. Otherwise one image in
     twelve, at most 5,000, is drawn for validation from the training images (5,000 of MNIST's
     60,000). The held-out class is removed from training and validation images after that draw, so
-    that the other images stay in their parts; it stays in the test images.
+    that the other images stay in their parts. All of its images are then test images, after the
+    others; only where `fixed_test` those of the training images are left out.
 
     Args:
         image_set: What `load` returned.
@@ -108,17 +109,27 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
             "training": np.sort(drawn[num_validation:]),
             "validation": drawn[:num_validation],
         }
-    for part, labels in (("training", train[1]), ("validation", validation[1])):
+    removed = []
+    for part, (images, labels) in (("training", train), ("validation", validation)):
         if held_out is None or labels is None:
             continue
         kept = indices[part]
         indices[part] = kept[labels[kept] != held_out]
+        dropped = kept[labels[kept] == held_out]
+        removed.append((selected(images, dropped), labels[dropped]))
         if not len(indices[part]):
             raise DataError(
                 f"{image_set.name} has no {part} images left without the class "
                 f"{image_set.class_names[held_out]!r}: hold out another class, or split with "
                 "another seed."
             )
+
+    test_images: Any = image_set.test_images
+    test_labels: Any = image_set.test_labels
+    if removed and not image_set.fixed_test:
+        for images, labels in removed:
+            test_images = _joined(test_images, images)
+            test_labels = np.concatenate([test_labels, labels])
 
     def subset(images: Any, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
@@ -130,8 +141,16 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
     return Split(
         train=subset(*train, indices["training"]),
         validation=subset(*validation, indices["validation"]),
-        test=subset(image_set.test_images, image_set.test_labels, slice(None)),
+        test=subset(test_images, test_labels, slice(None)),
+        # The images of a held-out class that were for training have no masks.
+        test_masks=None if removed else image_set.test_masks,
     )
+
+
+def _joined(images: Any, others: Any) -> Any:
+    if isinstance(images, StoredImages):
+        return images.followed_by(others)
+    return np.concatenate([images, others])
 
 
 def held_out_index(image_set: ImageSet, held_out_class: int | str) -> int:
@@ -212,7 +231,7 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     }
     if contents.test_images is not None:
         test = contents.test_images, contents.test_labels
-        return ImageSet(name, images, labels, *test, **others)
+        return ImageSet(name, images, labels, *test, test_masks=contents.test_masks, **others)
     if len(images) < 2:
         raise DataError(f"{name} has too few images: at least 2 are needed; received 1.")
     test = _draw_test_indices(labels, len(images))
