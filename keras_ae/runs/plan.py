@@ -155,6 +155,7 @@ def plan_runs(
         preprocessing=images.settings,
         class_names=list(image_set.class_names),
         held_out_index=held_out_index,
+        normal_class=image_set.normal_class,
         num_train=num_train,
         num_validation=len(split.validation),
         num_test=len(split.test),
@@ -245,6 +246,11 @@ def build_model(
     if preset.load().needs_labels:
         if len(image_set.class_names) < 2:
             raise ValueError(f"{variant} needs class labels, and {image_set.name} has none.")
+        if image_set.normal_class is not None:
+            raise ValueError(
+                f"{variant} needs training images of several classes, and those of "
+                f"{image_set.name} are all {image_set.normal_class}."
+            )
         labels["num_classes"] = len(image_set.class_names)
     try:
         model = preset(image_shape=image_set.image_shape, seed=seed, **size, **labels, **arguments)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from keras_ae.files import json_digest, safe_name
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_ae.data.preprocessing import Preprocessing
 
 DEFAULT_LEARNING_RATE = 1e-3
@@ -113,6 +115,7 @@ class RunData:
         held_out_index: Index of the held-out class in `class_names`, or None.
         num_train, num_validation, num_test: Number of images.
         preprocessing: `keras_ae.data.Preprocessing.to_dict()`; None for the defaults.
+        normal_class: `ImageSet.normal_class`: the only class in training, or None.
     """
 
     source: str
@@ -126,6 +129,7 @@ class RunData:
     binarize: str | None = None
     image_shape: list[int] = field(default_factory=list)
     preprocessing: dict[str, Any] | None = None
+    normal_class: str | None = None
 
     @classmethod
     def from_dict(cls, content: Any) -> RunData:
@@ -140,6 +144,16 @@ class RunData:
         except ValueError as error:
             raise ConfigError(f"its data has no usable preprocessing: {error}"[:200]) from error
         return read
+
+    def is_anomalous(self, labels: np.ndarray | None) -> np.ndarray | None:
+        """Which labels are of a class that is not in training, a mask; None where there is none."""
+        if labels is None:
+            return None
+        if self.held_out_index is not None:
+            return labels == self.held_out_index
+        if self.normal_class is not None:
+            return labels != self.class_names.index(self.normal_class)
+        return None
 
     def settings(self) -> Preprocessing:
         """`preprocessing` as an object, with the defaults where it is None."""

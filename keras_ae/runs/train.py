@@ -172,8 +172,9 @@ class Training:
             self._log("fitting the prior to the codes")
             model.fit_prior(split.train.images)
         test = split.test
-        if config.data.held_out_index is not None and test.labels is not None:
-            test = test.where(test.labels != config.data.held_out_index)
+        anomalous = config.data.is_anomalous(test.labels)
+        if anomalous is not None:
+            test = test.where(~anomalous)
         losses = model.evaluate(*inputs_of(model, test), verbose=0, return_dict=True)
         # The first epoch compiles.
         seconds = [row["seconds"] for row in keeper.rows[1:] or keeper.rows]
