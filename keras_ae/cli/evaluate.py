@@ -224,13 +224,18 @@ def _evaluate_data_set(
     missing = missing_runs(runs, image_set)
     if not evaluation.names:
         wanted = ", ".join(options.comparisons)
-        words = f"none of its {len(runs)} runs can be used for {wanted}"
+        words = [f"none of its {len(runs)} runs can be used for {wanted}"]
+        words += [line.rstrip(".") for line in evaluation.left_out]
+        if image_set.num_classes > 1 and not any(run.held_out for run in runs):
+            words.append("to train without a class: keras-ae train --held-out-class CLASS")
         raise ValueError(
-            "; ".join([words, *(f"{row['what']}: {row['command']}" for row in missing)])
+            "; ".join([*words, *(f"{row['what']}: {row['command']}" for row in missing)])
         )
     log(f"{image_set.name}: {len(runs)} runs, {', '.join(evaluation.names)}")
-    evaluation.measure(force=options.force, enabled=not options.quiet)
-    comparisons = {}
+    for line in evaluation.left_out:
+        log(f"left out: {line}")
+    evaluation.measure(force=options.force, enabled=not options.quiet, log=log)
+    data, comparisons = runs[0].data, {}
     for name in evaluation.names:
         if not evaluation.results(name):  # all of its runs are broken
             continue
@@ -239,12 +244,12 @@ def _evaluate_data_set(
             COMPARISONS[name],
             evaluation.results(name),
             evaluation.baselines(name),
-            image_set.name,
+            data.source,
+            evaluation.has_labels,
         )
         comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
     if not comparisons:
         raise ValueError(f"no run could be measured: {'; '.join(evaluation.broken)}")
-    data = runs[0].data
     return {
         "data": {
             "name": image_set.name,
@@ -258,6 +263,7 @@ def _evaluate_data_set(
         "made_by": {"command": command, "seed": options.seed, **evaluation.made_by()},
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
+        "left_out": evaluation.left_out,
         "missing": missing,
         "broken": evaluation.broken,
     }

@@ -141,14 +141,22 @@ def save(figure: Any, path: Path, num_colors: int | None = None) -> Path:
     return atomic_write(path, lambda temporary: image.save(temporary, optimize=True))
 
 
+def are_drawings(images: np.ndarray) -> bool:
+    """Whether images are light drawings on black: gray, more than a quarter of it nearly black.
+
+    Args:
+        images: `(N, ...)`, pixels in [0, 1].
+    """
+    return is_gray(images) and bool(np.mean(np.asarray(images) < 0.05) > 0.25)
+
+
 def gray_map(images: np.ndarray) -> str:
     """The colormap of gray images: drawings on black become dark on white, photographs stay.
 
     Args:
-        images: `(N, ...)`, pixels in [0, 1]. Where more than a quarter of the pixels is nearly
-            black they are drawings.
+        images: `(N, ...)`, pixels in [0, 1].
     """
-    return "gray_r" if np.mean(np.asarray(images) < 0.05) > 0.25 else "gray"
+    return "gray_r" if are_drawings(images) else "gray"
 
 
 def is_gray(images: np.ndarray) -> bool:
