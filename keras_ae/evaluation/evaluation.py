@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -245,10 +246,11 @@ class Evaluation:
     def _long_work(self, missing: Iterable[dict[str, Path]]) -> list[str]:
         """What takes long: a line for each comparison that says so, with its number of runs."""
         counts = Counter(name for of_run in missing for name in of_run)
+        sizes = self.runs[0].data.num_train, math.prod(self.image_set.image_shape)
         return [
             f"{name}, {count} run{'s' * (count > 1)}: {words}; the time left follows from the first"
             for name, count in counts.items()
-            if (words := COMPARISONS[name].work(self.runs[0].data.num_train))
+            if (words := COMPARISONS[name].work(*sizes))
         ]
 
     def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:

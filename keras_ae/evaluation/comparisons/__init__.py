@@ -7,7 +7,7 @@ registry imports no comparison. A comparison is a module with:
     measure(model, data, *, seed, **options) -> Measurement
     baselines(data, *, seed, **options) -> {name: Measurement}
     draw(results, baselines, data, folder) -> [Figure, ...]
-    work(num_train) -> str              only where `is_slow`: what it does, for the log
+    work(num_train, num_values) -> str  only where `is_slow`: what it does, for the log
 
 It knows a model only through the methods and attributes that every `Autoencoder` has.
 """
@@ -77,13 +77,14 @@ class Comparison:
         """Import the module."""
         return importlib.import_module(f"keras_ae.evaluation.comparisons.{self.module}")
 
-    def work(self, num_train: int) -> str:
+    def work(self, num_train: int, num_values: int) -> str:
         """What takes long in the measurement of a run, in words; empty if nothing does.
 
         Args:
             num_train: Number of training images.
+            num_values: Number of values of an image.
         """
-        return self.load().work(num_train) if self.is_slow else ""
+        return self.load().work(num_train, num_values) if self.is_slow else ""
 
 
 COMPARISONS: dict[str, Comparison] = {
