@@ -278,7 +278,9 @@ def test_model_that_ignores_its_input_is_never_bold(tmp_path):
     content = metrics()
     rows = content["comparisons"]["reconstruction"]["rows"]
     rows.append({**row("flat (ignores its input)", bce=value(1.0)), "collapsed": True})
-    source, _ = report_on(content, tmp_path)
+    content["configurations"].insert(0, configuration("flat (ignores its input)"))
+    source, page = report_on(content, tmp_path)
+    assert [line[0] for line in Page(page).tables[0]].index("flat (ignores its input)") == 4
     assert "**1.00**" not in source and "| 1.00 |" in source
     assert "**64.52 ± 0.11**" in source
 

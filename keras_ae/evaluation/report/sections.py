@@ -65,6 +65,13 @@ def overview(metrics: dict[str, Any]) -> Section:
         Row(label, [*(cells.get(label, Cell(DASH)) for cells in columns), *costs(one)])
         for label, one in first.items()
     ]
+    collapsed = {
+        text_of(row.get("label"))
+        for one in get(metrics, "comparisons").values()
+        for row in one.get("rows") or []
+        if row.get("collapsed")
+    }
+    rows.sort(key=lambda row: row.label in collapsed)
     if rows:
         section.blocks += [
             Paragraph(
