@@ -374,7 +374,7 @@ def test_large_images_are_fine_tuned_for_a_shorter_time_and_a_note_says_so(probl
     assert fits == [550] * 6 and "note" not in metrics
     monkeypatch.setattr(classification, "MAX_VALUES", 11)
     fits, metrics = lengths()
-    assert fits == [200] * 2 and "200 steps" in metrics["note"]
+    assert fits == [150] * 2 and "150 steps" in metrics["note"]
 
 
 def test_fine_tuning_beats_chance(measured):

@@ -356,7 +356,7 @@ def test_comparisons_left_out_have_a_reason(runs, image_set, fakes, tmp_path):
     names = ["classification", "whole"]
     done = Evaluation(unlabeled, find_runs(runs).runs, names, tmp_path, options={}, seed=1)
     (reason,) = done.left_out
-    assert "Classification from few labels" in reason and "no class labels" in reason
+    assert reason == "Classification from few labels: the images have no class labels."
 
 
 def record(run, **results):
@@ -457,6 +457,7 @@ def test_single_class_counts_as_unlabeled(runs, image_set, fakes, tmp_path):
     done = Evaluation(single, found, names, tmp_path, options={"projection": "umap"}, seed=1)
     done.measure(enabled=False)
     assert done.names == ["whole"]
+    assert "all images have the same class label" in done.left_out[0]
     assert fakes["whole"].calls[0][4].test.labels is None
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Half a gray level of 8 bits. A probability of exactly 0 would cost infinitely much on ink.
 MIN_PROBABILITY = 1 / 512
 MAX_EXACT_PIXELS = 2000  # of an image; beyond, the exact solver takes minutes
-MAX_EXACT_IMAGES = 1000  # whose components are all computed at once, however many pixels there are
+MAX_EXACT_IMAGES = 1000  # for which an exact fit is quick, however many pixels there are
 MAX_IMAGES = 10_000  # that a randomized fit uses: one of 4,096 components takes minutes with more
 
 
@@ -36,8 +36,8 @@ def mean_image(images: np.ndarray) -> np.ndarray:
 def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
     """PCA of images, and its label in tables and figures.
 
-    Exact for images of up to 2,000 pixels, and where nearly all components are wanted; else
-    randomized (Halko et al., arXiv 0909.4061), with a fixed seed.
+    Exact for images of up to 2,000 pixels, for up to 1,000 images, and where nearly all components
+    are wanted; else randomized (Halko et al., arXiv 0909.4061), with a fixed seed.
 
     Args:
         images: `(N, ...)`, flattened for the fit.
@@ -48,10 +48,24 @@ def fit_pca(images: np.ndarray, num_components: int) -> tuple[str, PCA]:
     pixels = flatten(images)
     solver = "covariance_eigh" if pixels.shape[1] <= MAX_EXACT_PIXELS else "randomized"
     num_components = min(num_components, *pixels.shape)
+    if solver == "randomized" and len(pixels) <= MAX_EXACT_IMAGES:
+        return f"PCA, {num_components} components", _fit_within_span(pixels, num_components)
     if solver == "randomized" and 2 * num_components > min(pixels.shape):
         solver = "full"
     pca = PCA(num_components, svd_solver=solver, random_state=0).fit(pixels)
     return f"PCA, {pca.n_components_} components", pca
+
+
+def _fit_within_span(pixels: np.ndarray, num_components: int) -> PCA:
+    """Exact PCA of fewer images than pixels, in an orthonormal basis of their span."""
+    from sklearn.decomposition import PCA
+
+    basis, coordinates = np.linalg.qr(pixels.T)
+    pca = PCA(num_components, svd_solver="covariance_eigh").fit(coordinates.T.astype(np.float64))
+    pca.mean_ = (basis @ pca.mean_).astype(pixels.dtype)
+    pca.components_ = (pca.components_ @ basis.T).astype(pixels.dtype)
+    pca.n_features_in_ = pixels.shape[1]
+    return pca
 
 
 class PrincipalComponents:

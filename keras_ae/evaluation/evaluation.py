@@ -125,7 +125,9 @@ class Evaluation:
     def _why_not(self, name: str) -> str:
         comparison = COMPARISONS[name]
         if comparison.labels and not self.has_labels:
-            reason = "the images have no class labels, or all have one"
+            reason = "the images have no class labels"
+            if self.image_set.class_names:
+                reason = "all images have the same class label"
         elif comparison.held_out:
             reason = "no run was trained without one of the classes"
         else:

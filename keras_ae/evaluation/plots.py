@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_ae.files import atomic_write
 
-VERSION = 2  # bump it when figures change: they are drawn again
+VERSION = 3  # bump it when figures change: they are drawn again
 PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
@@ -351,6 +351,9 @@ def scatter_grid(
         size = float(np.clip(20_000 / len(points), 2.0, 40.0))  # few points would be invisible
         axis.scatter(*points.T, c=colors, s=size, alpha=0.6, linewidths=0, rasterized=True)
         axis.set_title(panel_title(title, per_row), fontsize=9)
+        axis.axis("on")  # a thin frame: few points of two panels would look like one map
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color="0.85", linewidth=0.8)
     if labels is not None:
         handles = [
             Line2D([], [], marker="o", linestyle="", color=class_color(index), label=name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.data.baselines import fit_pca, flatten, mean_image, pca_reconstructions
+from keras_ae.data.baselines import flatten, mean_image, pca_reconstructions
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
@@ -95,13 +95,15 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     from keras_ae.losses import entropy_floor
 
     train, test = data.split.train.images, data.split.test.images
-    label, pca = fit_pca(train, NUM_COMPONENTS)
+    pca = data.principal_components(NUM_COMPONENTS)
     return {
         "entropy floor": Measurement(
             {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
         ),
         "mean image": measure_probabilities(test, np.broadcast_to(mean_image(train), test.shape)),
-        label: measure_probabilities(test, pca_reconstructions(pca, test)),
+        f"PCA, {pca.n_components_} components": measure_probabilities(
+            test, pca_reconstructions(pca, test)
+        ),
     }
 
 
