@@ -272,6 +272,8 @@ def test_comparisons_left_out_are_named_in_the_overview(tmp_path):
     source, page = report_on({**metrics(), "left_out": [reason]}, tmp_path)
     assert f"**Left out:** {reason}" in source and reason in page
     assert "Left out" not in report_on(metrics(), tmp_path)[0]
+    source, page = report_on({**metrics(), "not_ranked": "vae: a constant."}, tmp_path)
+    assert "**Not ranked:** vae: a constant." in source and "vae: a constant." in page
 
 
 def test_model_that_ignores_its_input_is_never_bold(tmp_path):

@@ -7,7 +7,7 @@ from fake_runs import write_run
 
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Measurement, Result
-from keras_ae.evaluation.summary import configurations, summarize
+from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
@@ -169,7 +169,10 @@ def test_label_that_ignores_its_input_is_last_and_not_ranked():
     variants = [line for line in part["rows"] if line["kind"] == "variant"]
     assert [line["collapsed"] for line in variants] == [False, False, True]
     (note,) = part["notes"]
-    assert "vae (ignores its input)" in note and "1%" in note
+    assert "vae (ignores its input)" in note
+    words = explain_collapsed(["vae (ignores its input)"])
+    assert words.startswith("vae (ignores its input): ") and "less than 1% of the variance" in words
+    assert explain_collapsed([]) == ""
     assert summarize("whole", WHOLE, entries[1:], [], "toy")["notes"] == []
 
 

@@ -202,7 +202,7 @@ def _evaluate_data_set(
     """Measure and draw what is not cached; returns the content of `metrics.json`."""
     from keras_ae.data import DataError
     from keras_ae.evaluation.evaluation import Evaluation, load_data
-    from keras_ae.evaluation.summary import configurations, summarize
+    from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
     from keras_ae.runs.catalog import missing_runs
 
     try:
@@ -264,6 +264,7 @@ def _evaluate_data_set(
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
         "left_out": evaluation.left_out,
+        "not_ranked": explain_collapsed(evaluation.collapsed),
         "missing": missing,
         "broken": evaluation.broken,
     }

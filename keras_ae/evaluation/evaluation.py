@@ -82,6 +82,7 @@ class Evaluation:
     Attributes:
         labels: The label of each run, by its directory.
         names: Names of the comparisons that are made.
+        collapsed: The labels of models that ignore their input; known after `measure`.
         left_out: A sentence for each comparison that no run can be used for.
         broken: One line for each run, or run and comparison, that could not be measured.
     """
@@ -105,7 +106,7 @@ class Evaluation:
         self.names = [name for name in names if self.runs_of(name)]
         self.left_out = [self._why_not(name) for name in names if name not in self.names]
         self._as_published = {run.directory for run in runs if follows_bake_off(run)}
-        self._collapsed: set[str] = set()
+        self.collapsed: list[str] = []
         self.broken: list[str] = []
         self._versions = package_versions()
         self._cache = MeasurementCache(folder / ".parts")
@@ -151,7 +152,7 @@ class Evaluation:
                 run.request.latent_dim,
                 run.held_out,
                 measurement,
-                self.labels[run.directory] in self._collapsed,
+                self.labels[run.directory] in self.collapsed,
                 run.directory in self._as_published,
             )
             for run, measurement in self._measured[name]
@@ -235,7 +236,7 @@ class Evaluation:
                 if len(found) < len(runs):
                     words = f"{len(found)} of {len(runs)} runs ignore their input"
                 marked = f"{label} ({words})"
-                self._collapsed.add(marked)
+                self.collapsed.append(marked)
                 self.labels |= {run.directory: marked for run in runs}
 
     @staticmethod

@@ -97,16 +97,20 @@ def note_on_columns(left_out: list[Column]) -> list[str]:
 
 
 def note_on_collapsed(results: list[Result]) -> list[str]:
-    """A sentence on the labels that ignore their input."""
+    """A sentence on the labels that are not ranked; `explain_collapsed` has the reason."""
     labels = dict.fromkeys(result.label for result in results if result.collapsed)
+    return [f"Not ranked, and below the others: {'; '.join(labels)}."] if labels else []
+
+
+def explain_collapsed(labels: list[str]) -> str:
+    """Why these labels are not ranked; empty without any."""
     if not labels:
-        return []
-    return [
-        f"Not ranked, and below the others: {'; '.join(labels)}. The reconstructions of a model "
-        f"that ignores its input have less than {COLLAPSED:.0%} of the variance of the test "
-        "images. Such a model can have a high confidence or a short distance to training images "
-        "without showing anything of an image."
-    ]
+        return ""
+    return (
+        f"{'; '.join(labels)}: the reconstructions have less than {COLLAPSED:.0%} of the variance "
+        "of the test images. Such a model can have a high confidence or a short distance to "
+        "training images without showing anything of an image, so it is not ranked."
+    )
 
 
 def common_classes(results: list[Result]) -> set[str | None]:

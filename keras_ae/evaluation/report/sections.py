@@ -82,6 +82,8 @@ def overview(metrics: dict[str, Any]) -> Section:
                 Table("The main number of each comparison", ["variant", *headings, *COSTS], rows)
             ),
         ]
+    if metrics.get("not_ranked"):
+        section.blocks.append(Paragraph(text_of(metrics["not_ranked"]), "Not ranked:"))
     if metrics.get("left_out"):
         section.blocks.append(Paragraph(join_sentences(metrics["left_out"]), "Left out:"))
     if metrics.get("unfinished") or metrics.get("broken"):
