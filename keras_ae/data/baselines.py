@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,7 +61,8 @@ def _fit_within_span(pixels: np.ndarray, num_components: int) -> PCA:
     from sklearn.decomposition import PCA
 
     basis, coordinates = np.linalg.qr(pixels.T)
-    pca = PCA(num_components, svd_solver="covariance_eigh").fit(coordinates.T.astype(np.float64))
+    pca: Any = PCA(num_components, svd_solver="covariance_eigh")
+    pca.fit(coordinates.T.astype(np.float64))
     pca.mean_ = (basis @ pca.mean_).astype(pixels.dtype)
     pca.components_ = (pca.components_ @ basis.T).astype(pixels.dtype)
     pca.n_features_in_ = pixels.shape[1]
