@@ -13,6 +13,7 @@ class FakeAutoencoder:
 
     image_shape = (4, 4)
     latent_dim = 2
+    code_size = 2
     needs_labels = False
     can_sample = False
     learns_prior = False

@@ -23,7 +23,8 @@ def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
     images = np.clip(images, 0, 1).astype("float32")
     normal = labels != held_out
     train = Subset(images[normal], labels[normal])
-    return EvaluationData(Split(train, train, Subset(images, labels)), NAMES, held_out)
+    parts = Split(train, train, Subset(images, labels))
+    return EvaluationData(parts, NAMES, held_out, published=True)
 
 
 class Fake(FakeAutoencoder):
@@ -87,7 +88,7 @@ def test_thinned_curves_keep_their_ends_and_area():
 def test_baselines_match_numpy():
     data = problem(held_out=1)
     rows = anomaly.baselines(data, seed=0)
-    assert list(rows) == ["PCA, 2 components", "ink sum"]
+    assert list(rows) == ["PCA, 2 components", "sum of the pixels"]
     anomalous = data.split.test.labels == 1
     test = data.split.test.images.reshape(90, -1).astype("float64")
     train = data.split.train.images.reshape(-1, 16).astype("float64")
@@ -99,8 +100,8 @@ def test_baselines_match_numpy():
         auc_by_pairs(anomalous, errors)
     )
     expected = auc_by_pairs(anomalous, test.sum(axis=1))
-    assert rows["ink sum"].metrics["auc"] == pytest.approx(expected)
-    assert anomaly.baselines(problem(held_out=2), seed=0)["ink sum"].metrics["auc"] == 1.0
+    assert rows["sum of the pixels"].metrics["auc"] == pytest.approx(expected)
+    assert anomaly.baselines(problem(held_out=2), seed=0)["sum of the pixels"].metrics["auc"] == 1.0
 
 
 def test_pca_components_come_from_training_images_only():
@@ -129,7 +130,29 @@ def test_unmeasurable_data_raises_a_one_line_error():
 def test_color_images_are_measured():
     data = problem(shape=(4, 4, 3))
     assert anomaly.measure(Fake(ink), data, seed=0).metrics["auc"] == 1.0
-    assert anomaly.baselines(data, seed=0)["ink sum"].metrics["auc"] == 1.0
+    assert anomaly.baselines(data, seed=0)["sum of the pixels"].metrics["auc"] == 1.0
+
+
+def test_sum_of_the_pixels_is_ink_in_drawings_only():
+    data = problem()
+    assert anomaly.sum_name(data) == "sum of the pixels"
+    drawn = data.split.test.images * (np.arange(4) > 1)  # half of each image is black
+    for images, name in ((drawn, "ink sum"), (drawn[..., None].repeat(3, -1), "sum of the pixels")):
+        part = Subset(images, data.split.test.labels)
+        assert anomaly.sum_name(EvaluationData(Split(part, part, part), NAMES, 2)) == name
+
+
+def test_signed_residual_is_measured_where_published_figures_are_compared_with(tmp_path):
+    data = EvaluationData(problem().split, NAMES, 2)
+    made = anomaly.measure(Fake(ink), data, seed=0)
+    assert set(made.metrics) == {"auc"} and set(made.arrays) == {"fpr", "tpr"}
+    entry = Result("deep", "deep", 1, 2, "odd", made)
+    rows = [
+        Result(name, "", 0, 0, "odd", row) for name, row in anomaly.baselines(data, seed=0).items()
+    ]
+    (figure,) = anomaly.draw([entry], rows, data, tmp_path)
+    assert "published" not in figure.caption and "ink" not in figure.caption
+    assert "sum of the pixels counts a larger sum" in figure.caption
 
 
 # ---- figures ----
@@ -184,7 +207,7 @@ def test_figure_has_one_panel_per_class_or_the_mean_above_three(
         for seed in (1, 2)
     ]
     plain = Measurement({"auc": 0.4}, {"fpr": np.array([0.0, 1.0]), "tpr": np.array([0.0, 1.0])})
-    rows = [Result("ink sum", "", 0, 0, name, plain) for name in names[:num_classes]]
+    rows = [Result("sum of the pixels", "", 0, 0, name, plain) for name in names[:num_classes]]
     seen = []
     curve_panels = anomaly.plots.curve_panels
 
@@ -193,7 +216,7 @@ def test_figure_has_one_panel_per_class_or_the_mean_above_three(
         return curve_panels(panels, styles, *arguments, **options)
 
     monkeypatch.setattr(anomaly.plots, "curve_panels", spy)
-    data = EvaluationData(problem().split, names, 0)
+    data = EvaluationData(problem().split, names, 0, published=True)
     figures = anomaly.draw(entries, rows, data, tmp_path)
     assert [figure.path.name for figure in figures] == ["anomaly.png", "anomaly_signed.png"]
     assert "published figures" in figures[1].caption
@@ -203,8 +226,10 @@ def test_figure_has_one_panel_per_class_or_the_mean_above_three(
     for (panels, styles), area in zip(seen, ("0.700", "0.300"), strict=True):
         assert len(panels) == num_panels
         for curves in panels.values():
-            assert list(curves) == ["deep", "deep, tied True", "ink sum"]
-            assert curves["deep"].note.startswith(area) and curves["ink sum"].note == "0.400"
+            assert list(curves) == ["deep", "deep, tied True", "sum of the pixels"]
+            assert (
+                curves["deep"].note.startswith(area) and curves["sum of the pixels"].note == "0.400"
+            )
         assert styles["deep"]["color"] == styles["deep, tied True"]["color"]
         assert styles["deep"]["linestyle"] != styles["deep, tied True"]["linestyle"]
     assert anomaly.draw([], rows, data, tmp_path) == []

@@ -35,7 +35,7 @@ def problem():
         name: images_with_labels(number, seed)
         for seed, (name, number) in enumerate(numbers.items())
     }
-    return EvaluationData(Split(**parts), tuple("abc"))
+    return EvaluationData(Split(**parts), tuple("abc"), published=True)
 
 
 class Fake(FakeAutoencoder):
@@ -167,6 +167,64 @@ def test_only_the_few_labels_are_used(problem, monkeypatch):
         assert function(spoiled) == function(split)
 
 
+@pytest.mark.parametrize("num_dimensions", [30, 200])
+def test_regression_within_the_span_is_the_same(problem, monkeypatch, num_dimensions):
+    """Codes of more dimensions than labels: the same weights and scores as without projection."""
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(0)
+    labels = problem.split.train.labels[:40]
+    mixing = random.normal(size=(NUM_CLASSES, num_dimensions))
+    train = np.eye(NUM_CLASSES)[labels] @ mixing + 2 * random.normal(size=(40, num_dimensions))
+    test = random.normal(size=(25, num_dimensions)) * 3
+    monkeypatch.setattr(classification, "MAX_DIRECT", 20)
+    projected = classification.within_span(train, test)
+    assert projected[0].shape[1] == min(num_dimensions, 40)
+    scores = [
+        LogisticRegression(max_iter=5000, tol=1e-10).fit(few, labels).decision_function(many)
+        for few, many in ((train, test), projected)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=2e-4)
+    assert np.ptp(scores[0]) > 1
+
+
+def test_codes_of_few_dimensions_are_fitted_as_they_are():
+    train, test = np.ones((5, 1000)), np.ones((3, 1000))
+    for given, found in zip((train, test), classification.within_span(train, test), strict=True):
+        assert found is given
+
+
+def test_accuracy_of_many_dimensions_does_not_depend_on_the_projection(problem, monkeypatch):
+    random = np.random.default_rng(1)
+    codes = [
+        part.images.reshape(-1, 12) @ random.normal(size=(12, 60))
+        + 2 * random.normal(size=(len(part), 60))
+        for part in (problem.split.train, problem.split.test)
+    ]
+    labeled = np.arange(25)
+    found = []
+    for limit in (10, 1000):
+        monkeypatch.setattr(classification, "MAX_DIRECT", limit)
+        accuracy = classification.converged_accuracy(
+            classification.Codes(*codes), problem.split, labeled
+        )
+        found.append(accuracy)
+    assert found[0] == found[1] and 0.25 < found[0] < 0.95
+
+
+@pytest.mark.parametrize(
+    ("sizes", "regressions", "trainings"),
+    [
+        ((30, 784), 8, "6 trainings"),
+        ((567, 64 * 64 * 3), 17, "2 trainings"),
+        ((55_000, 784), 26, "6"),
+    ],
+)
+def test_work_names_the_number_of_fits(sizes, regressions, trainings):
+    words = classification.work(*sizes)
+    assert f" {regressions} logistic regressions" in words and f"and {trainings}" in words
+
+
 # ---- published ----
 
 
@@ -261,6 +319,16 @@ def test_published_protocol_samples_a_gaussian_code(problem, monkeypatch):
     np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
 
 
+def test_published_protocol_is_left_out_where_nothing_is_published(problem, monkeypatch):
+    monkeypatch.setattr(classification, "fine_tuning_metrics", lambda *_, **__: {})
+    asked = []
+    monkeypatch.setattr(classification, "published_metrics", lambda *_, **__: asked.append(1) or {})
+    for published in (False, True):
+        data = EvaluationData(problem.split, tuple("abc"), published=published)
+        classification.measure(Fake(class_codes), data, seed=0)
+        assert bool(asked) == published
+
+
 def test_model_with_label_input_has_no_accuracy_but_a_note(problem):
     model = Fake(class_codes)
     model.needs_labels = True
@@ -289,6 +357,24 @@ def measured(problem):
 
 def test_same_seed_gives_the_same_results(measured):
     assert measured[0] == measured[1]
+
+
+def test_large_images_are_fine_tuned_for_a_shorter_time_and_a_note_says_so(problem, monkeypatch):
+    def lengths():
+        fits = []
+
+        def fit(self, batches, steps_per_epoch, **options):
+            fits.append(steps_per_epoch)
+
+        monkeypatch.setattr(keras.Model, "fit", fit)
+        model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(6,), seed=0)
+        return fits, classification.fine_tuning_metrics(model, problem.split, seed=0)
+
+    fits, metrics = lengths()
+    assert fits == [550] * 6 and "note" not in metrics
+    monkeypatch.setattr(classification, "MAX_VALUES", 11)
+    fits, metrics = lengths()
+    assert fits == [150] * 2 and "150 steps" in metrics["note"]
 
 
 def test_fine_tuning_beats_chance(measured):

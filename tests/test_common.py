@@ -54,6 +54,46 @@ def test_clipped_images_are_in_range():
     np.testing.assert_array_equal(common.clip_to_images([-0.5, 0.25, 1.5]), [0, 0.25, 1])
 
 
+def loss_of(pca, images):
+    return np.square(baselines.pca_reconstructions(pca, images) - images).sum()
+
+
+@pytest.mark.parametrize("pixels", ["few", "many"])
+def test_one_fit_serves_all_numbers_of_components(monkeypatch, pixels):
+    """Truncated fits equal the singular value decomposition, and are not fitted again."""
+    if pixels == "many":
+        monkeypatch.setattr(baselines, "MAX_EXACT_PIXELS", 5)
+    fits, fit = [], baselines.fit_pca
+    monkeypatch.setattr(baselines, "fit_pca", lambda *a: fits.append(a[1]) or fit(*a))
+    images = np.random.default_rng(0).uniform(0.3, 0.7, (9, 4, 6)).astype("float32")
+    components = baselines.PrincipalComponents(images)
+    flat = images.reshape(9, -1).astype("float64")
+    center = flat.mean(axis=0)
+    axes = np.linalg.svd(flat - center, full_matrices=False)[2]
+    for number in (3, 1, 8, 20):
+        pca = components(number)
+        assert pca.n_components_ == min(number, 9) and pca.n_features_in_ == 24
+        few = axes[: min(number, 8)]
+        expected = center + (flat - center) @ few.T @ few
+        found = pca.inverse_transform(pca.transform(flat.astype("float32")))
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert fits == [9]
+
+
+def test_large_set_of_large_images_is_fitted_anew_for_more_components_only(monkeypatch):
+    for name, value in (("PIXELS", 5), ("IMAGES", 10)):
+        monkeypatch.setattr(baselines, f"MAX_EXACT_{name}", value)
+    monkeypatch.setattr(baselines, "MAX_IMAGES", 30)
+    fits, fit = [], baselines.fit_pca
+    spied = lambda *a: fits.append((len(a[0]), a[1])) or fit(*a)  # noqa: E731
+    monkeypatch.setattr(baselines, "fit_pca", spied)
+    images = pictures(50)
+    components = baselines.PrincipalComponents(images)
+    losses = [loss_of(components(number), images) for number in (4, 2, 4, 6)]
+    assert fits == [(30, 4), (30, 6)]
+    assert losses[1] > losses[0] == losses[2] > losses[3]
+
+
 def test_pca_baseline_matches_the_singular_value_decomposition():
     images = pictures(10)
     label, pca = baselines.fit_pca(images, 3)

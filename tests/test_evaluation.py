@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from keras_ae.evaluation.cache import MeasurementCache, combine_made_by, join
 from keras_ae.evaluation.comparisons import COMPARISONS, Column, Comparison, reference_classifier
 from keras_ae.evaluation.comparisons.base import Figure, Measurement
 from keras_ae.evaluation.evaluation import Evaluation, baseline_results, load_data
+from keras_ae.evaluation.published import follows_bake_off
 from keras_ae.runs.catalog import find_runs, sorted_runs
 
 
@@ -344,6 +346,108 @@ def test_comparison_without_runs_or_labels_is_skipped(runs, image_set, fakes, tm
     assert done.names == ["whole"]
 
 
+def test_comparisons_left_out_have_a_reason(runs, image_set, fakes, tmp_path):
+    assert evaluate(runs, image_set, tmp_path / "out").left_out == []
+    for name in "cd":
+        shutil.rmtree(runs / name)
+    (reason,) = evaluate(runs, image_set, tmp_path / "out").left_out
+    assert reason == "novel: no run was trained without one of the classes."
+    unlabeled = data.ImageSet("toy", image_set.train_images, None, image_set.test_images, None)
+    names = ["classification", "whole"]
+    done = Evaluation(unlabeled, find_runs(runs).runs, names, tmp_path, options={}, seed=1)
+    (reason,) = done.left_out
+    assert reason == "Classification from few labels: the images have no class labels."
+
+
+def record(run, **results):
+    """Add to the results of a run."""
+    path = run / "test.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **results}))
+
+
+def test_runs_that_ignore_their_input_are_marked(runs, image_set, fakes, tmp_path):
+    def labels():
+        done = evaluate(runs, image_set, tmp_path / "out")
+        return [(one.label, one.collapsed) for one in done.results("whole")]
+
+    assert labels() == [("shallow", False)] * 2
+    record(runs / "a", variance=0.009)
+    marked = "shallow (1 of 2 runs ignore their input)"
+    assert labels() == [(marked, True)] * 2
+    record(runs / "b", variance=0.0)
+    assert labels() == [("shallow (ignores its input)", True)] * 2
+    done = evaluate(runs, image_set, tmp_path / "out")
+    assert {one.label for one in done.results("novel")} == {"shallow"}  # other runs
+
+
+def test_run_of_an_older_version_is_marked_by_its_reconstructions(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(COMPARISONS, "reconstruction", COMPARISONS["whole"])
+    measurement = Measurement({"variance": 0.001})
+    monkeypatch.setattr(Fake, "measure", lambda self, *_, **__: measurement)
+    done = evaluate(runs, image_set, tmp_path / "out", names=("reconstruction",))
+    assert [one.collapsed for one in done.results("reconstruction")] == [True, True]
+
+
+@pytest.fixture
+def published_run(tmp_path):
+    """A run as the bake-off has it, and a function that changes its config."""
+    folder = write_run(tmp_path / "run")
+    path = folder / "config.json"
+    original = json.loads(path.read_text())
+    original["data"] |= {"source": "mnist"}
+    original["request"] |= {"epochs": 60, "batch_size": 256}
+
+    def changed(part="request", **changes):
+        config = {**original, part: {**original[part], **changes}}
+        path.write_text(json.dumps(config))
+        return find_runs(folder).runs[0]
+
+    return changed
+
+
+def test_run_of_the_bake_off_is_recognized(published_run):
+    assert follows_bake_off(published_run())
+    assert follows_bake_off(published_run("data", source="kmnist"))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("request", {"epochs": 30}),
+        ("request", {"batch_size": 128}),
+        ("request", {"patience": 5}),
+        ("request", {"learning_rate": 0.01}),
+        ("request", {"latent_dim": 2}),
+        ("request", {"arguments": {"activation": "relu"}}),
+        ("request", {"variant": "convolutional"}),
+        ("data", {"source": "/home/mnist"}),
+        ("data", {"binarize": "threshold"}),
+        ("data", {"preprocessing": {"image_size": [64, 64]}}),
+    ],
+)
+def test_other_runs_are_not_of_the_bake_off(published_run, part, changes):
+    assert not follows_bake_off(published_run(part, **changes))
+
+
+def test_what_takes_long_is_announced_until_it_is_cached(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    slow = dataclasses.replace(COMPARISONS["whole"], is_slow=True)
+    monkeypatch.setitem(COMPARISONS, "whole", slow)
+    fakes["whole"].work = lambda *sizes: "{} images of {}".format(*sizes)
+    lines = []
+    for _ in range(2):
+        found = sorted_runs(find_runs(runs).runs)
+        done = Evaluation(
+            image_set, found, ["whole", "novel"], tmp_path / "out",
+            options={"projection": "umap"}, seed=7,
+        )  # fmt: skip
+        done.measure(enabled=False, log=lines.append)
+    assert len(lines) == 1 and lines[0].startswith("whole, 2 runs: 10 images of 16")
+
+
 def test_single_class_counts_as_unlabeled(runs, image_set, fakes, tmp_path):
     train, test = image_set.train_images, image_set.test_images
     zeros = (np.zeros(len(part), "int64") for part in (train, test))
@@ -353,6 +457,7 @@ def test_single_class_counts_as_unlabeled(runs, image_set, fakes, tmp_path):
     done = Evaluation(single, found, names, tmp_path, options={"projection": "umap"}, seed=1)
     done.measure(enabled=False)
     assert done.names == ["whole"]
+    assert "all images have the same class label" in done.left_out[0]
     assert fakes["whole"].calls[0][4].test.labels is None
 
 

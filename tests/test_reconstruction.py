@@ -11,6 +11,7 @@ from keras_ae.data import Split, Subset, load, split
 from keras_ae.evaluation.comparisons import COMPARISONS, common, reconstruction
 from keras_ae.evaluation.comparisons.base import EvaluationData, Result
 from keras_ae.losses import entropy_floor, per_image_bce
+from keras_ae.runs.references import has_collapsed
 from keras_ae.variants import VARIANTS
 
 
@@ -57,6 +58,9 @@ class Gaussian(Fake):
         return np.broadcast_to(logits[:, None, None], (len(latents), *self.shape))
 
 
+ALWAYS = {"mse", "mse_per_pixel", "variance", "pca_mse", "pca_components"}
+
+
 def perfect(images):
     return np.log(images) - np.log1p(-images)
 
@@ -69,7 +73,8 @@ def test_perfect_reconstruction_reaches_the_entropy_floor(shape):
     assert numbers["mse_per_pixel"] == pytest.approx(0, abs=1e-10)
     floor = reconstruction.baselines(data, seed=0)["entropy floor"].metrics["bce"]
     assert numbers["bce"] == pytest.approx(floor, rel=1e-5)
-    assert set(numbers) == {"bce", "mse", "mse_per_pixel"}  # the code is deterministic
+    assert set(numbers) == {"bce", "pca_bce", *ALWAYS}  # the code is deterministic
+    assert numbers["variance"] == pytest.approx(1, rel=1e-5)
 
 
 def test_constant_output_costs_log_2_per_pixel():
@@ -96,7 +101,7 @@ class LinearOutput(Fake):
 def test_linear_output_has_only_mse_and_clipped_pictures():
     data = problem(gray(), gray(seed=1))
     made = reconstruction.measure(LinearOutput(None), data, seed=0)
-    assert set(made.metrics) == {"mse", "mse_per_pixel"}
+    assert set(made.metrics) == ALWAYS
     expected = np.mean((data.split.test.images.astype("float64") - 0.5) ** 2)
     assert made.metrics["mse_per_pixel"] == pytest.approx(expected, rel=1e-5)
     shown = made.arrays["reconstructions"]
@@ -107,7 +112,7 @@ def test_linear_output_with_gaussian_code_has_kl_but_no_elbo():
     model = Gaussian()
     model.has_bce = False
     numbers = reconstruction.measure(model, problem(gray(), gray(seed=1)), seed=0).metrics
-    assert set(numbers) == {"mse", "mse_per_pixel", "kl"}
+    assert set(numbers) == {"kl", *ALWAYS}
 
 
 @pytest.mark.parametrize("label", [(0.0, 0.0), (0.0, 1.0)])
@@ -211,6 +216,43 @@ def test_baselines_are_fitted_on_the_training_images():
     projected = np.clip(projected, 1 / 512, 1 - 1 / 512).reshape(x.shape)
     bce = -(x * np.log(projected) + (1 - x) * np.log(1 - projected)).sum(axis=(1, 2)).mean()
     assert rows["PCA, 20 components"].metrics["bce"] == pytest.approx(bce, rel=1e-4)
+
+
+@pytest.mark.parametrize(("code_size", "components"), [(3, 3), (20, 20), (60, 30)])
+def test_pca_beside_a_model_has_as_many_components_as_its_code(code_size, components):
+    data = problem(gray(), gray(9, seed=1))
+    model = Fake(np.zeros_like)
+    model.code_size = code_size
+    numbers = reconstruction.measure(model, data, seed=0).metrics
+    flat = data.split.train.images.reshape(40, -1).astype("float64")
+    center = flat.mean(axis=0)
+    axes = np.linalg.svd(flat - center, full_matrices=False)[2][:components]
+    x = data.split.test.images.reshape(9, -1).astype("float64")
+    projected = np.clip(center + (x - center) @ axes.T @ axes, 1 / 512, 1 - 1 / 512)
+    bce = -(x * np.log(projected) + (1 - x) * np.log(1 - projected)).sum(axis=1).mean()
+    assert numbers["pca_components"] == components
+    assert numbers["pca_bce"] == pytest.approx(bce, rel=1e-4)
+    assert numbers["pca_mse"] == pytest.approx(((projected - x) ** 2).sum(axis=1).mean(), rel=1e-4)
+    assert ("only 30 components" in numbers.get("note", "")) == (code_size == 60)
+
+
+def test_pca_of_20_components_is_that_of_the_baseline():
+    data = problem(gray(), gray(9, seed=1))
+    model = Fake(np.zeros_like)
+    model.code_size = 20
+    row = reconstruction.baselines(data, seed=0)["PCA, 20 components"].metrics
+    found = reconstruction.measure(model, data, seed=0).metrics
+    assert found["pca_bce"] == pytest.approx(row["bce"], rel=1e-6)
+    assert found["pca_mse"] == pytest.approx(row["mse"], rel=1e-6)
+
+
+def test_constant_reconstructions_have_no_variance():
+    data = problem(gray(), gray(9, seed=1))
+    constant = reconstruction.measure(Fake(np.zeros_like), data, seed=0).metrics
+    assert constant["variance"] == pytest.approx(0, abs=1e-12) and has_collapsed(constant)
+    half = Fake(lambda images: perfect(0.5 * images + 0.25))
+    kept = reconstruction.measure(half, data, seed=0).metrics
+    assert kept["variance"] == pytest.approx(0.25, rel=1e-4) and not has_collapsed(kept)
 
 
 def test_baselines_are_finite_for_pixels_unseen_in_training(monkeypatch):

@@ -252,6 +252,41 @@ def test_result_table_has_the_expected_cells(tmp_path):
     ]
 
 
+def test_columns_of_dashes_are_left_out_everywhere(tmp_path):
+    content = metrics()
+    for table in content["comparisons"].values():
+        for one in table["rows"]:
+            one["values"].pop("sampled_bce", None)
+            one["values"].pop("auc", None)
+    _, page = report_on(content, tmp_path)
+    tables = Page(page).tables
+    assert tables[1][0] == ["variant", "BCE, mean code\N{NO-BREAK SPACE}↓", "published"]
+    assert not any("Anomaly" in heading for heading in tables[0][0])
+    for table in (tables[0], tables[1], tables[-1]):
+        for place, heading in enumerate(table[0]):
+            assert {row[place] for row in table[1:]} - {"–"}, heading
+
+
+def test_comparisons_left_out_are_named_in_the_overview(tmp_path):
+    reason = "Anomaly detection: the images have no class labels."
+    source, page = report_on({**metrics(), "left_out": [reason]}, tmp_path)
+    assert f"**Left out:** {reason}" in source and reason in page
+    assert "Left out" not in report_on(metrics(), tmp_path)[0]
+    source, page = report_on({**metrics(), "not_ranked": "vae: a constant."}, tmp_path)
+    assert "**Not ranked:** vae: a constant." in source and "vae: a constant." in page
+
+
+def test_model_that_ignores_its_input_is_never_bold(tmp_path):
+    content = metrics()
+    rows = content["comparisons"]["reconstruction"]["rows"]
+    rows.append({**row("flat (ignores its input)", bce=value(1.0)), "collapsed": True})
+    content["configurations"].insert(0, configuration("flat (ignores its input)"))
+    source, page = report_on(content, tmp_path)
+    assert [line[0] for line in Page(page).tables[0]].index("flat (ignores its input)") == 4
+    assert "**1.00**" not in source and "| 1.00 |" in source
+    assert "**64.52 ± 0.11**" in source
+
+
 def test_overview_has_the_expected_cells(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     assert Page(page).tables[0] == [

@@ -212,3 +212,15 @@ def test_nothing_is_missing_for_photographs(tmp_path, shape):
     names = tuple("0123")
     photographs = ImageSet("digits", images, labels, images, labels, names)
     assert missing_runs(find_runs(tmp_path).runs, photographs) == []
+
+
+def test_nothing_is_missing_from_own_images_without_a_bake_off(tmp_path):
+    """Unless a run has its 60 epochs of 256 images, which `train --bake-off` gives it."""
+    run = write_run(tmp_path / "deep", epochs=45)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["source"] = "/somewhere/mine"
+    (run / "config.json").write_text(json.dumps(config))
+    assert missing_runs(find_runs(tmp_path).runs, image_set()) == []
+    config["request"] |= {"epochs": 60, "batch_size": 10}  # images, as the fake runs say
+    (run / "config.json").write_text(json.dumps(config))
+    assert len(missing_runs(find_runs(tmp_path).runs, image_set())) == 2

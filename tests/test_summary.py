@@ -7,7 +7,7 @@ from fake_runs import write_run
 
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Measurement, Result
-from keras_ae.evaluation.summary import configurations, summarize
+from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
@@ -15,9 +15,14 @@ NOVEL = Comparison("novel", "Novelty", "What is new.", COLUMNS, held_out=True)
 WHOLE = Comparison("whole", "Whole", "All of it.", COLUMNS)
 
 
-def entry(label, auc, *, seed=1, held_out=None, variant=None, **numbers):
+def entry(
+    label, auc, *, seed=1, held_out=None, variant=None, collapsed=False, follows_bake_off=True,
+    **numbers,
+):  # fmt: skip
     measurement = Measurement({"auc": auc, **numbers})
-    return Result(label, variant or label, seed, 2, held_out, measurement)
+    return Result(
+        label, variant or label, seed, 2, held_out, measurement, collapsed, follows_bake_off
+    )
 
 
 def row(part, label):
@@ -139,6 +144,53 @@ def test_published_values_are_assigned_to_their_variants():
     assert row(part, "vae, beta 4")["published"] is None
     assert part["published_column"] == "auc_signed"
     assert row(summarize("anomaly", WHOLE, entries, [], "digits"), "vae")["published"] is None
+
+
+def test_published_values_need_runs_of_the_bake_off():
+    published = Comparison("whole", "Whole", "All of it.", COLUMNS, with_published="As published.")
+    entries = [entry("vae", 0.7), entry("deep", 0.6, follows_bake_off=False)]
+    part = summarize("anomaly", published, entries, [], "mnist")
+    assert row(part, "vae")["published"] == 0.7823 and row(part, "deep")["published"] is None
+    assert part["summary"] == "All of it. As published."
+    entries.append(entry("vae", 0.7, seed=2, follows_bake_off=False))  # not all runs of the label
+    part = summarize("anomaly", published, entries, [], "mnist")
+    assert row(part, "vae")["published"] is None
+    assert part["summary"] == "All of it."
+
+
+def test_label_that_ignores_its_input_is_last_and_not_ranked():
+    entries = [
+        entry("vae (ignores its input)", 0.99, collapsed=True, odd=9),
+        entry("deep", 0.5),
+        entry("sparse", 0.6),
+    ]
+    part = summarize("whole", WHOLE, entries, [entry("chance", 0.1, variant="")], "toy")
+    assert part["rankings"][0]["groups"] == [["sparse"], ["deep"]]
+    variants = [line for line in part["rows"] if line["kind"] == "variant"]
+    assert [line["collapsed"] for line in variants] == [False, False, True]
+    (note,) = part["notes"]
+    assert "vae (ignores its input)" in note
+    words = explain_collapsed(["vae (ignores its input)"])
+    assert words.startswith("vae (ignores its input): ") and "less than 1% of the variance" in words
+    assert explain_collapsed([]) == ""
+    assert summarize("whole", WHOLE, entries[1:], [], "toy")["notes"] == []
+
+
+def test_columns_without_numbers_are_left_out_with_what_they_need():
+    columns = (
+        Column("auc", "AUC", needs="class labels"),
+        Column("share", "share", needs="class labels"),
+        Column("odd", "odd"),
+        Column("kl", "KL", needs="a Gaussian code"),
+        Column("silent", "silent"),
+    )
+    comparison = Comparison("whole", "Whole", "All.", columns, with_labels="Of the classes.")
+    entries = [entry("vae", None, odd=3), entry("deep", float("nan"), odd=4)]
+    part = summarize("whole", comparison, entries, [], "toy", labeled=False)
+    assert [column["key"] for column in part["columns"]] == ["odd"]
+    expected = "Not measured: AUC; share (needs class labels); KL (needs a Gaussian code)."
+    assert part["notes"] == [expected] and part["summary"] == "All."
+    assert summarize("whole", comparison, entries, [], "toy")["summary"] == "All. Of the classes."
 
 
 def test_repeated_notes_are_merged():

@@ -203,7 +203,7 @@ def _evaluate_data_set(
     """Measure and draw what is not cached; returns the content of `metrics.json`."""
     from keras_ae.data import DataError
     from keras_ae.evaluation.evaluation import Evaluation, load_data
-    from keras_ae.evaluation.summary import configurations, summarize
+    from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
     from keras_ae.runs.catalog import missing_runs
 
     try:
@@ -225,13 +225,18 @@ def _evaluate_data_set(
     missing = missing_runs(runs, image_set)
     if not evaluation.names:
         wanted = ", ".join(options.comparisons)
-        words = f"none of its {counted(len(runs), 'run')} can be used for {wanted}"
+        words = [f"none of its {counted(len(runs), 'run')} can be used for {wanted}"]
+        words += [line.rstrip(".") for line in evaluation.left_out]
+        if image_set.num_classes > 1 and not any(run.held_out for run in runs):
+            words.append("to train without a class: keras-ae train --held-out-class CLASS")
         raise ValueError(
-            "; ".join([words, *(f"{row['what']}: {row['command']}" for row in missing)])
+            "; ".join([*words, *(f"{row['what']}: {row['command']}" for row in missing)])
         )
     log(f"{image_set.name}: {counted(len(runs), 'run')}, {', '.join(evaluation.names)}")
-    evaluation.measure(force=options.force, enabled=not options.quiet)
-    comparisons = {}
+    for line in evaluation.left_out:
+        log(f"left out: {line}")
+    evaluation.measure(force=options.force, enabled=not options.quiet, log=log)
+    data, comparisons = runs[0].data, {}
     for name in evaluation.names:
         if not evaluation.results(name):  # all of its runs are broken
             continue
@@ -240,12 +245,12 @@ def _evaluate_data_set(
             COMPARISONS[name],
             evaluation.results(name),
             evaluation.baselines(name),
-            image_set.name,
+            data.source,
+            evaluation.has_labels,
         )
         comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
     if not comparisons:
         raise ValueError(f"no run could be measured: {'; '.join(evaluation.broken)}")
-    data = runs[0].data
     return {
         "data": {
             "name": image_set.name,
@@ -259,6 +264,8 @@ def _evaluate_data_set(
         "made_by": {"command": command, "seed": options.seed, **evaluation.made_by()},
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
+        "left_out": evaluation.left_out,
+        "not_ranked": explain_collapsed(evaluation.collapsed),
         "missing": missing,
         "broken": evaluation.broken,
     }

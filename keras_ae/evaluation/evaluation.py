@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +34,12 @@ from keras_ae.evaluation.comparisons.base import (
     ReferenceClassifier,
     Result,
 )
+from keras_ae.evaluation.published import follows_bake_off
 from keras_ae.files import atomic_write, file_digest, json_digest
 from keras_ae.progress import StepProgress
 from keras_ae.runs.catalog import TrainedRun, labels
 from keras_ae.runs.errors import RunError
+from keras_ae.runs.references import has_collapsed
 
 
 def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
@@ -77,6 +82,8 @@ class Evaluation:
     Attributes:
         labels: The label of each run, by its directory.
         names: Names of the comparisons that are made.
+        collapsed: The labels of models that ignore their input; known after `measure`.
+        left_out: A sentence for each comparison that no run can be used for.
         broken: One line for each run, or run and comparison, that could not be measured.
     """
 
@@ -97,6 +104,9 @@ class Evaluation:
         self.seed = seed
         self.labels = labels(runs)
         self.names = [name for name in names if self.runs_of(name)]
+        self.left_out = [self._why_not(name) for name in names if name not in self.names]
+        self._as_published = {run.directory for run in runs if follows_bake_off(run)}
+        self.collapsed: list[str] = []
         self.broken: list[str] = []
         self._versions = package_versions()
         self._cache = MeasurementCache(folder / ".parts")
@@ -109,12 +119,25 @@ class Evaluation:
     def runs_of(self, name: str) -> list[TrainedRun]:
         """The runs that a comparison can use."""
         comparison = COMPARISONS[name]
-        if comparison.labels and not self._has_labels:
+        if comparison.labels and not self.has_labels:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
 
+    def _why_not(self, name: str) -> str:
+        comparison = COMPARISONS[name]
+        if comparison.labels and not self.has_labels:
+            reason = "the images have no class labels"
+            if self.image_set.class_names:
+                reason = "all images have the same class label"
+        elif comparison.held_out:
+            reason = "no run was trained without one of the classes"
+        else:
+            reason = "all runs were trained without one of the classes"
+        return f"{comparison.title}: {reason}."
+
     @property
-    def _has_labels(self) -> bool:
+    def has_labels(self) -> bool:
+        """Whether the images have labels of several classes."""
         return len(self.image_set.class_names) > 1  # one class is not enough for a classifier
 
     # ---- results ----
@@ -129,6 +152,8 @@ class Evaluation:
                 run.request.latent_dim,
                 run.held_out,
                 measurement,
+                self.labels[run.directory] in self.collapsed,
+                run.directory in self._as_published,
             )
             for run, measurement in self._measured[name]
         ]
@@ -149,12 +174,18 @@ class Evaluation:
 
     # ---- measuring ----
 
-    def measure(self, force: bool = False, enabled: bool = True) -> None:
+    def measure(
+        self,
+        force: bool = False,
+        enabled: bool = True,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> None:
         """Compute every measurement that is not cached.
 
         Args:
             force: Ignore the cache.
             enabled: Print progress.
+            log: Receives a line on the work of each comparison that takes long.
 
         Raises:
             ValueError: a baseline cannot be computed with these options.
@@ -165,10 +196,13 @@ class Evaluation:
         steps += [name for name, _, _ in baseline_plan]
         measured = {directory: dict(cached) for directory, (cached, _) in plan.items()}
         if steps:
+            for line in self._long_work(missing for _, missing in plan.values()):
+                log(line)
             progress = StepProgress(steps, enabled)
             # Baselines first: they detect bad options early.
             self._measure_baselines(baseline_plan, progress)
-            for run in sorted(self.runs, key=_split_key):  # one split after the other
+            # One split after the other; the largest code first, since PCA is fitted once for all.
+            for run in sorted(self.runs, key=_split_key):
                 missing = plan[run.directory][1]
                 if missing:
                     measured[run.directory].update(self._measure_run(run, missing, progress))
@@ -178,6 +212,49 @@ class Evaluation:
                 for run in self.runs_of(name)
                 if name in measured[run.directory]
             ]
+        self._label_collapsed(measured)
+
+    def _label_collapsed(self, measured: dict[Path, dict[str, Measurement]]) -> None:
+        """Mark the labels of models that ignore their input, see `references.has_collapsed`.
+
+        Runs of older versions do not record it: it is then known from their reconstructions.
+        """
+        groups: dict[tuple[str, bool], list[TrainedRun]] = {}
+        for run in self.runs:
+            key = self.labels[run.directory], run.held_out is not None
+            groups.setdefault(key, []).append(run)
+        for (label, _), runs in groups.items():
+            found = [
+                run
+                for run in runs
+                if has_collapsed(
+                    {**self._metrics_of(run, "reconstruction", measured), **run.results}
+                )
+            ]
+            if found:
+                words = "ignores its input"
+                if len(found) < len(runs):
+                    words = f"{len(found)} of {len(runs)} runs ignore their input"
+                marked = f"{label} ({words})"
+                self.collapsed.append(marked)
+                self.labels |= {run.directory: marked for run in runs}
+
+    @staticmethod
+    def _metrics_of(
+        run: TrainedRun, name: str, measured: dict[Path, dict[str, Measurement]]
+    ) -> dict[str, Any]:
+        made = measured[run.directory].get(name)
+        return {} if made is None else made.metrics
+
+    def _long_work(self, missing: Iterable[dict[str, Path]]) -> list[str]:
+        """What takes long: a line for each comparison that says so, with its number of runs."""
+        counts = Counter(name for of_run in missing for name in of_run)
+        sizes = self.runs[0].data.num_train, math.prod(self.image_set.image_shape)
+        return [
+            f"{name}, {count} run{'s' * (count > 1)}: {words}; the time left follows from the first"
+            for name, count in counts.items()
+            if (words := COMPARISONS[name].work(*sizes))
+        ]
 
     def _plan(self, run: TrainedRun, force: bool) -> tuple[dict[str, Measurement], dict[str, Path]]:
         """The cached measurements of a run, and the files of the missing ones."""
@@ -289,6 +366,7 @@ class Evaluation:
             "fingerprint": self.image_set.fingerprint,
             "seed": self.seed,
             "options": self._options_of(name),
+            "published": bool(self._as_published),
             "version": comparison.load().VERSION,
             "reference_classifier": reference_classifier.VERSION
             if comparison.reference_classifier
@@ -301,7 +379,7 @@ class Evaluation:
     def _evaluation_data(self, name: str, split_seed: int, held_out: str | None) -> EvaluationData:
         """The data of a comparison, with the reference classifier where it uses one."""
         prepared = self._split(split_seed, held_out)
-        if COMPARISONS[name].reference_classifier and self._has_labels:
+        if COMPARISONS[name].reference_classifier and self.has_labels:
             if self._classifier is None:
                 self._classifier = self._train_classifier()
             if prepared.reference_classifier is None:
@@ -318,11 +396,13 @@ class Evaluation:
     def _make_split(self, split_seed: int, held_out: str | None) -> EvaluationData:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
-        if not self._has_labels:
+        if not self.has_labels:
             parts = (split.train, split.validation, split.test)
             return EvaluationData(data.Split(*(data.Subset(part.images) for part in parts)))
         index = None if held_out is None else data.held_out_index(image_set, held_out)
-        return EvaluationData(split, tuple(image_set.class_names), index)
+        return EvaluationData(
+            split, tuple(image_set.class_names), index, published=bool(self._as_published)
+        )
 
     def _train_classifier(self) -> ReferenceClassifier:
         """The reference classifier, shared by all runs of all seeds."""
@@ -376,8 +456,8 @@ class Evaluation:
         return described
 
 
-def _split_key(run: TrainedRun) -> tuple[int, str]:
-    return run.request.seed, run.held_out or ""
+def _split_key(run: TrainedRun) -> tuple[int, str, int]:
+    return run.request.seed, run.held_out or "", -run.request.latent_dim
 
 
 def baseline_results(joined: Measurement, held_out: str | None) -> list[Result]:

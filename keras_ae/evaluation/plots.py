@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_ae.files import atomic_write
 
-VERSION = 2  # bump it when figures change: they are drawn again
+VERSION = 3  # bump it when figures change: they are drawn again
 PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
@@ -142,14 +142,22 @@ def save(figure: Any, path: Path, num_colors: int | None = None) -> Path:
     return atomic_write(path, lambda temporary: image.save(temporary, optimize=True))
 
 
+def are_drawings(images: np.ndarray) -> bool:
+    """Whether images are light drawings on black: gray, more than a quarter of it nearly black.
+
+    Args:
+        images: `(N, ...)`, pixels in [0, 1].
+    """
+    return is_gray(images) and bool(np.mean(np.asarray(images) < 0.05) > 0.25)
+
+
 def gray_map(images: np.ndarray) -> str:
     """The colormap of gray images: drawings on black become dark on white, photographs stay.
 
     Args:
-        images: `(N, ...)`, pixels in [0, 1]. Where more than a quarter of the pixels is nearly
-            black they are drawings.
+        images: `(N, ...)`, pixels in [0, 1].
     """
-    return "gray_r" if np.mean(np.asarray(images) < 0.05) > 0.25 else "gray"
+    return "gray_r" if are_drawings(images) else "gray"
 
 
 def is_gray(images: np.ndarray) -> bool:
@@ -344,6 +352,9 @@ def scatter_grid(
         size = float(np.clip(20_000 / len(points), 2.0, 40.0))  # few points would be invisible
         axis.scatter(*points.T, c=colors, s=size, alpha=0.6, linewidths=0, rasterized=True)
         axis.set_title(panel_title(title, per_row), fontsize=9)
+        axis.axis("on")  # a thin frame: few points of two panels would look like one map
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color="0.85", linewidth=0.8)
     if labels is not None:
         handles = [
             Line2D([], [], marker="o", linestyle="", color=class_color(index), label=name)

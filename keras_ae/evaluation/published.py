@@ -8,6 +8,14 @@ encoder trained from scratch on those labels reached .4364.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from keras_ae.data import Preprocessing
+from keras_ae.runs.budget import BAKE_OFF_BATCH_SIZE, BAKE_OFF_EPOCHS
+
+if TYPE_CHECKING:
+    from keras_ae.runs.catalog import TrainedRun
+
 _ORDER = (
     "shallow", "deep", "stacked", "sparse", "denoising",
     "vae", "beta_vae_strict", "beta_vae_loose", "vq_vae",
@@ -38,3 +46,30 @@ PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
 COMPARABLE = {"anomaly": "auc_signed", "classification": "published"}
 # Anomaly detection was published for this class only.
 PUBLISHED_CLASS = "1"
+LATENT_DIM, LATENT_DIM_HELD_OUT, LEARNING_RATE = 20, 2, 1e-3
+
+
+def follows_bake_off(run: TrainedRun) -> bool:
+    """Whether a run follows the protocol of the published figures, and so can be set beside them.
+
+    One of these data sets as it is published, one of the nine variants with its own arguments, a
+    code of 20 dimensions (2 where a class is held out), 60 epochs of batches of 256 without early
+    stopping, and Adam at 1e-3.
+    """
+    request, made_of = run.request, run.data
+    expected = {
+        "latent_dim": LATENT_DIM if run.held_out is None else LATENT_DIM_HELD_OUT,
+        "arguments": {},
+        "epochs": BAKE_OFF_EPOCHS,
+        "batch_size": BAKE_OFF_BATCH_SIZE,
+        "patience": None,
+        "lr_patience": None,
+        "learning_rate": LEARNING_RATE,
+    }
+    return (
+        made_of.source in PUBLISHED
+        and not (made_of.classes or made_of.binarize)
+        and made_of.settings() == Preprocessing()
+        and request.variant in _ORDER
+        and all(getattr(request, name) == value for name, value in expected.items())
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Result
 from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
+from keras_ae.runs.references import COLLAPSED
 
 if TYPE_CHECKING:
     from keras_ae.runs.catalog import TrainedRun
@@ -28,6 +29,7 @@ def summarize(
     results: list[Result],
     baselines: list[Result],
     dataset: str,
+    labeled: bool = True,
 ) -> dict[str, Any]:
     """The part of a comparison in `metrics.json`, except for its figures.
 
@@ -36,23 +38,30 @@ def summarize(
         comparison: Its entry in the registry.
         results: At least one measured run.
         baselines: The baselines, for each held-out class.
-        dataset: Name of the data set, to find published figures.
+        dataset: Name of the data set, to find published figures. They are shown beside the labels
+            whose runs all follow the protocol of the bake-off.
+        labeled: Whether the images have labels.
     """
-    main, *others = comparison.columns
-    columns = [main] + [
-        column
-        for column in others
-        if any(column.key in result.measurement.metrics for result in [*results, *baselines])
-    ]
+    columns = [column for column in comparison.columns if has_values(column, results, baselines)]
+    left_out = [column for column in comparison.columns if column not in columns]
+    columns = columns or [comparison.columns[0]]
     held_out = sorted({result.held_out for result in results if result.held_out is not None})
     common = common_classes(results)
     used = [result for result in results if result.held_out in common]
-    published = PUBLISHED.get(dataset, {}).get(name, {})
-    if comparison.held_out and common != {PUBLISHED_CLASS}:
-        published = {}
+    published = {}
+    if not comparison.held_out or common == {PUBLISHED_CLASS}:
+        others = {result.label for result in results if not result.follows_bake_off}
+        figures = PUBLISHED.get(dataset, {}).get(name, {})
+        published = {label: figures[label] for label in figures if label not in others}
+    published_shown = any(result.label in published for result in used)
+    sentences = [
+        comparison.summary,
+        comparison.with_labels * labeled,
+        comparison.with_published * published_shown,
+    ]
     return {
         "title": comparison.title,
-        "summary": comparison.summary,
+        "summary": " ".join(filter(None, sentences)),
         "columns": [vars(column) for column in columns],
         "rows": [
             *make_rows(used, columns, "variant", published),
@@ -63,8 +72,45 @@ def summarize(
         if len(held_out) > 1
         else [],
         "rankings": [make_ranking(column, used) for column in columns if column.better],
-        "notes": make_notes([*results, *baselines], sorted(filter(None, common))),
+        "notes": [
+            *make_notes([*results, *baselines], sorted(filter(None, common))),
+            *note_on_collapsed(results),
+            *note_on_columns(left_out),
+        ],
     }
+
+
+def has_values(column: Column, results: list[Result], baselines: list[Result]) -> bool:
+    """Whether any measurement has a finite number for a column."""
+    numbers = [one.measurement.metrics.get(column.key) for one in [*results, *baselines]]
+    return any(number is not None and math.isfinite(number) for number in numbers)
+
+
+def note_on_columns(left_out: list[Column]) -> list[str]:
+    """A sentence on the numbers that nothing has, with what they need."""
+    by_need: dict[str, list[str]] = defaultdict(list)
+    for column in left_out:
+        if column.needs:
+            by_need[column.needs].append(column.heading)
+    parts = [f"{'; '.join(names)} (needs {need})" for need, names in by_need.items()]
+    return [f"Not measured: {'; '.join(parts)}."] if parts else []
+
+
+def note_on_collapsed(results: list[Result]) -> list[str]:
+    """A sentence on the labels that are not ranked; `explain_collapsed` has the reason."""
+    labels = dict.fromkeys(result.label for result in results if result.collapsed)
+    return [f"Not ranked, and below the others: {'; '.join(labels)}."] if labels else []
+
+
+def explain_collapsed(labels: list[str]) -> str:
+    """Why these labels are not ranked; empty without any."""
+    if not labels:
+        return ""
+    return (
+        f"{'; '.join(labels)}: the reconstructions have less than {COLLAPSED:.0%} of the variance "
+        "of the test images. Such a model can have a high confidence or a short distance to "
+        "training images without showing anything of an image, so it is not ranked."
+    )
 
 
 def common_classes(results: list[Result]) -> set[str | None]:
@@ -119,7 +165,7 @@ def make_rows(
     kind: str,
     published: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """A row for each label, in the order of the results.
+    """A row for each label, in the order of the results; those that ignore their input come last.
 
     Args:
         results: Measured runs, or baselines.
@@ -128,6 +174,7 @@ def make_rows(
         published: The published figure of each label.
     """
     values = {column.key: seed_values(results, column.key) for column in columns}
+    collapsed = {result.label for result in results if result.collapsed}
     return [
         {
             "label": label,
@@ -138,8 +185,11 @@ def make_rows(
                 if label in by_label
             },
             "published": (published or {}).get(label),
+            "collapsed": label in collapsed,
         }
-        for label in dict.fromkeys(result.label for result in results)
+        for label in sorted(
+            dict.fromkeys(result.label for result in results), key=collapsed.__contains__
+        )
     ]
 
 
@@ -215,8 +265,11 @@ def mean_and_std(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def make_ranking(column: Column, results: list[Result]) -> dict[str, Any]:
-    """The ranking by a column, as groups of labels, with a sentence on its significance."""
-    values = seed_values(results, column.key)
+    """The ranking by a column, as groups of labels, with a sentence on its significance.
+
+    Models that ignore their input are not ranked.
+    """
+    values = seed_values([result for result in results if not result.collapsed], column.key)
     if not values:
         return {"heading": column.heading, "groups": [], "sentence": ""}
     return {

@@ -216,13 +216,16 @@ def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[
     """The missing runs of the bake-off, with the commands that train them.
 
     None for color images and for images of more than 32x32 pixels, for which its dense networks are
-    not meant.
+    not meant; and none for images of one's own, unless one of the runs has the budget of the
+    bake-off.
 
     Returns:
         Dicts of `what` (in words) and `command`.
     """
     height, width, *channels = image_set.image_shape
     if channels or max(height, width) > MAX_SIDE:
+        return []
+    if runs[0].data.source not in data.DATASETS and not any(map(_has_bake_off_budget, runs)):
         return []
     have = {(run.request.variant, run.request.latent_dim, run.held_out) for run in runs}
     held_out = {run.held_out for run in runs} - {None}
@@ -246,6 +249,12 @@ def missing_runs(runs: list[TrainedRun], image_set: data.ImageSet) -> list[dict[
             ]
             missing.append({"what": f"{', '.join(names)}, {words}", "command": shlex.join(command)})
     return missing
+
+
+def _has_bake_off_budget(run: TrainedRun) -> bool:
+    request = run.request
+    usual = bake_off_budget(run.data.num_train)
+    return (request.epochs, request.batch_size) == (usual.epochs, usual.batch_size)
 
 
 def _shared_options(run: TrainedRun) -> list[str]:

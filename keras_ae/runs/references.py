@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 
 from keras_ae import data
-from keras_ae.data.baselines import fit_pca, mean_image, pca_reconstructions
+from keras_ae.data.baselines import (
+    MAX_IMAGES,
+    fit_pca,
+    mean_image,
+    pca_reconstructions,
+    random_images,
+)
 from keras_ae.losses import probabilities_bce
 from keras_ae.progress import counted
 from keras_ae.stored_images import StoredImages
 
-MAX_IMAGES = 10_000
 MAX_BYTES = 2**30  # of images in memory at a time, as float32
 OVERFITTING = 1.2  # validation above training by this factor
 COLLAPSED = 0.01  # share of the images' variance that the reconstructions have
@@ -77,17 +82,16 @@ def measure(
     found: dict[str, float] = {}
     if model.has_bce:
         found["bce"] = float(np.mean(model.anomaly_score(inputs, score="bce"), dtype=np.float64))
-    squared, ours, theirs = 0.0, _Spread(), _Spread()
+    squared, spread = 0.0, Spread()
     for part in _parts(len(test)):
         few = test.where(part)
         images = np.asarray(few.images)
         rebuilt = np.asarray(model.reconstruct(model.pack_inputs(images, few.labels)))
         squared += float(np.square(images - rebuilt).sum(dtype=np.float64))
-        ours.add(rebuilt)
-        theirs.add(images)
+        spread.add(images, rebuilt)
     found["mse"] = squared / len(test)
-    if theirs.total > 0:  # not so with one test image
-        found["variance"] = ours.total / theirs.total
+    if spread.share is not None:
+        found["variance"] = spread.share
     if "codes_used" in (statistics := model.code_statistics(inputs)):
         found["codes_used"] = float(statistics["codes_used"])
     # The label that a conditional model is given is no part of what it has learned of an image.
@@ -109,10 +113,7 @@ def reference_losses(
         `mean_image_bce`, `mean_image_mse`, `pca_bce`, `pca_mse` and `pca_components`.
     """
     most = min(MAX_IMAGES, max(1, MAX_BYTES // (4 * math.prod(train_images.shape[1:]))))
-    if len(train_images) > most:
-        chosen = np.random.default_rng(0).choice(len(train_images), most, replace=False)
-        train_images = train_images[np.sort(chosen)]
-    train_images = np.asarray(train_images)
+    train_images = np.asarray(random_images(train_images, most))
     average = mean_image(train_images)
     _, pca = fit_pca(train_images, code_size)
     found: dict[str, float] = {"pca_components": int(pca.n_components_)}
@@ -136,22 +137,37 @@ def _parts(num_images: int) -> list[np.ndarray]:
     return np.array_split(np.arange(num_images), -(-num_images // 500))
 
 
-class _Spread:
-    """The variance over images, summed over the pixels; images are added in parts."""
+class Spread:
+    """The variance of reconstructions as a share of that of the images, which are added in parts.
+
+    Variances are over images, summed over the pixels.
+    """
 
     def __init__(self):
-        self._num, self._sum, self._squares = 0, np.zeros(()), np.zeros(())
+        self._num, self._sums, self._squares = 0, np.zeros(()), np.zeros(())
 
-    def add(self, images: np.ndarray) -> None:
-        images = np.asarray(images, np.float64)
+    def add(self, images: np.ndarray, reconstructions: np.ndarray) -> None:
+        """Add images and their reconstructions, `(N, ...)` each."""
+        both = np.stack([images, reconstructions]).astype(np.float64)
         self._num += len(images)
-        self._sum = self._sum + images.sum(axis=0)
-        self._squares = self._squares + np.square(images).sum(axis=0)
+        self._sums = self._sums + both.sum(axis=1)
+        self._squares = self._squares + np.square(both).sum(axis=1)
 
     @property
-    def total(self) -> float:
-        variance = self._squares / self._num - np.square(self._sum / self._num)
-        return float(np.maximum(variance, 0.0).sum())
+    def share(self) -> float | None:
+        """At least 0; None where the images do not vary, as with a single one."""
+        variances = self._squares / self._num - np.square(self._sums / self._num)
+        theirs, ours = np.maximum(variances, 0.0).reshape(2, -1).sum(axis=1)
+        return float(ours / theirs) if theirs > 0 else None
+
+
+def has_collapsed(results: Mapping[str, Any]) -> bool:
+    """Whether a model ignores its input: its reconstructions vary almost not.
+
+    Args:
+        results: With the key `variance`, see `measure`; False without it.
+    """
+    return results.get("variance", 1.0) < COLLAPSED
 
 
 def summary(loss: str, results: Mapping[str, Any]) -> str:
@@ -192,7 +208,7 @@ def warnings(
             f"PCA with {counted(results['pca_components'], 'component')} is better than this "
             "model. Train longer or on more images, or use another variant."
         )
-    if results.get("variance", 1.0) < COLLAPSED:
+    if has_collapsed(results):
         lines.append(
             "The code has collapsed: the reconstructions are nearly the same for all images. "
             "Lower the weight of the latent loss or the learning rate."

@@ -7,6 +7,7 @@ registry imports no comparison. A comparison is a module with:
     measure(model, data, *, seed, **options) -> Measurement
     baselines(data, *, seed, **options) -> {name: Measurement}
     draw(results, baselines, data, folder) -> [Figure, ...]
+    work(num_train, num_values) -> str  only where `is_slow`: what it does, for the log
 
 It knows a model only through the methods and attributes that every `Autoencoder` has.
 """
@@ -27,12 +28,19 @@ class Column:
         heading: Column heading, with the unit.
         digits: Digits after the decimal point.
         better: "lower" or "higher" where models are ranked by it, else None.
+        needs: What a model or data set must have for it, such as "class labels". The report names
+            it where no model has the number.
     """
 
     key: str
     heading: str
     digits: int = 2
     better: str | None = None
+    needs: str = ""
+
+
+LABELS = "class labels"
+PRIOR = "a prior of the model's own"
 
 
 @dataclass(frozen=True)
@@ -43,74 +51,96 @@ class Comparison:
         module: Name of the module in this folder.
         title: Heading in the report.
         summary: Meaning of the numbers, for the report.
+        with_labels: What to add to it where the images have labels.
+        with_published: What to add to it where published figures are shown.
         columns: Columns of the table, the main number first.
         held_out: True to compare runs trained without one class, False for runs with all classes.
         labels: Whether it needs class labels.
         reference_classifier: Whether it uses the reference classifier, where there are labels.
         options: Names of the keyword arguments that it takes.
+        is_slow: Whether the module has `work`, to announce what takes long.
     """
 
     module: str
     title: str
     summary: str
     columns: tuple[Column, ...]
+    with_labels: str = ""
+    with_published: str = ""
     held_out: bool = False
     labels: bool = False
     reference_classifier: bool = False
     options: tuple[str, ...] = ()
+    is_slow: bool = False
 
     def load(self) -> ModuleType:
         """Import the module."""
         return importlib.import_module(f"keras_ae.evaluation.comparisons.{self.module}")
+
+    def work(self, num_train: int, num_values: int) -> str:
+        """What takes long in the measurement of a run, in words; empty if nothing does.
+
+        Args:
+            num_train: Number of training images.
+            num_values: Number of values of an image.
+        """
+        return self.load().work(num_train, num_values) if self.is_slow else ""
 
 
 COMPARISONS: dict[str, Comparison] = {
     "reconstruction": Comparison(
         "reconstruction",
         "Reconstruction",
-        "Binary cross-entropy of the test images, in nats/image: from the mean code and, where the "
-        "code is random, from a sampled one (as in the published figures). The squared error is "
-        "summed over the pixels of an image, from the mean code; it is the only error of a model "
-        "with a linear output.",
+        "Binary cross-entropy (BCE) of the test images, in nats/image: from the mean code and, "
+        "where the code is random, from a sampled one. The squared error is summed over the pixels "
+        "of an image, from the mean code; it is the only error of a model with a linear output. "
+        "PCA of the same code size has as many components as the model's code has numbers.",
         (
-            Column("bce", "BCE, mean code", better="lower"),
-            Column("sampled_bce", "BCE, sampled code", better="lower"),
-            Column("negative_elbo", "-ELBO", better="lower"),
+            Column("bce", "BCE, mean code", better="lower", needs="a sigmoid output"),
+            Column("pca_bce", "BCE, PCA of the same code size"),
+            Column("sampled_bce", "BCE, sampled code", better="lower", needs="a Gaussian code"),
+            Column("negative_elbo", "-ELBO", better="lower", needs="a Gaussian code"),
             Column("mse", "squared error", better="lower"),
+            Column("pca_mse", "squared error, PCA of the same code size"),
         ),
+        with_published="The published figures are from a sampled code.",
     ),
     "sampling": Comparison(
         "sampling",
         "Sampling",
         "Images decoded from the model's own prior, and from a prior fitted to the codes of the "
-        "training images. The distance is a Fréchet distance in the features of a small "
-        "classifier trained on the same data set; it is not an FID. Entropies are in nats. The "
+        "training images. Nearest training image: the mean L2 distance of a sample to it. The "
         "numbers of real images are in the columns of the fitted prior.",
         (
-            Column("fitted_frechet", "Fréchet distance, fitted prior", 1, "lower"),
-            Column("prior_frechet", "Fréchet distance, own prior", 1, "lower"),
-            Column("fitted_confidence", "confidence, fitted", 3),
-            Column("prior_confidence", "confidence, own", 3),
-            Column("fitted_class_entropy", "class entropy, fitted"),
-            Column("prior_class_entropy", "class entropy, own"),
+            Column("fitted_frechet", "Fréchet distance, fitted prior", 1, "lower", LABELS),
+            Column(
+                "prior_frechet", "Fréchet distance, own prior", 1, "lower", f"{LABELS}, {PRIOR}"
+            ),
+            Column("fitted_confidence", "confidence, fitted", 3, needs=LABELS),
+            Column("prior_confidence", "confidence, own", 3, needs=f"{LABELS}, {PRIOR}"),
+            Column("fitted_class_entropy", "class entropy, fitted", needs=LABELS),
+            Column("prior_class_entropy", "class entropy, own", needs=f"{LABELS}, {PRIOR}"),
             Column("fitted_nearest", "nearest training image, fitted"),
-            Column("prior_nearest", "nearest training image, own"),
+            Column("prior_nearest", "nearest training image, own", needs=PRIOR),
         ),
+        with_labels="The Fréchet distance is measured in the features of a small classifier "
+        "trained on the same data set; it is not an FID. The confidence is that classifier's "
+        "highest class probability. Entropies are in nats.",
         reference_classifier=True,
     ),
     "interpolation": Comparison(
         "interpolation",
         "Interpolation",
         "From one test image to another, along the line between the encoder outputs before the "
-        "bottleneck operation; means over 21 pairs. Confidence is that of a small classifier along "
-        "the path; a step is the L2 distance between neighboring frames divided by that between "
-        "the ends (at least 1/11 = 0.091).",
+        "bottleneck operation; means over the pairs. A step is the L2 distance between neighboring "
+        "frames divided by that between the ends (at least 1/11 = 0.091).",
         (
-            Column("confidence", "mean confidence", 3),
-            Column("lowest_confidence", "lowest confidence", 3),
+            Column("confidence", "mean confidence", 3, needs=LABELS),
+            Column("lowest_confidence", "lowest confidence", 3, needs=LABELS),
             Column("largest_step", "largest step", 3),
             Column("path_nearest", "nearest training image, L2"),
         ),
+        with_labels="Confidence is that of a small classifier along the path.",
         reference_classifier=True,
         options=("interpolate",),
     ),
@@ -120,14 +150,14 @@ COMPARISONS: dict[str, Comparison] = {
         "Structure of the codes of the test images, and the trustworthiness of their map in two "
         "dimensions. The neighbors of a binary code are those at the smallest Hamming distance.",
         (
-            Column("neighbour_accuracy", "10-nearest-neighbor accuracy", 3, "higher"),
-            Column("retrieval_precision", "precision of the 10 nearest", 3),
-            Column("silhouette", "silhouette", 3, "higher"),
+            Column("neighbour_accuracy", "10-nearest-neighbor accuracy", 3, "higher", LABELS),
+            Column("retrieval_precision", "precision of the 10 nearest", 3, needs=LABELS),
+            Column("silhouette", "silhouette", 3, "higher", LABELS),
             Column("trustworthiness", "trustworthiness of the map", 3),
-            Column("active_units", "active units", 0),
-            Column("kl", "KL, nats"),
-            Column("perplexity", "perplexity", 1),
-            Column("codes_used", "codes used", 3),
+            Column("active_units", "active units", 0, needs="a Gaussian code"),
+            Column("kl", "KL, nats", needs="a Gaussian code"),
+            Column("perplexity", "perplexity", 1, needs="a quantized code"),
+            Column("codes_used", "codes used", 3, needs="a quantized code"),
         ),
         options=("projection",),
     ),
@@ -135,13 +165,14 @@ COMPARISONS: dict[str, Comparison] = {
         "anomaly",
         "Anomaly detection",
         "Area under the ROC curve when the anomalies are the images of a class that training did "
-        "not see. Scores: the reconstruction loss (the BCE; the squared error where the model was "
-        "trained with it), as the text of the published comparison describes, and the signed "
-        "residual, with which its figures were made.",
+        "not see. The score is the reconstruction loss: the BCE, or the squared error where the "
+        "model was trained with it.",
         (
             Column("auc", "AUC, reconstruction loss", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
         ),
+        with_published="The text of the published comparison describes this score; its figures "
+        "were made with another one, the signed residual.",
         held_out=True,
         labels=True,
     ),
@@ -149,8 +180,7 @@ COMPARISONS: dict[str, Comparison] = {
         "classification",
         "Classification from few labels",
         "Test accuracy with few labels: a converged logistic regression on standardized codes "
-        "(mean and spread over draws of the labels), the published protocol (which also stops "
-        "early on the labeled validation images), and the encoder fine-tuned or trained from "
+        "(mean and spread over draws of the labels), and the encoder fine-tuned or trained from "
         "scratch on the same labels.",
         (
             Column("converged", "converged", 4, "higher"),
@@ -159,6 +189,8 @@ COMPARISONS: dict[str, Comparison] = {
             Column("fine_tuned", "fine-tuned", 4, "higher"),
             Column("from_scratch", "from scratch", 4),
         ),
+        with_published="The published protocol also stops early on the labeled validation images.",
+        is_slow=True,
         labels=True,
     ),
 }

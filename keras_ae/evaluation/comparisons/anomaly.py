@@ -11,8 +11,8 @@ from keras_ae.data.baselines import fit_pca, flatten
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 
-VERSION = 1
-INK = "ink sum"
+VERSION = 2
+INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NUM_POINTS = 200
 NUM_COMPONENTS = 2
 MAX_PANELS = 3
@@ -35,9 +35,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
 
     Returns:
         Metrics: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
-        `auc_signed` of the signed residual, each in [0, 1]. 0.5 is chance; below 0.5 the unseen
-        images look more normal than the others.
-        Arrays: `fpr`, `tpr`, `fpr_signed` and `tpr_signed`, at most 200 points of each curve.
+        `auc_signed` of the signed residual (where `data.published`), each in [0, 1]. 0.5 is
+        chance; below 0.5 the unseen images look more normal than the others.
+        Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
 
     Raises:
         ValueError: no class is held out, or all test images are held out, or none.
@@ -45,6 +45,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     images = data.split.test.images
     metrics, arrays = {}, {}
     for suffix, score in SCORES.items():
+        if suffix and not data.published:
+            continue
         scores = model.anomaly_score(images, score=score)
         of_score = measure_scores(scores, anomalous_images(data), suffix)
         metrics |= of_score.metrics
@@ -55,8 +57,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     """The squared error of a PCA with two components, and the sum of the pixels.
 
-    PCA is fitted to the training images, without the held-out class. More ink counts as more
-    anomalous; the AUC of the opposite rule is 1 minus this one.
+    PCA is fitted to the training images, without the held-out class. A larger sum, which is more
+    ink in drawings, counts as more anomalous; the AUC of the opposite rule is 1 minus this one.
     """
     anomalous = anomalous_images(data)
     test = flatten(data.split.test.images)
@@ -64,7 +66,7 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     errors = pca.inverse_transform(pca.transform(test)) - test
     scores = {
         label: np.square(errors).sum(axis=1),
-        INK: test.sum(axis=1, dtype=np.float64),
+        sum_name(data): test.sum(axis=1, dtype=np.float64),
     }
     return {name: measure_scores(score, anomalous) for name, score in scores.items()}
 
@@ -72,29 +74,36 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
 def draw(
     results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """ROC curves of both scores: one panel for each held-out class; above three, their mean."""
+    """ROC curves: one panel for each held-out class; above three, their mean.
+
+    Where `data.published`, also those of the signed residual.
+    """
     if not results:
         return []
-    ink = [baseline for baseline in baselines if baseline.label == INK]
+    name = sum_name(data)
+    sums = [baseline for baseline in baselines if baseline.label == name]
     path, signed_path = folder / "anomaly.png", folder / "anomaly_signed.png"
     draw_curves(results, baselines, data, "", path)
-    draw_curves(results, ink, data, "_signed", signed_path)
     held_out = {result.held_out for result in results}
     positives = "with the images of the held-out class as positives"
     if len(held_out) > MAX_PANELS:
         positives += f"; means over {len(held_out)} classes, at equal false positive rates"
     references = "Baselines are gray."
-    if ink:
-        less = np.mean([1 - baseline.measurement.metrics["auc"] for baseline in ink])
+    if sums:
+        less = np.mean([1 - baseline.measurement.metrics["auc"] for baseline in sums])
+        more = "more ink" if name == INK else "a larger sum"
         references += (
-            f" The {INK} counts more ink as more anomalous; the opposite rule has an AUC of "
-            f"{less:.3f}" + (f", a mean over {len(ink)} classes." if len(ink) > 1 else ".")
+            f" The {name} counts {more} as more anomalous; the opposite rule has an AUC of "
+            f"{less:.3f}" + (f", a mean over {len(sums)} classes." if len(sums) > 1 else ".")
         )
+    curves = f"ROC curves of the reconstruction loss, {positives}."
+    if not data.published:
+        return [Figure(path, f"{curves} {references}")]
+    draw_curves(results, sums, data, "_signed", signed_path)
     return [
         Figure(
             path,
-            f"ROC curves of the reconstruction loss, {positives}. This is the score in the text of "
-            f"the published comparison. {references}",
+            f"{curves} This is the score in the text of the published comparison. {references}",
         ),
         Figure(
             signed_path,
@@ -106,6 +115,11 @@ def draw(
 
 
 # ---- scores ----
+
+
+def sum_name(data: EvaluationData) -> str:
+    """The name of the sum of the pixels: of drawings it is the amount of ink."""
+    return INK if plots.are_drawings(data.split.test.images) else BRIGHTNESS
 
 
 def anomalous_images(data: EvaluationData) -> np.ndarray:
@@ -146,7 +160,7 @@ def draw_curves(
     held_out = [name for name in data.class_names if name in classes]
     styles = plots.label_styles({result.label: result.variant for result in results})
     names = dict.fromkeys(baseline.label for baseline in baselines)
-    styles |= {name: BASELINE_STYLES[name == INK] for name in names}
+    styles |= {name: BASELINE_STYLES[name in (INK, BRIGHTNESS)] for name in names}
     axes = ("false positive rate", "true positive rate")
     everything = [*results, *baselines]
     if len(held_out) > MAX_PANELS:

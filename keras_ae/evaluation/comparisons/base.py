@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_ae.data.baselines import PrincipalComponents
+
 if TYPE_CHECKING:
     from keras_ae.data import Split
 
@@ -40,6 +42,8 @@ class Result(NamedTuple):
         latent_dim: Size of the code; 0 for a baseline.
         held_out: Name of the held-out class, or None.
         measurement: The numbers and arrays.
+        collapsed: Whether runs of this label ignore their input; such a label is not ranked.
+        follows_bake_off: Whether the run follows the protocol of the published figures.
     """
 
     label: str
@@ -48,6 +52,8 @@ class Result(NamedTuple):
     latent_dim: int
     held_out: str | None
     measurement: Measurement
+    collapsed: bool = False
+    follows_bake_off: bool = False
 
 
 class Figure(NamedTuple):
@@ -83,9 +89,19 @@ class EvaluationData:
         held_out: Index of the held-out class, or None. The test images contain the class.
         reference_classifier: For comparisons that request it in the registry, if the images have
             labels; else None.
+        published: Whether published figures are compared with: then what is needed for that alone,
+            such as the published protocol, is measured too.
+        principal_components: PCA of the training images; copies of this object share it.
     """
 
     split: Split
     class_names: tuple[str, ...] = ()
     held_out: int | None = None
     reference_classifier: ReferenceClassifier | None = None
+    published: bool = False
+    principal_components: PrincipalComponents = None  # pyright: ignore
+
+    def __post_init__(self):
+        if self.principal_components is None:
+            fitted = PrincipalComponents(self.split.train.images)
+            object.__setattr__(self, "principal_components", fitted)

@@ -17,9 +17,10 @@ from keras_ae.evaluation.comparisons.common import (
     posterior,
 )
 
-VERSION = 1
+VERSION = 2
 PROJECTIONS = {"umap": "UMAP", "tsne": "t-SNE"}
 NUM_NEIGHBORS = 10
+MIN_IMAGES = 20  # of a map; with fewer, nearly all images are among the neighbors of each
 NUM_QUADRATIC = 2500  # points, where memory grows with their square
 NUM_TSNE = 2500
 NUM_UMAP_EPOCHS = 200  # UMAP's default for large sets; 500 gave no better maps
@@ -43,7 +44,7 @@ def measure(
 
     Returns:
         Metrics of `measure_structure`, `measure_values` and `bottleneck_metrics`, and a `note`
-        where the model takes labels.
+        where the model takes labels, or where there are too few images for a map.
         Arrays: `map` (N, 2), `map_labels` (N,) where there are labels, `edges`, `density`.
 
     Raises:
@@ -64,10 +65,11 @@ def measure(
         **bottleneck_metrics(model, inputs, gaussian),
     }
     if model.needs_labels:
-        metrics["note"] = (
+        note = (
             f"{type(model).__name__} takes the class label as input: measured is z alone, the mean "
             "given the label, without the label that follows it in the code."
         )
+        metrics["note"] = " ".join(filter(None, [structure.metrics.get("note"), note]))
     return Measurement(metrics, {**structure.arrays, **values.arrays})
 
 
@@ -90,18 +92,21 @@ def draw(
     first: dict[str, Measurement] = {}
     for result in [*results, *baselines]:
         first.setdefault(result.label, result.measurement)
-    labels = next((made.arrays.get("map_labels") for made in first.values()), None)
+    mapped = {label: made for label, made in first.items() if "map" in made.arrays}
+    labels = next((made.arrays.get("map_labels") for made in mapped.values()), None)
     maps = {}
-    for label, made in first.items():
+    for label, made in mapped.items():
         accuracy = made.metrics.get("neighbour_accuracy")
         title = label if accuracy is None else f"{label}: {accuracy:.3f}"
         maps[title] = made.arrays["map"]
-    figures = [
-        Figure(
-            plots.scatter_grid(maps, labels, data.class_names, folder / "latent_structure.png"),
-            map_caption([made.metrics for made in first.values()], labels is not None),
+    figures = []
+    if maps:
+        figures.append(
+            Figure(
+                plots.scatter_grid(maps, labels, data.class_names, folder / "latent_structure.png"),
+                map_caption([made.metrics for made in mapped.values()], labels is not None),
+            )
         )
-    ]
     valued = {label: made for label, made in first.items() if "density" in made.arrays}
     if valued:
         densities = {
@@ -153,12 +158,19 @@ def measure_structure(
     With labels, `neighbor_metrics` and `silhouette` (Rousseeuw 1987) in [-1, 1], of at most 2,500
     codes. `trustworthiness` of the map (Venna and Kaski 2001) in [0, 1], of the same subset: 1
     where neighbors on the map are always neighbors among the codes. `map_kind` and `map_points`.
+    With fewer than 20 codes, a `note` alone: a map of them shows nothing.
     """
     from sklearn.manifold import trustworthiness
     from sklearn.metrics import silhouette_score
 
     if projection not in PROJECTIONS:
         raise ValueError(f"projection must be one of {list(PROJECTIONS)}; received {projection!r}.")
+    if len(codes) < MIN_IMAGES:
+        note = (
+            f"Too few test images for a map of the codes or for nearest neighbors: {len(codes)}; "
+            f"at least {MIN_IMAGES}."
+        )
+        return Measurement({"note": note})
     shown = subset(len(codes), NUM_TSNE if projection == "tsne" else len(codes), seed)
     points = map_of(codes[shown], seed=seed, projection=projection)
     kind = "codes" if codes.shape[1] <= 2 else projection
@@ -166,14 +178,12 @@ def measure_structure(
     arrays = {"map": points.astype(np.float32)}
     few = subset(len(points), NUM_QUADRATIC, seed)
     num_neighbors = min(NUM_NEIGHBORS, (len(few) - 1) // 2)
-    if num_neighbors:
-        metrics["trustworthiness"] = float(
-            trustworthiness(codes[shown][few], points[few], n_neighbors=num_neighbors)
-        )
+    metrics["trustworthiness"] = float(
+        trustworthiness(codes[shown][few], points[few], n_neighbors=num_neighbors)
+    )
     if labels is not None:
         arrays["map_labels"] = np.asarray(labels)[shown]
-        if len(codes) > 1:
-            metrics |= neighbor_metrics(codes, labels)
+        metrics |= neighbor_metrics(codes, labels)
         few_labels = arrays["map_labels"][few]
         if 1 < len(np.unique(few_labels)) < len(few):
             metrics["silhouette"] = float(silhouette_score(codes[shown][few], few_labels))
@@ -206,8 +216,8 @@ def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
 
     if codes.shape[1] <= 2:
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1])))
-    if len(codes) < 20 or not np.ptp(codes, axis=0).any():
-        return codes[:, :2]  # too few or identical codes: no neighborhoods to preserve
+    if not np.ptp(codes, axis=0).any():
+        return codes[:, :2]  # identical codes: no neighborhoods to preserve
     # One thread: UMAP is repeatable only so, and t-SNE's threads mostly wait for one another.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.data.baselines import fit_pca, flatten, mean_image, pca_reconstructions
+from keras_ae.data.baselines import flatten, mean_image, pca_reconstructions
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
@@ -18,8 +18,9 @@ from keras_ae.evaluation.comparisons.common import (
     model_inputs,
     posterior,
 )
+from keras_ae.runs.references import Spread
 
-VERSION = 1
+VERSION = 2
 NUM_SHOWN = 16
 NUM_COMPONENTS = 20
 
@@ -34,8 +35,11 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
 
     Returns:
         Metrics, each a mean over all test images. `mse`: the squared error summed over the pixels,
-        and `mse_per_pixel`. `bce`, where the output is a probability: of the deterministic code,
-        in nats/image. `kl`, where the code is Gaussian, without the weight beta.
+        and `mse_per_pixel`. `variance`, that of the reconstructions as a share of the images' own.
+        `bce`, where the output is a probability: of the deterministic code, in nats/image.
+        `pca_mse` and, with `bce`, `pca_bce`: the same of PCA with `pca_components`, as many as the
+        code has numbers (fewer, with a `note`, where there are not as many training images or
+        pixels). `kl`, where the code is Gaussian, without the weight beta.
         With both, `sampled_bce`, for a code drawn as in training, and `negative_elbo`, the sum of
         that and `kl` (Kingma and Welling, arXiv 1312.6114, eq. 10, with one sample for each
         image). A model that needs labels gets the true ones, as `evaluate` does, and a `note`
@@ -48,7 +52,22 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     inputs = model_inputs(model, data.split.test)
     reconstructions = np.asarray(model.reconstruct(inputs))
     metrics: dict[str, Any] = squared_errors(images, reconstructions)
+    spread, notes = Spread(), []
+    for indices in in_batches(np.arange(len(images))):
+        spread.add(images[indices], reconstructions[indices])
+    if spread.share is not None:
+        metrics["variance"] = spread.share
+    pca = data.principal_components(model.code_size)
+    of_pca = measure_probabilities(images, pca_reconstructions(pca, images)).metrics
+    metrics["pca_components"] = int(pca.n_components_)
+    metrics["pca_mse"] = of_pca["mse"]
+    if pca.n_components_ < model.code_size:
+        notes.append(
+            f"PCA beside {type(model).__name__}, whose code has {model.code_size:,} numbers, has "
+            f"only {pca.n_components_:,} components, for want of more training images or pixels."
+        )
     if model.has_bce:
+        metrics["pca_bce"] = of_pca["bce"]
         metrics["bce"] = mean(model.anomaly_score(inputs, score="bce"))
     gaussian = posterior(model, inputs)
     if gaussian is not None:
@@ -57,10 +76,12 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         metrics["sampled_bce"] = mean(sampled_bce(model, images, inputs, gaussian, seed))
         metrics["negative_elbo"] = metrics["sampled_bce"] + metrics["kl"]
     if model.needs_labels:
-        metrics["note"] = (
+        notes.append(
             f"{type(model).__name__} takes the class label as input: its numbers are those with "
             "the true label."
         )
+    if notes:
+        metrics["note"] = " ".join(notes)
     return Measurement(metrics, shown_images(images, reconstructions))
 
 
@@ -74,13 +95,15 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     from keras_ae.losses import entropy_floor
 
     train, test = data.split.train.images, data.split.test.images
-    label, pca = fit_pca(train, NUM_COMPONENTS)
+    pca = data.principal_components(NUM_COMPONENTS)
     return {
         "entropy floor": Measurement(
             {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
         ),
         "mean image": measure_probabilities(test, np.broadcast_to(mean_image(train), test.shape)),
-        label: measure_probabilities(test, pca_reconstructions(pca, test)),
+        f"PCA, {pca.n_components_} components": measure_probabilities(
+            test, pca_reconstructions(pca, test)
+        ),
     }
 
 

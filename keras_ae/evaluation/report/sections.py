@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,27 @@ def overview(metrics: dict[str, Any]) -> Section:
         Row(label, [*(cells.get(label, Cell(DASH)) for cells in columns), *costs(one)])
         for label, one in first.items()
     ]
+    collapsed = {
+        text_of(row.get("label"))
+        for one in get(metrics, "comparisons").values()
+        for row in one.get("rows") or []
+        if row.get("collapsed")
+    }
+    rows.sort(key=lambda row: row.label in collapsed)
     if rows:
         section.blocks += [
             Paragraph(
                 "↓ lower is better, ↑ higher is better, the best in bold; ± is one standard "
                 "deviation over seeds. Each column is the main one of its comparison below."
             ),
-            Table("The main number of each comparison", ["variant", *headings, *COSTS], rows),
+            without_empty_columns(
+                Table("The main number of each comparison", ["variant", *headings, *COSTS], rows)
+            ),
         ]
+    if metrics.get("not_ranked"):
+        section.blocks.append(Paragraph(text_of(metrics["not_ranked"]), "Not ranked:"))
+    if metrics.get("left_out"):
+        section.blocks.append(Paragraph(join_sentences(metrics["left_out"]), "Left out:"))
     if metrics.get("unfinished") or metrics.get("broken"):
         section.blocks.append(Paragraph(f"Some runs could not be compared: see {MISSING} below."))
     elif missing_section(metrics):
@@ -135,6 +149,21 @@ def what_was_compared(metrics: dict[str, Any]) -> str:
     if any(made):
         sentences.append(f"Made with {', on '.join(filter(None, made))}")
     return ". ".join(sentences) + "."
+
+
+def without_empty_columns(table: Table) -> Table:
+    """A table without the columns in which every cell is a dash."""
+    kept = [
+        any(row.cells[place].text != DASH for row in table.rows)
+        for place in range(len(table.headings) - 1)
+    ]
+    rows = [row._replace(cells=list(compress(row.cells, kept))) for row in table.rows]
+    return Table(table.caption, [table.headings[0], *compress(table.headings[1:], kept)], rows)
+
+
+def join_sentences(sentences: Iterable[Any]) -> str:
+    """Sentences as one paragraph."""
+    return " ".join(map(text_of, sentences))
 
 
 def pluralize(number: int, one: str, several: str = "") -> str:
@@ -202,7 +231,7 @@ def result_rows(comparison: dict[str, Any]) -> list[Row]:
             value = values.get(column.get("key"))
             is_best = target is not None and rounded(value, column) == target
             text = format_value(value, digits_of(column))
-            cells.append(Cell(text, is_best and not is_baseline(row)))
+            cells.append(Cell(text, is_best and is_ranked(row)))
         made.append(Row(text_of(row.get("label")), cells, is_baseline(row)))
     return made
 
@@ -212,6 +241,11 @@ def is_baseline(row: dict[str, Any]) -> bool:
     return row.get("kind") == "baseline"
 
 
+def is_ranked(row: dict[str, Any]) -> bool:
+    """Whether a row can have the best number: a model that does not ignore its input."""
+    return not is_baseline(row) and not row.get("collapsed")
+
+
 def rounded(value: Any, column: dict[str, Any]) -> str | None:
     """The mean as it is printed, to compare with others."""
     mean = mean_of(value)
@@ -219,8 +253,9 @@ def rounded(value: Any, column: dict[str, Any]) -> str | None:
 
 
 def best_shown(column: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
-    """The best mean of the variants as it is printed; None with fewer than two means."""
-    values = [get(row, "values").get(column.get("key", "")) for row in rows if not is_baseline(row)]
+    """The best mean of the ranked variants as it is printed; None with fewer than two means."""
+    key = column.get("key", "")
+    values = [get(row, "values").get(key) for row in rows if is_ranked(row)]
     means = [mean for mean in map(mean_of, values) if mean is not None]
     if column.get("better") not in ARROWS or len(means) < 2:
         return None
@@ -239,7 +274,7 @@ def result_table(comparison: dict[str, Any]) -> Table:
         headings.insert(place, "published")
         for row, figure in zip(rows, figures, strict=True):
             row.cells.insert(place, Cell(as_published(figure)))
-    return Table("", ["variant", *headings], rows)
+    return without_empty_columns(Table("", ["variant", *headings], rows))
 
 
 def as_published(figure: Any) -> str:
@@ -286,7 +321,10 @@ def training_section(metrics: dict[str, Any]) -> list[Section]:
         )
         for one in metrics.get("configurations") or []
     ]
-    return [Section("Training", [Table("What was trained", headings, rows)])] if rows else []
+    if not rows:
+        return []
+    table = without_empty_columns(Table("What was trained", headings, rows))
+    return [Section("Training", [table])]
 
 
 def missing_section(metrics: dict[str, Any]) -> list[Section]:
