@@ -29,6 +29,7 @@ ORDER = (
     ("networks",),
     ("training",),
     ("priors",),
+    ("anomaly",),
     ("saving",),
     ("variants",),
     ("transfer",),
