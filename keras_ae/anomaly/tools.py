@@ -312,9 +312,7 @@ class AnomalyTools(Base):
         rate = check_rate(false_positive_rate)
         check_choice("criterion", criterion, CRITERIA)
         anomalous = None if labels is None else check_anomaly_labels(labels)
-        state, scores, normal, pending = self._measure(
-            normal_images, score, anomalous, num_samples
-        )
+        state, scores, normal, pending = self._measure(normal_images, score, anomalous, num_samples)
         scores = check_scores(scores, pending.score)
         if anomalous is None:
             threshold, found = fit_to_normal(scores, rate)
@@ -443,7 +441,7 @@ class AnomalyTools(Base):
         if fit.criterion in CRITERIA and not scores.min() <= fit.threshold < scores.max():
             warnings.warn(
                 f"the score {fit.score} does not tell the anomalous images from the normal ones: "
-                "no threshold is better than giving all images the same verdict. Use another score.",
+                "no threshold is better than the same verdict for all. Use another score.",
                 stacklevel=3,
             )
 

@@ -56,9 +56,7 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     fit = model.threshold_fit
 
     def verdict(images):
-        scores = model.anomaly_score(
-            checked_images(images), fit.score, num_samples=fit.num_samples
-        )
+        scores = model.anomaly_score(checked_images(images), fit.score, num_samples=fit.num_samples)
         threshold = tf.constant(fit.threshold, tf.float32)
         return {"score": scores, "is_anomalous": scores > threshold, "threshold": threshold}
 
