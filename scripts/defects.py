@@ -10,9 +10,9 @@ Writes one set for each texture, in the layout of MVTec AD (Bergmann et al., CVP
     defects/brick/test/scratch/000.png             40 of each defect: scratch, stain, missing, color
     defects/brick/ground_truth/scratch/000_mask.png   white where the image was changed
 
-The images are crops of 128x128 pixels of the sample pictures of scikit-image, halved with --side 64.
-Crops for training come from the left part of a picture and crops for the test from the right part.
-The sets depend on a fixed seed and on the versions of Pillow, NumPy and SciPy.
+The images are crops of 128x128 pixels of the sample pictures of scikit-image, halved with --side
+64. Crops for training come from the left part of a picture, crops for the test from the right. The
+sets depend on a fixed seed and on the versions of Pillow, NumPy and SciPy.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def scratch(image: np.ndarray, random: np.random.Generator) -> Layer:
     across = np.stack([-np.sin(angle), np.cos(angle)])[:, None] * bend * length * (1 - 4 * steps**2)
     middle = random.uniform(0.35, 0.65, 2)[:, None] * CROP
     points = (middle + along + across).T * OVERSAMPLING
-    canvas = Image.new("L", (CROP * OVERSAMPLING,) * 2)
+    canvas = Image.new("L", (CROP * OVERSAMPLING, CROP * OVERSAMPLING))
     width = round(random.uniform(2.2, 3.2) * OVERSAMPLING)
     ImageDraw.Draw(canvas).line([tuple(point) for point in points], 255, width, joint="curve")
     opacity = np.asarray(canvas.resize((CROP, CROP), Image.Resampling.BOX)) / 255.0
@@ -137,7 +137,7 @@ def with_defect(
     has no holes.
     """
     changed = scaled(image + (other - image) * opacity[..., None], side)
-    mask = in_blocks(opacity > 0, side).any(axis=(1, 3))
+    mask = np.asarray(in_blocks(opacity > 0, side).any(axis=(1, 3)))
     same = mask & np.all(changed == scaled(image, side), axis=-1)
     changed[same] ^= 1
     return changed, mask
@@ -175,7 +175,7 @@ def write_set(folder: Path, name: str, side: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("output", type=Path, help="the folder to write")
     parser.add_argument(
         "--side",

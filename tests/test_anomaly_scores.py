@@ -159,6 +159,7 @@ def test_elbo_is_the_formula_and_comes_near_the_closed_form(wider):
     assert np.all(expected >= -exact_log_likelihood(images) - 1e-9)
 
 
+@pytest.mark.slow
 def test_elbo_is_that_of_the_evaluation():
     model = small("vae")
     model.fit(pictures(), epochs=3, verbose=0)

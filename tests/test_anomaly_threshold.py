@@ -411,7 +411,7 @@ def test_conditional_model_takes_labeled_inputs(tmp_path):
 # ---- export ----
 
 
-@pytest.mark.parametrize("score", ["bce", "mahalanobis"])
+@pytest.mark.parametrize("score", ["bce", pytest.param("mahalanobis", marks=pytest.mark.slow)])
 def test_exported_verdicts_equal_those_of_the_model(fresh, tmp_path, score):
     fresh.export(tmp_path / "plain", verbose=False)
     served = tf.saved_model.load(tmp_path / "plain")

@@ -78,9 +78,8 @@ def test_set_is_the_same_each_time(written, tmp_path):
 
 def test_images_do_not_repeat(written):
     folder, _ = written
-    images = [
-        path.read_bytes() for name in ("train", "test") for path in folder.glob(f"{name}/*/*")
-    ]
+    paths = [*folder.glob("train/*/*"), *folder.glob("test/*/*")]
+    images = [path.read_bytes() for path in paths]
     assert len(images) == 21 and len(set(images)) == 21
 
 

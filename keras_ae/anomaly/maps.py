@@ -83,8 +83,8 @@ def smoothed(maps: tf.Tensor, sigma: float | None) -> tf.Tensor:
 
     # Each axis is one product with a matrix: it runs in an exported graph, for any sigma.
     rows, columns = (
-        gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect").astype(np.float32)
-        for side in maps.shape[1:]
+        gaussian_filter1d(np.eye(int(side)), sigma, axis=0, mode="reflect").astype(np.float32)
+        for side in tuple(maps.shape)[1:]
     )
     return tf.einsum("ah,nhw,bw->nab", rows, maps, columns)
 

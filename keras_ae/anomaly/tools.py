@@ -391,7 +391,7 @@ class AnomalyTools(Base):
         _, name, num_samples = self._scorer(score, num_samples)
         function = self._scores()[name]
         lacking = name in CODE_SCORES and name not in self._anomaly.statistics
-        kinds = dict.fromkeys([self.reconstruction_loss, *([name] if name in MAPS else [])])
+        kinds = {self.reconstruction_loss, *({name} & set(MAPS))}
         moments = {kind: MapMoments() for kind in kinds}
         found, normal = [], []
         for inputs, are_normal in self._labeled_batches(images, anomalous):
