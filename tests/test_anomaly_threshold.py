@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 import warnings
 import zipfile
 from fractions import Fraction
@@ -107,10 +109,12 @@ def test_labels_give_the_best_of_all_cuts(criterion, seed):
     assert value == pytest.approx(theirs, abs=1e-9)
 
 
-def test_cut_between_neighboring_numbers_divides_them():
+@pytest.mark.parametrize("steps", [0, 1])  # the mean of two neighbors is rounded to the even one
+def test_cut_between_neighboring_numbers_divides_them(steps):
     low = np.float32(7.0)
-    high = np.nextafter(low, np.float32(8))
-    scores = np.array([low, high], np.float64)
+    for _ in range(steps):
+        low = np.nextafter(low, np.float32(8))
+    scores = np.array([low, np.nextafter(low, np.float32(8))], np.float64)
     threshold, value = fit_to_labels(scores, np.array([False, True]), "f1")
     assert value == 1.0 and (scores > threshold).tolist() == [False, True]
 
@@ -436,3 +440,43 @@ def test_exported_verdicts_equal_those_of_the_model(fresh, tmp_path, score):
     assert ThresholdFit.from_dict(written) == fit
     with pytest.raises(tf.errors.InvalidArgumentError):
         served.signatures["verdict"](tf.constant(images * 255))
+
+
+@pytest.mark.slow
+def test_verdicts_on_a_thousand_images_are_the_same_without_keras_ae(tmp_path):
+    images = np.concatenate([pictures(900, seed=1), noise(100)])
+    cases = {
+        "deep": "bce",
+        "convolutional": "ssim",
+        "vae": "elbo",
+        "iwae": "log_likelihood",
+        "binary": "latent_density",
+        "conv_vq_vae": "mahalanobis",
+    }
+    for name, score in cases.items():
+        model = small(name)
+        model.train_on_batch(inputs(model, pictures()))
+        model.fit_scores(pictures(800, seed=1))
+        samples = {"num_samples": 3} if score in ("elbo", "log_likelihood") else {}
+        model.fit_threshold(pictures(900, seed=1)[450:], 0.05, score, **samples)
+        model.export(tmp_path / name, verbose=False)
+        verdicts = model.is_anomalous(images)
+        assert 0 < verdicts.sum() < 1000
+        np.savez(tmp_path / f"{name}.npz", images=images, verdicts=verdicts)
+    program = """
+import sys
+sys.modules["keras_ae"] = None
+sys.modules["keras"] = None
+import numpy as np
+import tensorflow as tf
+for name in sys.argv[2:]:
+    served = tf.saved_model.load(f"{sys.argv[1]}/{name}")
+    expected = np.load(f"{sys.argv[1]}/{name}.npz")
+    verdict = served.verdict(expected["images"])
+    np.testing.assert_array_equal(verdict["is_anomalous"], expected["verdicts"], err_msg=name)
+print("equal")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), *cases], capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "equal", result.stderr[-2000:]
