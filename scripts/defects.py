@@ -3,16 +3,20 @@
     python scripts/defects.py defects              # 64x64 pixels
     python scripts/defects.py defects --side 128
 
-Writes one set for each texture, in the layout of MVTec AD (Bergmann et al., CVPR 2019):
+Writes one set for each texture, in the layout of MVTec AD (Bergmann et al., CVPR 2019), with
+validation images as in MVTec LOCO AD:
 
     defects/brick/train/good/000.png               400 normal images for training
+    defects/brick/validation/good/000.png          80 normal images, for the threshold
     defects/brick/test/good/000.png                80 normal images
     defects/brick/test/scratch/000.png             40 of each defect: scratch, stain, missing, color
     defects/brick/ground_truth/scratch/000_mask.png   white where the image was changed
 
 The images are crops of 128x128 pixels of the sample pictures of scikit-image, halved with --side
-64. Crops for training come from the left part of a picture, crops for the test from the right. The
-sets depend on a fixed seed and on the versions of Pillow, NumPy and SciPy.
+64. Crops for training come from the left part of a picture, those for validation from the middle,
+those for the test from the right: crops overlap, so validation images from the same part would be
+too easy, and a threshold fitted to them too low. The sets depend on a fixed seed and on the
+versions of Pillow, NumPy and SciPy.
 """
 
 from __future__ import annotations
@@ -28,9 +32,10 @@ from scipy.ndimage import gaussian_filter
 SEED = 0
 CROP = 128
 SIDES = (64, 128)
-TRAIN_SHARE = 0.6  # of the width of a picture
+PARTS = {"train": (0.0, 0.45), "validation": (0.45, 0.72), "test": (0.72, 1.0)}  # of the width
 TEXTURES = ("brick", "grass", "gravel", "immunohistochemistry")
-NUM_TRAIN, NUM_GOOD, NUM_DEFECT = 400, 80, 40
+NUM_GOOD = {"train": 400, "validation": 80, "test": 80}
+NUM_DEFECT = 40
 OVERSAMPLING = 4  # for smooth edges of scratches
 EDGE = 0.15  # opacity below which a spot ends
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -45,9 +50,9 @@ def picture(name: str) -> np.ndarray:
 
 
 def part(whole: np.ndarray, split: str) -> np.ndarray:
-    """The left part of a picture for "train", the right part for "test"."""
-    border = int(TRAIN_SHARE * whole.shape[1])
-    return whole[:, :border] if split == "train" else whole[:, border:]
+    """The columns of a picture that belong to a split."""
+    start, stop = (int(share * whole.shape[1]) for share in PARTS[split])
+    return whole[:, start:stop]
 
 
 def crop(area: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -156,7 +161,7 @@ def normal_image(name: str, whole: np.ndarray, split: str, kind: str, index: int
 
 def write_set(folder: Path, name: str, side: int) -> None:
     whole = picture(name)
-    for split, num in (("train", NUM_TRAIN), ("test", NUM_GOOD)):
+    for split, num in NUM_GOOD.items():
         target = folder / split / "good"
         target.mkdir(parents=True)
         for index in range(num):

@@ -15,7 +15,7 @@ def load():
     spec = importlib.util.spec_from_file_location("defects", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.NUM_TRAIN, module.NUM_GOOD, module.NUM_DEFECT = 5, 4, 3
+    module.NUM_GOOD, module.NUM_DEFECT = {"train": 5, "validation": 2, "test": 4}, 3
     return module
 
 
@@ -37,7 +37,7 @@ def read(path):
 
 def test_layout_is_that_of_mvtec(script, written):
     folder, side = written
-    counts = {"train/good": 5, "test/good": 4}
+    counts = {"train/good": 5, "validation/good": 2, "test/good": 4}
     counts |= {f"test/{kind}": 3 for kind in ("scratch", "stain", "missing", "color")}
     counts |= {f"ground_truth/{kind}": 3 for kind in script.DEFECTS}
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -78,18 +78,19 @@ def test_set_is_the_same_each_time(written, tmp_path):
 
 def test_images_do_not_repeat(written):
     folder, _ = written
-    paths = [*folder.glob("train/*/*"), *folder.glob("test/*/*")]
-    images = [path.read_bytes() for path in paths]
-    assert len(images) == 21 and len(set(images)) == 21
+    paths = [
+        path for name in ("train", "validation", "test") for path in folder.glob(f"{name}/*/*")
+    ]
+    assert len(paths) == 23 and len({path.read_bytes() for path in paths}) == 23
 
 
-def test_train_and_test_come_from_disjoint_areas(script):
+def test_splits_come_from_disjoint_areas(script):
     for name in script.TEXTURES:
         whole = script.picture(name)
         columns = np.broadcast_to(np.arange(whole.shape[1])[:, None], whole.shape)
-        train, test = (script.part(columns, split) for split in ("train", "test"))
-        assert not set(np.unique(train)) & set(np.unique(test))
-        for split in ("train", "test"):
+        areas = [set(np.unique(script.part(columns, split))) for split in script.PARTS]
+        assert sum(map(len, areas)) == len(set.union(*areas)) == whole.shape[1]
+        for split in script.PARTS:
             area = script.part(whole, split)
             square = script.crop(area, np.random.default_rng(0))
             assert square.shape == (128, 128, 3) and square.std() > 5
