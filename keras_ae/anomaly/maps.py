@@ -82,9 +82,10 @@ def smoothed(maps: tf.Tensor, sigma: float | None) -> tf.Tensor:
     from scipy.ndimage import gaussian_filter1d
 
     # Each axis is one product with a matrix: it runs in an exported graph, for any sigma.
+    sides: Any = maps.shape[1:]
     rows, columns = (
-        gaussian_filter1d(np.eye(int(side)), sigma, axis=0, mode="reflect").astype(np.float32)
-        for side in tuple(maps.shape)[1:]
+        gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect").astype(np.float32)
+        for side in sides
     )
     return tf.einsum("ah,nhw,bw->nab", rows, maps, columns)
 
