@@ -97,13 +97,14 @@ def fit_mahalanobis(codes: np.ndarray) -> dict[str, np.ndarray]:
     shrinkage = ledoit_wolf_shrinkage(centered, assume_centered=True) if mean_variance else 0.0
     shrunk = (1 - shrinkage) * np.append(variances, others) + shrinkage * mean_variance
     shrunk = np.maximum(shrunk, FLOOR * (mean_variance or 1.0))
-    return {
+    statistics: dict[str, Any] = {
         "mean": mean,
         "axes": axes,
         "variances": shrunk[:-1],
         "others": shrunk[-1:],
         "shrinkage": np.array([shrinkage]),
     }
+    return statistics
 
 
 def mahalanobis(statistics: Statistics, codes: tf.Tensor) -> tf.Tensor:
