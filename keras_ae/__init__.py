@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from keras_ae.priors.pixel_cnn import PixelCNN
     from keras_ae.regularizers import KLDivergenceRegularizer, L1Regularizer
     from keras_ae.saving.load import load_model
+    from keras_ae.stored_images import StoredImages
     from keras_ae.transfer import pretrained_classifier
     from keras_ae.variants import VARIANTS
     from keras_ae.variants.base import Autoencoder
     from keras_ae.variants.binary import Binary
     from keras_ae.variants.conditional_vae import ConditionalVAE
+    from keras_ae.variants.conv_denoising import ConvDenoising
     from keras_ae.variants.conv_vae import ConvVAE
     from keras_ae.variants.conv_vq_vae import ConvVQVAE
     from keras_ae.variants.convolutional import Convolutional
@@ -63,6 +65,7 @@ _MODULES = {
     "Bottleneck": "layers",
     "ConditionalBottleneck": "layers",
     "ConditionalVAE": "variants.conditional_vae",
+    "ConvDenoising": "variants.conv_denoising",
     "ConvVAE": "variants.conv_vae",
     "ConvVQVAE": "variants.conv_vq_vae",
     "Convolutional": "variants.convolutional",
@@ -86,6 +89,7 @@ _MODULES = {
     "Sparse": "variants.sparse",
     "SparseL1": "variants.sparse_l1",
     "Stacked": "variants.stacked",
+    "StoredImages": "stored_images",
     "VAE": "variants.vae",
     "VAEGAN": "variants.vae_gan",
     "VARIANTS": "variants",
@@ -107,6 +111,7 @@ __all__ = [
     "Bottleneck",
     "ConditionalBottleneck",
     "ConditionalVAE",
+    "ConvDenoising",
     "ConvVAE",
     "ConvVQVAE",
     "Convolutional",
@@ -130,6 +135,7 @@ __all__ = [
     "Sparse",
     "SparseL1",
     "Stacked",
+    "StoredImages",
     "VAE",
     "VAEGAN",
     "VARIANTS",

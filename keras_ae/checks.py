@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.stored_images import StoredImages
+
 ROUNDING = 1e-6  # an excess beyond the range of pixels that is clipped without a word
 OVERSHOOT = 0.05  # an excess of this size comes from filters, not from another range
 
@@ -20,7 +22,7 @@ def check_images(
     *,
     name: str = "images",
     pixel_range: tuple[float, float] = (0.0, 1.0),
-) -> np.ndarray:
+) -> Any:
     """Validate images: returns them as float32, or raises a ValueError.
 
     Args:
@@ -32,12 +34,15 @@ def check_images(
 
     Returns:
         Contiguous float32 array of the same shape. Pixels that exceed the range by at most 1e-6,
-        as rounding makes them, are clipped.
+        as rounding makes them, are clipped. `StoredImages` themselves, which are in [0, 1].
 
     Raises:
         ValueError: the images are not numeric, empty, of another shape, or have pixels that are
             NaN, infinite or outside `pixel_range`.
     """
+    if isinstance(images, StoredImages):
+        check_images(images[:1], image_shape, name=name, pixel_range=pixel_range)
+        return images
     try:
         images = np.asarray(images)
     except ValueError:  # a list of images of different sizes
@@ -96,7 +101,8 @@ def range_advice(lowest: float, highest: float, pixel_range: tuple[float, float]
     if lowest >= a - OVERSHOOT and highest <= b + OVERSHOOT:
         return f"Clip them with numpy.clip(images, {a:g}, {b:g})."
     if lowest >= 0 and 255 < highest < 2**16:
-        return "Divide them by 65535 if they have 16 bits."
+        scaled = "Divide them by 65535" if a == 0 else "Compute images / 32767.5 - 1"
+        return f"{scaled} if they have 16 bits."
     return "Rescale them to that range."
 
 

@@ -41,6 +41,22 @@ def pixel_bce(targets: Any, logits: Any) -> tf.Tensor:
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
+def probabilities_bce(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """`per_image_bce` of reconstructions without logits, such as those of PCA.
+
+    Args:
+        targets: Images in [0, 1], `(N, ...)`.
+        probabilities: The same shape, or one that broadcasts to it, strictly between 0 and 1.
+
+    Returns:
+        Shape `(N,)`, float64, in nats.
+    """
+    targets = np.asarray(targets, np.float64)
+    p = np.asarray(probabilities, np.float64)
+    pixel_bce = -(targets * np.log(p) + (1.0 - targets) * np.log1p(-p))
+    return pixel_bce.reshape(len(targets), -1).sum(axis=1)
+
+
 def per_image_mse(targets: Any, pixels: Any) -> tf.Tensor:
     """Squared error of each image, summed over its pixels.
 

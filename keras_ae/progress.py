@@ -1,10 +1,10 @@
-"""Progress lines: epochs over a grid of trainings, steps over an evaluation."""
+"""Progress lines: epochs over a grid of trainings, steps over an evaluation; counts in words."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 LINES_WITHOUT_A_TERMINAL = 6
 
@@ -76,6 +76,11 @@ class GridProgress:
         return f"{done} epoch {epoch}/{self._run_epochs}  {words}  {clock(left)} left"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 image", "1,000 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def bar(done: int, number: int) -> str:
     """A bar of 20 characters: `[#####...............]`."""
     return f"[{'#' * round(20 * done / number):.<20}]"
@@ -143,13 +148,14 @@ class CountProgress:
         number: Number of things.
         noun: What they are, such as "images".
         enabled: False prints nothing.
+        start: When the first of them was begun, by `time.perf_counter`; None for now.
     """
 
-    def __init__(self, number: int, noun: str, enabled: bool = True):
+    def __init__(self, number: int, noun: str, enabled: bool = True, start: float | None = None):
         self.number = number
         self.noun = noun
         self.enabled = enabled
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() if start is None else start
         self._printed = 0
 
     def update(self, done: int) -> None:
@@ -169,3 +175,30 @@ class CountProgress:
         ):
             print(line, flush=True)
             self._printed = done
+
+
+SECONDS_BEFORE_PROGRESS = 2.0
+
+
+def reading_progress(enabled: bool = True) -> Callable[[int, int], None]:
+    """A function that prints the progress of reading images, where that takes over two seconds.
+
+    Args:
+        enabled: False prints nothing.
+
+    Returns:
+        A function of what is done, and of how much there is to do.
+    """
+    start = time.perf_counter()
+    lines: list[CountProgress] = []
+
+    def report(done: int, number: int) -> None:
+        if time.perf_counter() - start < SECONDS_BEFORE_PROGRESS or done % 50 and done < number:
+            return
+        if not lines:
+            lines.append(CountProgress(number, "files read", enabled, start))
+        # A file that cannot be read has no second half.
+        lines[0].number = number
+        lines[0].update(done)
+
+    return report

@@ -21,6 +21,7 @@ def pictures(num=96, shape=SHAPE, seed=0):
 # Arguments of a small network, where it is not that of a dense variant.
 SMALL = {
     "convolutional": {"filters": (4, 6), "latent_dim": None},
+    "conv_denoising": {"filters": (4, 6), "latent_dim": None},
     "recurrent": {"units": 8},
     "conv_vae": {"filters": (4, 6)},
     "conditional_vae": {"hidden_units": (12, 8), "num_classes": 4},
@@ -49,6 +50,7 @@ OTHER = {
     "tied": {"tied": False},
     "linear": {"reconstruction_loss": "bce", "output_activation": "sigmoid"},
     "convolutional": {"filters": (5, 3), "activation": "selu"},
+    "conv_denoising": {"filters": (5, 3), "kernel_size": 3, "noise_stddev": 0.2},
     "recurrent": {"units": 7},
     "sparse_l1": {"l1": 0.01},
     "denoising_dropout": {"dropout_rate": 0.2},

@@ -162,6 +162,7 @@ def test_excess_of_rounding_is_clipped():
         (-3, 3, (0, 1), "Rescale"),
         (0, 1.5, (0, 1), "Rescale"),
         (0, 255, (-1, 1), "images / 127.5 - 1"),
+        (0, 65535, (-1, 1), "images / 32767.5 - 1"),
         (-1.02, 1, (-1, 1), "numpy.clip(images, -1, 1)"),
     ],
 )

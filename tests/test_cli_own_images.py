@@ -111,3 +111,27 @@ def test_arrays_with_transparency_are_trained_on_with_a_notice(tmp_path, capsys)
     assert "transparency" in capsys.readouterr().err
     run = RunDirectory(run_of(tmp_path / "runs", "shallow", "a.npz"))
     assert run.load_model().image_shape == (9, 7, 3)
+
+
+def test_set_beyond_the_memory_limit_is_trained_on_alike(
+    photographs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("KERAS_AE_CACHE", str(tmp_path / "cache"))
+    results = []
+    for limit in ("24GB", "0.01MB"):
+        words = command(photographs, tmp_path / limit, "vae", epochs=2, batch_size=8)
+        words += ["--image-size", "8", "--memory-limit", limit]
+        assert train(*words, "--quiet") == 0
+        run = RunDirectory(run_of(tmp_path / limit, "vae", "photographs"))
+        history = [{**row, "seconds": 0} for row in run.history]
+        results.append((history, {**run.results, "seconds_per_epoch": 0}))
+        assert ("they are read from disk" in capsys.readouterr().err) == (limit == "0.01MB")
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("limit", ["4", "0GB", "manyGB", "-1MB", "4kB"])
+def test_unusable_memory_limits_are_refused(limit, photographs, tmp_path, capsys):
+    words = command(photographs, tmp_path / "runs", "shallow", epochs=1, batch_size=8)
+    assert f"500MB or 4GB; received {limit}" in refused(
+        capsys, train, *words, f"--memory-limit={limit}"
+    )

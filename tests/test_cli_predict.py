@@ -20,7 +20,7 @@ from programs import compiled, decode, predict, refused, sample
 import keras_ae
 from keras_ae.prediction import outputs
 from keras_ae.prediction import predict as prediction
-from keras_ae.prediction.outputs import numbered_in, write_png
+from keras_ae.prediction.outputs import numbered_in, write_contact_sheet, write_png
 from keras_ae.prediction.trained_model import ServedModel, TrainedModel, open_model
 from keras_ae.runs.run_directory import RunDirectory
 
@@ -344,18 +344,44 @@ def test_strict_refuses_unreadable_files_before_predicting(
     monkeypatch.setattr(keras_ae.VAE, "encode", lambda *_: pytest.fail("predicted"))
     arguments = [models.file, photographs, "--strict", "--batch-size", 1]
     arguments += ["--output", tmp_path / "out"]
-    assert name in refused(capsys, predict, *arguments)
+    line = refused(capsys, predict, *arguments)
+    assert name in line and "leave out --strict" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_images_of_another_size_are_refused_with_advice(models, photographs, tmp_path, capsys):
     arguments = ["--output", tmp_path / "out"]
     line = refused(capsys, predict, models.gray_file, photographs, *arguments)
-    assert "11 x 20" in line and "8 x 8" in line and "resize the images" in line
+    assert "11 x 20" in line and "8 x 8" in line and "train --image-size 8x8" in line
     np.save(tmp_path / "a.npy", random_images(3, 9, 8))
     line = refused(capsys, predict, models.gray_file, tmp_path / "a.npy", *arguments)
-    assert "9 x 8" in line and "8 x 8" in line and "resize the images" in line
+    assert "9 x 8" in line and "8 x 8" in line and "train --image-size 8x8" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_strict_and_sizes_are_explained_without_options_in_python(models, photographs, tmp_path):
+    with pytest.raises(ValueError, match="train a model with an image size") as caught:
+        prediction.predict_files(models.gray_file, photographs, tmp_path / "out")
+    assert "--" not in str(caught.value)
+    (photographs / "b.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"b\.png.*predict without strict") as caught:
+        prediction.predict_files(models.file, photographs, tmp_path / "out", strict=True)
+    assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("program", [predict, decode, sample])
+def test_several_runs_are_refused_by_their_names(models, photographs, tmp_path, capsys, program):
+    other = shutil.copytree(models.run, tmp_path / "other")
+    more = [] if program is sample else [photographs]
+    arguments = [models.run, other, *more, "--output", tmp_path / "out"]
+    line = refused(capsys, program, *arguments)
+    assert f"takes one run; received 2: {models.run}, {other}" in line
+
+
+def test_several_inputs_are_refused_with_what_is_taken(models, photographs, tmp_path, capsys):
+    files = [photographs / "a.png", photographs / "b.png"]
+    line = refused(capsys, predict, models.run, *files, "--output", tmp_path / "out")
+    assert "takes RUN INPUT; received 3 paths" in line
 
 
 def write_inputs(folder: Path) -> None:
@@ -633,13 +659,21 @@ def test_samples_are_those_of_the_model_with_a_contact_sheet(models, tmp_path, s
     names = [f"{index:04}.png" for index in range(5)]
     assert files_below(tmp_path / "out") == [*names, "samples.png"]
     sheet = np.asarray(Image.open(tmp_path / "out" / "samples.png"))
-    assert sheet.shape == (2 * 10 + 2, 3 * 8 + 2, 3)  # two rows of three, 2 pixels apart
+    height, width = 16 * 8, 16 * 6  # 128 / 8: each pixel becomes 16 x 16
+    assert sheet.shape == (2 * (height + 2) + 2, 3 * (width + 2) + 2, 3)  # two rows of three
     for index, image in enumerate(models.color.sample(5, seed=9)):
         picture = np.asarray(Image.open(tmp_path / "out" / names[index]))
         np.testing.assert_allclose(picture, image * 255, atol=0.51)
-        top, left = 2 + 10 * (index // 3), 2 + 8 * (index % 3)
-        np.testing.assert_array_equal(sheet[top : top + 8, left : left + 6], picture)
-    assert (sheet[12:, 18:] == 128).all()
+        top, left = 2 + (height + 2) * (index // 3), 2 + (width + 2) * (index % 3)
+        tile = sheet[top : top + height, left : left + width]
+        np.testing.assert_array_equal(tile, np.kron(picture, np.ones((16, 16, 1), np.uint8)))
+    assert (sheet[height + 4 :, 2 * (width + 2) + 2 :] == 128).all()
+
+
+@pytest.mark.parametrize(("side", "scale"), [(28, 4), (64, 2), (65, 1), (200, 1)])
+def test_small_images_are_enlarged_on_the_contact_sheet(tmp_path, side, scale):
+    write_contact_sheet(np.zeros((2, side, side)), tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").size == (2 * side * scale + 6, side * scale + 4)
 
 
 def test_sample_is_repeatable_and_depends_on_the_seed(models, tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -28,6 +28,7 @@ from programs import (
 
 import keras_ae
 from keras_ae import data
+from keras_ae.cli.train import next_command, training_line
 from keras_ae.runs import plan
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.train import Training
@@ -213,11 +214,37 @@ def test_output_names_device_data_run_result_and_next_command(tiny, tmp_path, ca
         for line in printed.splitlines()
         if line.startswith("next: ")
     ]
-    start = [sys.executable, "-m", "keras_ae"]
     assert commands == [
-        [*start, "evaluate", str(run.parent)],
-        [*start, "predict", str(run), "path/to/images"],
+        ["python", "evaluate.py", str(run.parent)],
+        ["python", "-m", "keras_ae", "predict", str(run), "path/to/images"],
     ]
+
+
+MODULE = "python -m keras_ae"
+
+
+@pytest.mark.parametrize(
+    ("prog", "evaluate", "predict"),
+    [
+        ("keras-ae train", "keras-ae evaluate r", "keras-ae predict r"),
+        (
+            "python -m keras_ae train",
+            "python -m keras_ae evaluate r",
+            "python -m keras_ae predict r",
+        ),
+        ("train.py", "python evaluate.py r", "python -m keras_ae predict r"),
+    ],
+)
+def test_the_next_command_is_started_as_this_one_was(prog, evaluate, predict):
+    assert next_command(prog, ["evaluate", "r"]) == evaluate.split()
+    assert next_command(prog, ["predict", "r"]) == predict.split()
+
+
+def test_the_line_of_a_training_has_no_plural_of_one():
+    request = SimpleNamespace(epochs=1, batch_size=1, patience=1)
+    config = SimpleNamespace(request=request, data=SimpleNamespace(num_train=1))
+    assert "1 epoch of 1 step of 1 image;" in training_line(config)
+    assert "after 1 epoch without" in training_line(config)
 
 
 def test_quiet_prints_nothing(tiny, tmp_path, capfd):

@@ -91,6 +91,28 @@ def test_reconstructions_have_the_shape_of_the_images(shape, filters, map_shape)
     assert model.prior.map_shape == map_shape
 
 
+@pytest.mark.parametrize(
+    ("shape", "filters", "map_shape"),
+    [
+        ((28, 28), (32, 64), (7, 7)),
+        ((8, 8), (32, 64), (2, 2)),
+        ((64, 64, 3), (32, 64), (16, 16)),
+        ((127, 200), (32, 64), (32, 50)),
+        ((128, 128, 3), (32, 64, 128), (16, 16)),
+        ((256, 300, 3), (32, 64, 128, 128), (16, 19)),
+    ],
+)
+def test_default_depth_follows_the_size_of_the_images(shape, filters, map_shape):
+    model = ConvVQVAE(shape, prior_filters=2, prior_blocks=1)
+    assert model.filters == filters and model.code_shape == (*map_shape, 16)
+    assert model.reconstruct(np.zeros((1, *shape), "float32")).shape == (1, *shape)
+
+
+def test_saved_filters_outlast_another_default():
+    config = ConvVQVAE((128, 128), filters=(32, 64), prior_filters=2, prior_blocks=1).get_config()
+    assert ConvVQVAE.from_config(config).code_shape == (32, 32, 16)
+
+
 def test_codes_are_the_vectors_of_their_indices(trained):
     model, images = trained
     indices = model.indices(images)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from data_helpers import (
@@ -100,8 +102,15 @@ def test_held_out_class_does_not_move_other_images(held_out_class):
         assert len(expected) < len(stood)
         np.testing.assert_array_equal(positions(getattr(without, part)), expected)
         assert 4 not in getattr(without, part).labels
-    np.testing.assert_array_equal(without.test.images, whole.test.images)
-    assert 4 in without.test.labels
+    np.testing.assert_array_equal(without.test.images[:20], whole.test.images)
+    moved = np.concatenate([positions(whole.train), positions(whole.validation)])
+    moved = moved[made.train_labels[moved] == 4]
+    np.testing.assert_array_equal(positions(without.test)[20:], moved)
+    assert set(without.test.labels[20:]) == {4}
+    fixed = replace(made, fixed_test=True)
+    protocol = data.split(fixed, held_out_class=held_out_class)
+    np.testing.assert_array_equal(protocol.test.images, whole.test.images)
+    assert 4 in protocol.test.labels
 
 
 def test_class_is_looked_up_by_name_before_index():

@@ -16,6 +16,7 @@ import tensorflow as tf
 from layer_contract import layer_contract
 from scipy import stats
 
+import keras_ae
 from keras_ae import layers
 from keras_ae.metrics import CodebookUsage
 from keras_ae.regularizers import KLDivergenceRegularizer
@@ -300,7 +301,7 @@ def test_bottleneck_gradient_matches_the_closed_form():
 
 
 def test_bottleneck_refuses_an_odd_width_and_a_negative_beta():
-    with pytest.raises(ValueError, match=r"must be even; received the shape \(4, 7\)"):
+    with pytest.raises(ValueError, match=r"the log-variances; received \(4, 7\)"):
         layers.GaussianBottleneck()(codes(4, 7))
     for beta in (-0.5, float("nan")):
         with pytest.raises(ValueError, match=f"beta must be a number >= 0; received {beta}"):
@@ -398,6 +399,26 @@ def test_corruption_noise_depends_on_call_image_and_seed_only():
     assert (noise_of(gray.shape, 0.1, seed=2) != noise_of(gray.shape, 0.1, seed=1)).mean() > 0.98
     again = layers.GaussianCorruption(0.1, seed=1)
     np.testing.assert_array_equal(draws, [again(gray, training=True) for _ in range(2)])
+
+
+def test_corruption_clips_to_another_pixel_range():
+    noisy = layers.GaussianCorruption(0.5, seed=0, pixel_range=(-1, 1))(
+        -np.ones((50, 6)), training=True
+    )
+    assert float(np.min(noisy)) == -1.0
+    assert float(np.mean(noisy)) == pytest.approx(-1 + 0.5 / np.sqrt(2 * np.pi), abs=0.06)
+
+
+def test_corruption_refuses_a_pixel_range_that_does_not_ascend():
+    with pytest.raises(ValueError, match=r"pixel_range .* received \(1, 0\)"):
+        layers.GaussianCorruption(pixel_range=(1, 0))
+
+
+@pytest.mark.parametrize("variant", ["Denoising", "ConvDenoising"])
+def test_noise_of_models_of_another_pixel_range_keeps_dark_pixels(variant):
+    options = {"reconstruction_loss": "mse", "output_activation": "tanh"}
+    model = getattr(keras_ae, variant)((8, 8), **options)
+    assert model.encoder.get_layer("corruption").pixel_range == (-1.0, 1.0)
 
 
 def test_corruption_refuses_a_negative_stddev():
@@ -871,3 +892,72 @@ def test_quantizer_in_half_precision_computes_in_float32():
     near = codes(50, 4, seed=1).astype("float16")
     _, quantized = quantized_by_hand(quantizer.embeddings, near)
     np.testing.assert_array_equal(quantizer(near), quantized.astype("float16"))
+
+
+# ---- inputs of another shape ----
+
+
+def zeros(*shape):
+    return np.zeros(shape, "float32")
+
+
+def unequal_parameters():
+    return layers.Sampling()((zeros(8, 4), zeros(8, 3)))
+
+
+WRONG_SHAPES = {
+    "vector quantizer, rank": (lambda: layers.VectorQuantizer(4)(zeros(8)), r"channels\).*\(8,\)"),
+    "scalar quantizer, map": (
+        lambda: layers.ScalarQuantizer(4)(zeros(8, 7, 6, 4)),
+        r"\(batch, latent_dim\); received \(8, 7, 6, 4\). Flatten it, or use VectorQuantizer",
+    ),
+    "gaussian, odd": (
+        lambda: layers.GaussianBottleneck()(zeros(8, 5)),
+        r"GaussianBottleneck must have the shape \(batch, 2 \* latent_dim\).*received \(8, 5\)",
+    ),
+    "gaussian, map": (lambda: layers.GaussianBottleneck()(zeros(8, 7, 6, 4)), "Flatten maps"),
+    "conditional": (
+        lambda: layers.ConditionalBottleneck(3)(zeros(8, 4)),
+        r"\(batch, 2 \* latent_dim \+ 3\).*then the one-hot label; received \(8, 4\)",
+    ),
+    "sampling, one tensor": (
+        lambda: layers.Sampling()(zeros(8, 4)),
+        r"two tensors of one shape, \(z_mean, z_log_var\); received the shape \(8, 4\)",
+    ),
+    "sampling, one tensor of two rows": (lambda: layers.Sampling()(zeros(2, 4)), "two tensors"),
+    "sampling, unequal": (unequal_parameters, r"one shape.*\(8, 4\), \(8, 3\)"),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG_SHAPES))
+def test_an_input_of_another_shape_is_refused_in_one_line(name):
+    call, message = WRONG_SHAPES[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.VectorQuantizer(4),
+        layers.ScalarQuantizer(4),
+        layers.GaussianBottleneck(),
+        layers.ConditionalBottleneck(2),
+        built_transpose(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_later_input_of_another_width_is_refused(layer):
+    layer(zeros(8, 4))
+    with pytest.raises(ValueError, match=r"incompatible.*\(8, 6\)"):
+        layer(zeros(8, 6))
+
+
+@pytest.mark.parametrize("method", ["indices", "snap"])
+@pytest.mark.parametrize("quantizer", [layers.VectorQuantizer(4), layers.ScalarQuantizer(4)])
+def test_methods_of_quantizers_refuse_codes_of_another_width(quantizer, method):
+    quantizer(zeros(8, 4))
+    # Six numbers a row would fill one and a half vectors, and all of them twelve.
+    with pytest.raises(ValueError, match=r"4\).*received.*\(8, 6\)"):
+        getattr(quantizer, method)(zeros(8, 6))

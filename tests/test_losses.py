@@ -230,3 +230,13 @@ def test_bernoulli_kl_gradient_points_to_the_target():
     mean = np.array([0.1, 0.6])
     expected = np.tile((-0.25 / mean + 0.75 / (1.0 - mean)) / 10, (10, 1))
     np.testing.assert_allclose(tape.gradient(result, activations), expected, rtol=1e-5)
+
+
+def test_bce_of_probabilities_is_that_of_their_logits():
+    random = np.random.default_rng(0)
+    images, p = random.random((3, 4, 5)), random.uniform(0.01, 0.99, (3, 4, 5))
+    expected = losses.per_image_bce(images, np.log(p / (1 - p)))
+    np.testing.assert_allclose(losses.probabilities_bce(images, p), expected, rtol=1e-5)
+    same = losses.probabilities_bce(images, p[0])  # one reconstruction for all images
+    again = losses.probabilities_bce(images, np.broadcast_to(p[0], images.shape))
+    np.testing.assert_array_equal(same, again)

@@ -112,8 +112,12 @@ def test_upsampling_matches_a_slow_transposed_convolution(small, large, kernel_s
     ("image_shape", "filters", "kernel_size"),
     [
         ((28, 28), (16, 32, 64), 3),
-        ((32, 32, 3), (16, 32, 64), 3),
-        ((8, 256), (16, 32, 64), 3),
+        ((28, 28, 1), (16, 32, 64), 3),
+        ((28, 28, 3), (16, 32, 64), 4),
+        ((32, 32), (16, 32, 64), 4),
+        ((8, 8), (16, 32, 64), 4),
+        ((32, 32, 3), (16, 32, 64), 4),
+        ((8, 256), (16, 32, 64), 4),
         ((64, 64, 3), (32, 64, 128, 128), 4),
         ((100, 64), (32, 64, 128, 128), 4),
         ((128, 128, 3), (32, 64, 128, 128, 128), 4),
@@ -127,10 +131,13 @@ def test_convolutions_follow_the_size_of_the_images(image_shape, filters, kernel
     assert model.reconstruct(np.zeros((1, *image_shape), "float32")).shape == (1, *image_shape)
 
 
-def test_config_of_an_old_file_keeps_its_kernels():
-    old = keras_ae.ConvVAE((64, 64), 4, filters=(4, 4), kernel_size=3).get_config()
+@pytest.mark.parametrize("shape", [(8, 8), (32, 32, 3), (64, 64)])
+@pytest.mark.parametrize("variant", [keras_ae.Convolutional, keras_ae.ConvVAE])
+def test_config_of_an_old_file_keeps_its_kernels(variant, shape):
+    old = variant(shape, 4, filters=(4, 4), kernel_size=3).get_config()
+    assert variant.from_config(old).kernel_size == 3
     del old["kernel_size"]
-    assert keras_ae.ConvVAE.from_config(old).kernel_size == 3
+    assert variant.from_config(old).kernel_size == 3
 
 
 def test_even_kernel_writes_no_checkerboard_on_an_even_map():

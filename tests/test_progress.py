@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_ae.progress import GridProgress, StepProgress
+from keras_ae.progress import GridProgress, StepProgress, counted
 
 
 def steps(progress, kind, seconds, subject="a run"):
@@ -58,3 +58,10 @@ def test_grid_counts_skipped_epochs_as_done(capsys):
     progress.end_epoch(2, losses)
     # The first epoch of a run compiles: once there is another one, it does not count.
     assert "0:03 left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1000, "1,000 images")]
+)
+def test_a_count_has_a_plural_unless_it_is_one(number, words):
+    assert counted(number, "image") == words

@@ -1,11 +1,13 @@
 """Figures in the run directory."""
 
+import matplotlib.axes
 import numpy as np
 import pytest
 from PIL import Image
 from programs import command, run_of, train
 
 from keras_ae.evaluation import plots, run_figures
+from keras_ae.prediction.outputs import error_maps
 from keras_ae.runs.run_directory import FIGURES
 
 HISTORY = [{"epoch": epoch, "loss": 9.0 - epoch, "val_loss": 9.5 - epoch} for epoch in range(1, 4)]
@@ -34,6 +36,27 @@ def test_color_images_keep_their_colors(tmp_path):
     path = run_figures.draw_reconstructions(tmp_path, Model(), images, images)
     colors = Image.open(path).convert("RGB").getcolors(10**6)
     assert colors is not None and len(colors) > 200
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawings"])
+def test_errors_are_white_on_black_like_those_of_predictions(tmp_path, monkeypatch, kind):
+    images = np.random.default_rng(0).random((10, 8, 8)).astype("float32")
+    if kind == "drawings":
+        images = (images > 0.8).astype("float32")
+    drawn = []
+    monkeypatch.setattr(plots, "tiled", lambda images, **_: np.zeros((8, 80)))
+    show = matplotlib.axes.Axes.imshow
+    monkeypatch.setattr(
+        matplotlib.axes.Axes,
+        "imshow",
+        lambda axis, page, cmap, **kwargs: drawn.append(cmap) or show(axis, page, cmap, **kwargs),
+    )
+    run_figures.draw_reconstructions(tmp_path, Model(), images, images)
+    usual = "gray" if kind == "photographs" else "gray_r"
+    assert drawn == [usual, usual, "gray"]
+    # By hand: an error of 0 is black, and one of half of `white` is half gray.
+    maps = error_maps(np.zeros((1, 1, 3)), np.array([[[0.0, 0.25, 0.9]]]), white=0.5)
+    np.testing.assert_allclose(maps, [[[0.0, 0.5, 1.0]]])
 
 
 def test_photographs_stay_and_drawings_become_dark_on_white():

@@ -121,3 +121,30 @@ def test_losses_do_not_depend_on_the_parts(monkeypatch):
     monkeypatch.setattr(references, "_parts", lambda num: np.array_split(np.arange(num), 7))
     parts = references.measure(Constant(), Subset(images()), Subset(images(40, seed=1)))
     assert parts == pytest.approx(whole, rel=1e-6)
+
+
+def test_references_are_computed_once_for_the_same_images_and_components(monkeypatch):
+    calls, compute = [], references.reference_losses
+    monkeypatch.setattr(
+        references, "reference_losses", lambda *each: calls.append(each) or compute(*each)
+    )
+    shared, train, test = references.References(), images(), images(20, seed=1)
+    first = shared(train, test, 2)
+    assert shared(train.copy(), test.copy(), 2) == first == compute(train, test, 2)
+    assert len(calls) == 1
+    changed = test.copy()
+    changed[0, 0, 0] += 0.01
+    for other in ((train, test, 3), (train, changed, 2), (test, train, 2), (train[:-1], test, 2)):
+        assert shared(*other) == compute(*other)
+    assert len(calls) == 5
+
+
+def test_pca_has_no_component_for_the_label_of_a_conditional_model():
+    class Conditional(Constant):
+        needs_labels, latent_dim, code_size = True, 2, 12
+
+        def pack_inputs(self, images, labels=None):
+            return images
+
+    found = references.measure(Conditional(), Subset(images()), Subset(images(20, seed=1)))
+    assert found["pca_components"] == 2

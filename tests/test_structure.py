@@ -24,6 +24,7 @@ PACKAGE = ROOT / "keras_ae"
 # A folder imports from itself and from the folders above it in this list. The modules at the root
 # of the package that share a line count as one folder.
 ORDER = (
+    ("stored_images",),
     ("checks", "attributes", "files", "progress", "losses", "metrics", "regularizers", "hashing"),
     ("layers",),
     ("networks",),

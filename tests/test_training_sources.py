@@ -1,5 +1,7 @@
 """Data that arrives in batches: the same results as arrays, and bad batches are refused."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -225,3 +227,28 @@ def test_loader_without_a_length_is_refused():
     Endless.__name__ = "DataLoader"
     with pytest.raises(ValueError, match="must have a length.*generator"):
         built().fit(Endless(images()), verbose=0)
+
+
+def test_the_check_of_a_dataset_is_not_converted_by_autograph(monkeypatch):
+    # AutoGraph cannot convert it, and printed a warning of four lines.
+    model, seen = built(), []
+    guard = model._guard_batch
+
+    def watched(*args):
+        seen.append(tf.__internal__.autograph.control_status_ctx().status.name)
+        return guard(*args)
+
+    monkeypatch.setattr(model, "_guard_batch", watched)
+    model._check_source(dataset(images()))
+    assert seen == ["DISABLED"]
+
+
+@pytest.mark.parametrize("variant", [keras_ae.Deep, keras_ae.ConditionalVAE])
+def test_keys_that_are_not_used_are_named(variant):
+    model = built(variant, **({"num_classes": 3} if variant is keras_ae.ConditionalVAE else {}))
+    parts = {"images": images(), "labels": np.zeros(48, "int32")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.encode(parts)
+    with pytest.warns(UserWarning, match="keys 'weight', 'id' of the inputs are not used"):
+        model.encode({**parts, "weight": np.ones(48), "id": np.arange(48)})

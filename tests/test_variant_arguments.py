@@ -30,6 +30,7 @@ SETTABLE = {
     "SparseL1": {"l1": 0.02},
     "Denoising": {"noise_stddev": 0.1},
     "DenoisingDropout": {"dropout_rate": 0.9},
+    "ConvDenoising": {"noise_stddev": 0.1},
     "Binary": {"noise_stddev": 0.5},
     "VAE": {"beta": 5.0},
     "ConvVAE": {"beta": 5.0},
@@ -80,6 +81,7 @@ def test_signature_hides_no_argument_and_docstring_describes_all(cls):
         ("Sparse", "Sparse autoencoder"),
         ("SparseL1", "Sparse autoencoder"),
         ("Denoising", "Denoising autoencoder"),
+        ("ConvDenoising", "Denoising autoencoder"),
         ("VQVAE", "Vector-quantized autoencoder"),
         ("IWAE", "Importance-weighted autoencoder"),
         ("Stacked", "Stacked autoencoder"),
@@ -320,6 +322,7 @@ INTERFACE = {
     "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs", "pixel_range",
     "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks", "score_names",
     "set_preprocessing", "set_threshold", "snap_latents", "threshold", "threshold_fit", "traverse",
+    "inputs", "outputs", "input_shape", "output_shape",
 }  # fmt: skip
 FURTHER = {
     "Binary": {"hash_codes", "neighbors"},

@@ -284,7 +284,7 @@ def test_stacked_last_stage_loss_is_that_of_the_whole_network():
 
 
 def test_stacked_warns_about_fewer_epochs_than_stages():
-    with pytest.warns(UserWarning, match="2 epochs are too few for 3 stages"):
+    with pytest.warns(UserWarning, match="3 stages need more than 2 epochs"):
         small("stacked").fit(pictures(), epochs=2, verbose=0)
 
 

@@ -41,11 +41,26 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # pyright: ignore
         namespace, rest = super().parse_known_args(args, namespace)
         if rest:
+            if problem := self._several_runs(namespace, rest):
+                self.error(problem)
             options = [option for action in self._actions for option in action.option_strings]
             near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
         return namespace, rest
+
+    def _several_runs(self, namespace: argparse.Namespace, rest: Sequence[str]) -> str | None:
+        """What is wrong where a pattern such as runs/* gave too many paths; else None."""
+        names = [action.dest for action in self._actions if not action.option_strings]
+        if "run" not in names or any(word.startswith("-") for word in rest):
+            return None
+        command, paths = self.prog.split()[-1], [getattr(namespace, each) for each in names]
+        paths += rest
+        runs = [path for path in paths if is_model(path)]
+        if len(runs) > 1:
+            return f"{command} takes one run; received {len(runs)}: {', '.join(runs)}"
+        takes = " ".join(name.upper() for name in names)
+        return f"{command} takes {takes}; received {len(paths)} paths: {', '.join(paths)}"
 
     def refuse_unknown(self, kind: str, names: Iterable[str], known: Sequence[str]) -> None:
         """Exit with an error if a name is unknown, suggesting the most similar one."""
@@ -86,6 +101,19 @@ def image_size(text: str) -> tuple[int, int]:
             f"needs a side or height x width, such as 64 or 64x48; received {text}"
         )
     return int(sides[0]), int(sides[-1])
+
+
+def num_bytes(text: str) -> int:
+    """An argument type: `500MB`, `4GB` or `1.5TB`, in bytes."""
+    units = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
+    number, unit = text[:-2], text[-2:].upper()
+    try:
+        value = float(number) * units[unit]
+    except (KeyError, ValueError):
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a size such as 500MB or 4GB; received {text}")
+    return int(value)
 
 
 def above_zero(text: str) -> float:
@@ -129,6 +157,12 @@ def unwritable(directory: Path) -> str | None:
         except OSError as error:  # such as a name that is too long
             return f"{place} cannot be used: {error.strerror}"
     return None
+
+
+def is_model(path: str) -> bool:
+    """Whether a path looks like a trained model: a run, a `.keras` file or a SavedModel."""
+    inside = ("config.json", "saved_model.pb")
+    return path.endswith(".keras") or any(os.path.exists(os.path.join(path, f)) for f in inside)
 
 
 def add_run(group: argparse._ArgumentGroup) -> None:

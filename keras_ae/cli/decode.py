@@ -10,8 +10,8 @@ from pathlib import Path
 
 from keras_ae.cli.arguments import Parser, add_batch_size, add_output, add_run, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
-from keras_ae.cli.remedies import IN_PREDICT, describe
-from keras_ae.cli.startup import run_program
+from keras_ae.cli.startup import use_model
+from keras_ae.progress import counted
 
 EXAMPLES = (
     "runs/mnist/vae-20d-seed42 predictions/codes.npy",
@@ -28,12 +28,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae decode") -> in
         prog: The name of the program in messages.
     """
     options = parse(list(sys.argv[1:] if argv is None else argv), prog)
-    return run_program(
-        prog,
-        functools.partial(_decode, options),
-        resume_hint=lambda: "no images were written; re-run the same command",
-        describe=lambda error: describe(error, IN_PREDICT),
-    )
+    return use_model(prog, functools.partial(_decode, options), "images")
 
 
 def parse(argv: Sequence[str], prog: str = "keras-ae decode") -> argparse.Namespace:
@@ -65,5 +60,5 @@ def _decode(options: argparse.Namespace, _: InterruptHandler) -> int:
         progress=not options.quiet,
     )
     if not options.quiet:
-        print(f"wrote {number:,} images to {Path(options.output)}", flush=True)
+        print(f"wrote {counted(number, 'image')} to {Path(options.output)}", flush=True)
     return 0

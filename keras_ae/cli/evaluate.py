@@ -18,6 +18,7 @@ from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
 from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program, show_notices
 from keras_ae.evaluation.comparisons import COMPARISONS
+from keras_ae.progress import counted
 
 EXAMPLES = (
     "",
@@ -224,11 +225,11 @@ def _evaluate_data_set(
     missing = missing_runs(runs, image_set)
     if not evaluation.names:
         wanted = ", ".join(options.comparisons)
-        words = f"none of its {len(runs)} runs can be used for {wanted}"
+        words = f"none of its {counted(len(runs), 'run')} can be used for {wanted}"
         raise ValueError(
             "; ".join([words, *(f"{row['what']}: {row['command']}" for row in missing)])
         )
-    log(f"{image_set.name}: {len(runs)} runs, {', '.join(evaluation.names)}")
+    log(f"{image_set.name}: {counted(len(runs), 'run')}, {', '.join(evaluation.names)}")
     evaluation.measure(force=options.force, enabled=not options.quiet)
     comparisons = {}
     for name in evaluation.names:

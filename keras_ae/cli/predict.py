@@ -11,8 +11,8 @@ from pathlib import Path
 
 from keras_ae.cli.arguments import Parser, add_batch_size, add_output, add_run, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
-from keras_ae.cli.remedies import IN_PREDICT, describe
-from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
+from keras_ae.cli.startup import EXIT_FAILED, refuse, show_notices, use_model
+from keras_ae.progress import counted
 
 EXAMPLES = (
     "runs/my_photographs/vae-20d-seed42 new_photographs",
@@ -30,12 +30,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae predict") -> i
         prog: The name of the program in messages.
     """
     options = parse(list(sys.argv[1:] if argv is None else argv), prog)
-    return run_program(
-        prog,
-        functools.partial(_predict, options, prog),
-        resume_hint=lambda: "no results were written; re-run the same command",
-        describe=lambda error: describe(error, IN_PREDICT),
-    )
+    return use_model(prog, functools.partial(_predict, options, prog), "results")
 
 
 def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Namespace:
@@ -108,11 +103,11 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
     )
     show_notices(prog, done.notices)
     if not options.quiet:
-        print(f"wrote {done.num_images:,} predictions to {Path(options.output)}", flush=True)
+        words = counted(done.num_images, "prediction")
+        print(f"wrote {words} to {Path(options.output)}", flush=True)
     if not done.skipped:
         return 0
-    number = len(done.skipped)
     names = ", ".join(printable(name) for name, _ in done.skipped[:_NUM_NAMED])
-    more = ", ..." if number > _NUM_NAMED else ""
-    files = "file" if number == 1 else "files"
-    return refuse(prog, f"skipped {number:,} unreadable {files}: {names}{more}", EXIT_FAILED)
+    more = ", ..." if len(done.skipped) > _NUM_NAMED else ""
+    files = counted(len(done.skipped), "unreadable file")
+    return refuse(prog, f"skipped {files}: {names}{more}", EXIT_FAILED)

@@ -35,10 +35,20 @@ def describe(
         command: The words of the command that failed.
     """
     from keras_ae.data.image_set import MixedSizes  # not before there is an error
+    from keras_ae.prediction.inputs import NotAllImages
     from keras_ae.prediction.outputs import OutputExists
+    from keras_ae.prediction.trained_model import WrongSize
 
     if isinstance(error, OutputExists):
         return f"{error.problem} {remedies[Remedy.REPLACE]}"
+    if isinstance(error, WrongSize):
+        size = "x".join(map(str, error.image_size))
+        return (
+            f"{error.problem} Resize the images, or train the model with keras-ae train "
+            f"--image-size {size}; predict then resizes too."
+        )
+    if isinstance(error, NotAllImages):
+        return f"{error.problem} Remove such files, or leave out --strict to skip them."
     if isinstance(error, MixedSizes) and command:
         again = shlex.join([*command, "--image-size", str(error.image_size)])
         return f"{error.problem} To resize all of them: {again}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from keras_ae.cli.arguments import Parser, add_output, add_run, at_least, check_paths
 from keras_ae.cli.interrupts import InterruptHandler
-from keras_ae.cli.remedies import IN_PREDICT, describe
-from keras_ae.cli.startup import run_program
+from keras_ae.cli.startup import use_model
+from keras_ae.progress import counted
 
 EXAMPLES = (
     "runs/mnist/vae-20d-seed42",
@@ -28,12 +28,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae sample") -> in
         prog: The name of the program in messages.
     """
     options = parse(list(sys.argv[1:] if argv is None else argv), prog)
-    return run_program(
-        prog,
-        functools.partial(_sample, options),
-        resume_hint=lambda: "no images were written; re-run the same command",
-        describe=lambda error: describe(error, IN_PREDICT),
-    )
+    return use_model(prog, functools.partial(_sample, options), "images")
 
 
 def parse(argv: Sequence[str], prog: str = "keras-ae sample") -> argparse.Namespace:
@@ -79,5 +74,5 @@ def _sample(options: argparse.Namespace, _: InterruptHandler) -> int:
     if not options.quiet:
         folder, number = Path(options.output), options.num_samples
         rest = "" if on_sheet == number else f", which has the first {on_sheet}"
-        print(f"wrote {number:,} images to {folder}; see {folder / CONTACT_SHEET}{rest}")
+        print(f"wrote {counted(number, 'image')} to {folder}; see {folder / CONTACT_SHEET}{rest}")
     return 0

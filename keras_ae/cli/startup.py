@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 from keras_ae.cli.interrupts import InterruptHandler
+from keras_ae.cli.remedies import IN_PREDICT, describe
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -55,6 +56,16 @@ def run_program(
             if isinstance(error, ValueError | OSError):
                 return refuse(prog, describe(error) or type(error).__name__)
             raise
+
+
+def use_model(prog: str, body: Callable[[InterruptHandler], int], results: str) -> int:
+    """`run_program` for a program that uses a trained model and writes `results` at the end."""
+    return run_program(
+        prog,
+        body,
+        resume_hint=lambda: f"no {results} were written; re-run the same command",
+        describe=lambda error: describe(error, IN_PREDICT),
+    )
 
 
 def refuse(prog: str, message: str, code: int = EXIT_USAGE) -> int:

@@ -18,11 +18,13 @@ from keras_ae.cli.arguments import (
     assignment,
     at_least,
     image_size,
+    num_bytes,
     unwritable,
 )
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
+from keras_ae.progress import counted, reading_progress
 from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
@@ -123,6 +125,13 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         action="store_true",
         help="refuse a folder with files that cannot be read as images (default: skip them and "
         "print a notice)",
+    )
+    images.add_argument(
+        "--memory-limit",
+        type=num_bytes,
+        metavar="SIZE",
+        help="memory for the images, such as 4GB: larger sets stay on disk while training "
+        "(default: half of the memory that is free)",
     )
     images.add_argument(
         "--held-out-class",
@@ -278,7 +287,7 @@ def _train(
     options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
 ) -> int:
     import keras_ae
-    from keras_ae.data import Preprocessing
+    from keras_ae.data import Preprocessing, Storage
     from keras_ae.evaluation import run_figures
     from keras_ae.runs.environment import device_name
     from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
@@ -297,7 +306,8 @@ def _train(
         Preprocessing(options.image_size, options.resize, options.color, options.background),
         options.strict,
     )
-    image_set, notice = images.load()
+    storage = Storage(options.memory_limit, reading_progress(enabled=not options.quiet))
+    image_set, notice = images.load(storage)
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
     show_notices(prog, image_set.notices)
@@ -332,7 +342,7 @@ def _train(
     data = planned[0].config.data
     log(
         f"{image_set.name}: {data.num_train:,} training, {data.num_validation:,} validation and "
-        f"{data.num_test:,} test images of {' x '.join(map(str, image_set.image_shape))}"
+        f"{counted(data.num_test, 'test image')} of {' x '.join(map(str, image_set.image_shape))}"
     )
     log(training_line(planned[0].config))
     try:
@@ -340,20 +350,36 @@ def _train(
     finally:
         cleared.append(training.cleared)
     run = training.runs[-1].directory
-    program = [sys.executable, "-m", "keras_ae"]
-    log(f"next: {shlex.join([*program, 'evaluate', str(run.parent)])}")
-    log(f"next: {shlex.join([*program, 'predict', str(run), 'path/to/images'])}")
+    for command in (["evaluate", str(run.parent)], ["predict", str(run), "path/to/images"]):
+        log(f"next: {shlex.join(next_command(prog, command))}")
     return 0
+
+
+def next_command(prog: str, command: Sequence[str]) -> list[str]:
+    """A command of the program, started as this one was.
+
+    Args:
+        prog: "keras-ae train", "python -m keras_ae train", or a script such as "train.py".
+        command: The words of the command, such as `["evaluate", "runs/mnist"]`.
+    """
+    if not prog.endswith(".py"):
+        return [*prog.split()[:-1], *command]
+    if command[0] == "evaluate":  # the other script of a checkout
+        return ["python", prog.replace("train", "evaluate"), *command[1:]]
+    return ["python", "-m", "keras_ae", *command]
 
 
 def training_line(config: Any) -> str:
     """How a run is trained, in one line."""
     request = config.request
     steps = -(-config.data.num_train // request.batch_size)
-    epochs = f"{request.epochs} epochs of {steps:,} steps of {request.batch_size} images"
+    epochs = (
+        f"{counted(request.epochs, 'epoch')} of {counted(steps, 'step')} of "
+        f"{counted(request.batch_size, 'image')}"
+    )
     if request.patience is None:
         return f"training: {epochs}"
     return (
-        f"training: at most {epochs}; early stopping after {request.patience} epochs without "
-        "improvement of the validation loss"
+        f"training: at most {epochs}; early stopping after {counted(request.patience, 'epoch')} "
+        "without improvement of the validation loss"
     )

@@ -14,9 +14,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from keras_ae.checks import one_line
 from keras_ae.data import digits, published, quickdraw
@@ -44,6 +47,9 @@ from keras_ae.data.splits import (
     split,
     with_test_images,
 )
+from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.data.tfrecord_files import is_tfrecord
+from keras_ae.stored_images import StoredImages
 
 __all__ = [
     "BINARIZATIONS",
@@ -54,6 +60,7 @@ __all__ = [
     "PUBLISHED",
     "Preprocessing",
     "Split",
+    "Storage",
     "Subset",
     "UnreadableImage",
     "binarized",
@@ -71,8 +78,8 @@ class _NamedDataset(NamedTuple):
     """An entry of `DATASETS`.
 
     Attributes:
-        read: Called as `read(data_dir)`, or `read(data_dir, classes)` where `takes_classes`;
-            returns the images. `data_dir` is None by default.
+        read: Called as `read(data_dir)`, or `read(data_dir, classes, storage)` where
+            `takes_classes`; returns the images. `data_dir` is None by default.
         takes_classes: Whether some of the classes can be chosen.
     """
 
@@ -101,15 +108,16 @@ def load(
     color: str = "auto",
     background: str = "white",
     strict: bool = False,
+    storage: Storage | None = None,
 ) -> ImageSet:
     """Load a data set by name or from a file or folder.
 
     Args:
-        dataset: A name in `DATASETS`, or a path: a `.npz` or `.npy` file, or a folder of image
-            files (one subfolder per class, or all images directly in it; subfolders `train`,
-            `validation` and `test` are the parts of the set), of one `.npy` file per class, or of
-            the four IDX files. If a set has no test images, a seventh of each class becomes its
-            test images.
+        dataset: A name in `DATASETS`, or a path: a `.npz`, `.npy` or `.tfrecord` file, or a folder
+            of image files (one subfolder per class, or all images directly in it; subfolders
+            `train`, `validation` and `test` are the parts of the set), of `.npy` files named by
+            their class, of TFRecord files, or of the four IDX files. If a set has no test images, a
+            seventh of each class becomes its test images.
         classes: The classes to load, in this order, of quickdraw or of a folder of `.npy` files.
             Default: all classes on disk.
         data_dir: The folder of a named set, also for downloads. Default: `$TFDS_DATA_DIR` or
@@ -122,6 +130,8 @@ def load(
             padded images.
         strict: Whether files that cannot be read as images are an error. Default: they are skipped,
             and `ImageSet.notices` says so.
+        storage: Memory limit of a folder of image files or of `.npy` files; beyond it the images
+            stay on disk, as `StoredImages`. Default: half of the memory that is free.
 
     Returns:
         The images, uint8 or float32 in [0, 1], with labels where there are any, and notices.
@@ -136,12 +146,14 @@ def load(
         (28, 28)
         >>> data.load("my_photographs", image_size=(48, 64), resize="pad").image_shape
         (48, 64, 3)
+        >>> data.load("a_million_photographs", image_size=64, storage=data.Storage(4 * 10**9))
     """
     if not isinstance(dataset, str | os.PathLike):
         raise DataError(
             f"A data set is a name ({listed(DATASETS)}) or a path; received {dataset!r}."
         )
     preprocessing = Preprocessing(image_size, resize, color, background)  # pyright: ignore
+    storage = storage or Storage()
     if classes is not None:
         classes = _checked_classes(classes)
     if isinstance(dataset, str) and dataset in DATASETS:
@@ -151,9 +163,11 @@ def load(
                 "classes can be chosen for quickdraw or a folder of .npy files; "
                 f"received {dataset!r}."
             )
-        chosen = (classes,) if entry.takes_classes else ()
-        contents = _preprocessed(entry.read(data_dir, *chosen), preprocessing, dataset)
-        return with_test_images(dataset, contents)
+        chosen = (classes, storage) if entry.takes_classes else ()
+        contents = entry.read(data_dir, *chosen)
+        contents = _preprocessed(contents, preprocessing, dataset, storage)
+        image_set = with_test_images(dataset, contents)
+        return replace(image_set, fixed_test=dataset in PUBLISHED)
     text = os.fsdecode(dataset)
     path = Path(os.path.expanduser(text))
     if not os.path.exists(path) or not text:
@@ -161,7 +175,8 @@ def load(
             f"{text!r} is neither a data set ({listed(DATASETS)}) nor a path that exists."
             + hint(text, DATASETS)
         )
-    return with_test_images(path.resolve().name, _read_path(path, classes, preprocessing, strict))
+    contents = _read_path(path, classes, preprocessing, strict, storage)
+    return with_test_images(path.resolve().name, contents)
 
 
 def load_default(
@@ -198,34 +213,44 @@ def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read_path(
-    path: Path, classes: Sequence[str] | None, preprocessing: Preprocessing, strict: bool
+    path: Path,
+    classes: Sequence[str] | None,
+    preprocessing: Preprocessing,
+    strict: bool,
+    storage: Storage,
 ) -> Contents:
     """Read a file or folder of any supported kind."""
     try:
         if path.is_dir():
-            return _read_folder(path, classes, preprocessing, strict)
+            return _read_folder(path, classes, preprocessing, strict, storage)
         if classes is not None:
             raise DataError(
                 f"classes can be chosen from a folder of .npy files only; received the file {path}."
             )
+        if is_tfrecord(path):
+            return read_image_folder(path, preprocessing, strict=strict, storage=storage)
         if path.suffix.lower() not in (".npz", ".npy"):
             raise DataError(
                 f"{path} is not a kind of file that can be read: "
-                "give a .npz or .npy file, or a folder of images."
+                "give a .npz, .npy or .tfrecord file, or a folder of images."
             )
-        return _preprocessed(read_numpy(path), preprocessing, str(path))
+        return _preprocessed(read_numpy(path, storage), preprocessing, str(path), storage)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {one_line(error)}.") from error
 
 
 def _read_folder(
-    folder: Path, classes: Sequence[str] | None, preprocessing: Preprocessing, strict: bool
+    folder: Path,
+    classes: Sequence[str] | None,
+    preprocessing: Preprocessing,
+    strict: bool,
+    storage: Storage,
 ) -> Contents:
     """Read a folder as its content requires: `.npy` files, IDX files, or image files."""
     arrays = class_files(folder)
     if (arrays or has_idx_files(folder)) and (images := find_images(folder).images):
         kind = "NumPy arrays" if arrays else "IDX files"
-        examples = [*(path.name for path in list(arrays.values())[:1]), images[0].name]
+        examples = [*(paths[0].name for paths in list(arrays.values())[:1]), images[0].name]
         raise DataError(
             f"{folder} has {kind} and images, such as {' and '.join(examples)}: keep one kind in "
             "the folder, or give the path of the array."
@@ -234,22 +259,25 @@ def _read_folder(
         unknown = [name for name in classes or () if name not in arrays]
         if unknown:
             raise DataError(f"{folder} has no class {unknown[0]!r}; it has {', '.join(arrays)}.")
-        contents = read_class_arrays({name: arrays[name] for name in classes or arrays})
-        others = [path.name for path in visible_files(folder) if path not in arrays.values()]
+        contents = read_class_arrays({name: arrays[name] for name in classes or arrays}, storage)
+        known = [path for paths in arrays.values() for path in paths]
+        others = [path.name for path in visible_files(folder) if path not in known]
         if others and strict:
             raise DataError(f"{folder} has more than .npy files: {listed(others)}. Remove them.")
         if others:
-            notice = f"{folder.name}: read {len(arrays)} .npy files; skipped {listed(others)}"
+            notice = f"{folder.name}: read {len(known)} .npy files; skipped {listed(others)}"
             contents = contents._replace(notices=(*contents.notices, notice))
-        return _preprocessed(contents, preprocessing, str(folder))
+        return _preprocessed(contents, preprocessing, str(folder), storage)
     if classes is not None:
         raise DataError(f"classes can be chosen from .npy files only; {folder} holds none.")
     if has_idx_files(folder):
-        return _preprocessed(read_idx_folder(folder), preprocessing, str(folder))
-    return read_image_folder(folder, preprocessing, strict=strict)
+        return _preprocessed(read_idx_folder(folder), preprocessing, str(folder), storage)
+    return read_image_folder(folder, preprocessing, strict=strict, storage=storage)
 
 
-def _preprocessed(contents: Contents, preprocessing: Preprocessing, source: str) -> Contents:
+def _preprocessed(
+    contents: Contents, preprocessing: Preprocessing, source: str, storage: Storage
+) -> Contents:
     """Resize and convert images that were read from arrays."""
     size = preprocessing.image_size
     changed, notices = {}, list(contents.notices)
@@ -259,11 +287,41 @@ def _preprocessed(contents: Contents, preprocessing: Preprocessing, source: str)
             continue
         is_color = preprocessing.color == "rgb" or images.ndim == 4
         shape = (len(images), *(size or images.shape[1:3]), 3 if is_color else 1)
-        refuse_beyond_limit(math.prod(shape) * images.itemsize, source)
+        if not isinstance(images, StoredImages):
+            refuse_beyond_limit(math.prod(shape) * images.itemsize, source)
         if part == "images" and images.shape[3:] == (4,):
             notices.append(
                 f"{source}: images of 4 channels are taken as red, green, blue and transparency, "
                 f"and composited over {preprocessing.background}"
             )
-        changed[part] = preprocessing.of_arrays(images)
+        if isinstance(images, StoredImages):
+            changed[part] = _preprocessed_on_disk(images, preprocessing, source, storage)
+        else:
+            changed[part] = preprocessing.of_arrays(images)
     return contents._replace(**changed, notices=tuple(notices))
+
+
+def _preprocessed_on_disk(
+    images: StoredImages, preprocessing: Preprocessing, source: str, storage: Storage
+) -> StoredImages:
+    """Images that stay on disk, resized and converted into a file of the cache where needed."""
+    example = images.pixels(slice(0, 1))
+    changed = preprocessing.of_arrays(example)
+    if changed is example:
+        return images
+    if images.pixel_dtype != np.uint8:
+        raise DataError(
+            f"{source} is larger than the memory limit, and its floats would have to be resized or "
+            'converted: store them as bytes, (images * 255).astype("uint8"), or raise the limit.'
+        )
+    files = [[str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in images.files]
+    decoded = DecodedImages([files, preprocessing.to_dict()])
+
+    def fill(pixels: np.ndarray) -> int:
+        for part in images.parts():
+            pixels[part] = preprocessing.of_arrays(images.pixels(part))
+            storage.progress(min(part.stop, len(images)), len(images))
+        return len(images)
+
+    found = decoded.load() or decoded.write((len(images), *changed.shape[1:]), fill, dict)
+    return found[0]

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from gzip import GzipFile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Contents(NamedTuple):
     """Images and labels as read from files.
 
     Attributes:
-        images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1].
+        images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1], or `StoredImages`.
         labels: `(N,)` int64 indices into `class_names`, or None without labels.
         class_names: One name per class; empty without labels.
         test_images: As `images`; None without separate test images.
@@ -32,16 +32,18 @@ class Contents(NamedTuple):
         validation_images: As `images`; None without separate validation images.
         validation_labels: As `labels`; None where those or the validation images are.
         notices: One line for each thing that the user should know.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
     """
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
-    test_images: np.ndarray | None = None
+    test_images: Any = None
     test_labels: np.ndarray | None = None
-    validation_images: np.ndarray | None = None
+    validation_images: Any = None
     validation_labels: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    test_masks: np.ndarray | None = None
 
 
 class Pixels(NamedTuple):
@@ -178,13 +180,6 @@ def _rescaling(
             notice = f"{named}, taken as 0..255 and divided by 255"
             return lambda array: np.asarray(array, np.float32) / 255, notice
     return lambda array: array, None
-
-
-def as_float(images: np.ndarray) -> np.ndarray:
-    """uint8 as float32 in [0, 1], without a temporary array; floats as float32."""
-    if images.dtype == np.uint8:
-        return np.divide(images, np.float32(255), dtype=np.float32)
-    return np.asarray(images, dtype=np.float32)
 
 
 def printable(name: str) -> str:

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -132,7 +132,7 @@ def read_image(
     return decode(path, header, preprocessing, len(shape) == 3).pixels
 
 
-def image_header(file: Path) -> Header:
+def image_header(file: ImageFile) -> Header:
     """The header of an image file.
 
     Raises:
@@ -155,7 +155,9 @@ def image_header(file: Path) -> Header:
     return header
 
 
-def decode(file: Path, header: Header, preprocessing: Preprocessing, color: bool) -> DecodedImage:
+def decode(
+    file: ImageFile, header: Header, preprocessing: Preprocessing, color: bool
+) -> DecodedImage:
     """Decode an image file whose header was checked.
 
     Raises:
@@ -168,9 +170,20 @@ def decode(file: Path, header: Header, preprocessing: Preprocessing, color: bool
     return decoded
 
 
-def has_image_suffix(file: Path) -> bool:
+def has_image_suffix(file: ImageFile) -> bool:
     """Whether the name of a file says that it is an image."""
     return file.suffix.lower() in _suffixes()
+
+
+class ImageFile(Protocol):
+    """What is read of an image file: a `Path`, or a record that stands for one."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def stat(self) -> Any: ...
+
+    def read_bytes(self) -> bytes: ...
 
 
 class Found(NamedTuple):
@@ -215,7 +228,7 @@ def is_image(file: Path) -> bool:
     return any(_accepts(name, start) for name in _BY_CONTENT if name in Image.OPEN)
 
 
-def _has_late_exif(file: Path) -> bool:
+def _has_late_exif(file: ImageFile) -> bool:
     """Whether a PNG file has an EXIF chunk, which some programs write after the pixels."""
     return b"eXIf" in file.read_bytes()
 
@@ -265,7 +278,7 @@ def _accepts(name: str, start: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
+def _opened(file: ImageFile) -> Iterator[Image.Image]:
     """Open an image without decoding it; every error, also within the block, is a DataError."""
     formats = _formats(file.suffix)
     try:

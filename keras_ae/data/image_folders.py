@@ -2,57 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, printable, refuse_beyond_limit, visible_files
+from keras_ae.data.contents import Contents, printable
 from keras_ae.data.image_files import (
     Header,
+    ImageFile,
     decode,
     describe_size,
-    find_images,
     has_image_suffix,
     image_header,
-    leads_back,
 )
 from keras_ae.data.image_set import DataError, MixedSizes, UnreadableImage
+from keras_ae.data.listing import (
+    Listed,
+    Skipped,
+    list_images,
+    names_of,
+    suffix_of,
+    summary,
+)
 from keras_ae.data.preprocessing import Preprocessing
+from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.progress import counted
+from keras_ae.stored_images import selected
 
-# Subfolders with these names are the parts of a data set, not classes.
-_PARTS = {
-    "training": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test", "testing"),
-}
 _USUAL_SIDE = 64
 _MAX_12_BIT = 2**12 - 1
-_NUM_NAMED = 5  # files named in a notice
 
 
 class _File(NamedTuple):
-    """An image file, its part of the data set, and its class (None without classes)."""
+    """A `Listed` image with its header."""
 
-    path: Path
+    path: ImageFile
     part: str
     class_name: str | None
+    mask: Path | None
     header: Header
 
 
-class _Skipped(NamedTuple):
-    """A file that is not read, and why: "unreadable", or its suffix."""
+class _Read(NamedTuple):
+    """What was read: images, and what `_contents` needs besides them.
 
-    path: Path
-    reason: str
+    Attributes:
+        images: An array, or `StoredImages`.
+        num_of_part: The number of images of each part, in order.
+        labels: A label for each image; None without classes.
+        masks: The path of the mask of each test image, or None.
+        class_names, notices: Those of `Contents`.
+    """
+
+    images: Any
+    num_of_part: dict[str, int]
+    labels: list[int] | None
+    class_names: list[str]
+    masks: list[str | None]
+    notices: list[str]
 
 
 def read_image_folder(
-    folder: Path, preprocessing: Preprocessing | None = None, *, strict: bool = False
+    folder: Path,
+    preprocessing: Preprocessing | None = None,
+    *,
+    strict: bool = False,
+    storage: Storage | None = None,
 ) -> Contents:
     """Read the images of a folder: one subfolder per class, or all images directly in it.
 
@@ -64,171 +86,139 @@ def read_image_folder(
         folder: The folder.
         preprocessing: Size and colors of the images; None for the defaults.
         strict: Whether skipped files are an error.
+        storage: Where the images are kept; None for memory, where they fit.
 
     Returns:
         Images of `(N, height, width)`, or `(N, height, width, 3)` where any has color, uint8, in
-        the order of the file names. Labels follow the sorted names of the classes.
+        the order of the file names. Labels follow the sorted names of the classes. Images that do
+        not fit into memory stay in a file of the cache, which a second call reads again.
 
     Raises:
         MixedSizes: their sizes differ, and `preprocessing` has no `image_size`.
-        DataError: there are no images, the classes are unclear, or all together are larger than the
-            limit.
+        DataError: there are no images, the classes are unclear, or the disk is too small.
     """
-    preprocessing = preprocessing or Preprocessing()
-    skipped: list[_Skipped] = []
-    listed = _listed_files(folder, skipped)
-    files = _with_headers(folder, listed, skipped)
-    if preprocessing.image_size is None:
-        _check_sizes(files)
-    images, files, peaks = _decoded(folder, files, preprocessing, skipped)
-    if strict and skipped:
-        raise DataError(
-            f"{folder}: {_summary(skipped)} cannot be read as images: {_names(folder, skipped)}. "
-            "Remove them, or load the folder without strict."
-        )
-    groups = {(part, name) for _, part, name in listed}
-    lost = groups - {(file.part, file.class_name) for file in files}
-    if lost:
-        part, name = min(lost, key=str)
-        which = f"{part} image" if name is None else f"{part} image of the class {name!r}"
-        raise DataError(f"{folder} has no {which} that is readable: {_names(folder, skipped)}.")
-    class_names = sorted({name for _, name in groups if name is not None})
-    labels = None
-    if class_names:
-        index = {name: number for number, name in enumerate(class_names)}
-        labels = np.array([index[file.class_name or ""] for file in files], np.int64)
+    preprocessing, storage = preprocessing or Preprocessing(), storage or Storage()
+    skipped: list[Skipped] = []
+    listed = list_images(folder, skipped)
+    decoded = DecodedImages(_request(folder, listed, preprocessing, strict))
+    read = _from_cache(decoded, storage)
+    if read is None:
+        files = _with_headers(folder, listed, skipped, storage)
+        if preprocessing.image_size is None:
+            _check_sizes(files)
+        read = _decoded(folder, listed, files, preprocessing, skipped, strict, storage, decoded)
+    return _contents(read, preprocessing)
+
+
+def _request(
+    folder: Path, listed: Sequence[Listed], preprocessing: Preprocessing, strict: bool
+) -> list:
+    """All that decides what is read: the name of the decoded images in the cache."""
+    files = []
+    for each in listed:
+        files.append([str(each.file), each.part, each.class_name])
+        for path in (each.file, each.mask):
+            with contextlib.suppress(OSError, AttributeError):  # a broken link, no mask
+                status: Any = path.stat()  # pyright: ignore[reportOptionalMemberAccess]
+                files[-1] += [status.st_size, status.st_mtime_ns]
+    return [str(folder.resolve()), files, preprocessing.to_dict(), strict]
+
+
+def _from_cache(decoded: DecodedImages, storage: Storage) -> _Read | None:
+    """Images that an earlier call has decoded; None where it has not."""
+    found = decoded.load()
+    if found is None:
+        return None
+    images, content = found
+    read = _Read(images, *(content[name] for name in _Read._fields[1:]))
+    if storage.fits(math.prod(images.shape)):
+        return read._replace(images=images.pixels(slice(None)))
+    return _with_notice(read, storage, decoded)
+
+
+def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read:
+    where = f"decoded into {decoded.folder}, which can be deleted at any time"
+    words = storage.notice(len(read.images), math.prod(read.images.shape), where)
+    return read._replace(notices=[*read.notices, words])
+
+
+def _contents(read: _Read, preprocessing: Preprocessing) -> Contents:
+    """The parts of a set, which are stored one after the other."""
+    labels = None if read.labels is None else np.array(read.labels, np.int64)
     arrays, start = {}, 0
-    for part, number in Counter(file.part for file in files).items():  # stored one after the other
+    for part, number in read.num_of_part.items():
         chosen = slice(start, start + number)
-        arrays[part] = images[chosen], None if labels is None else labels[chosen]
+        arrays[part] = selected(read.images, chosen), None if labels is None else labels[chosen]
         start += number
     nothing = (None, None)
-    train_images, train_labels = arrays["training"]
+    images, train_labels = arrays["training"]
     test_images, test_labels = arrays.get("test", nothing)
     validation_images, validation_labels = arrays.get("validation", nothing)
     return Contents(
-        train_images,
+        images,
         train_labels,
-        tuple(map(printable, class_names)),
+        tuple(map(printable, read.class_names)),
         test_images,
         test_labels,
         validation_images,
         validation_labels,
-        tuple(_notices(folder, files, skipped, peaks)),
+        tuple(read.notices),
+        _masks(read, preprocessing) if any(read.masks) else None,
     )
 
 
-# ---- which files ----
-
-
-def _listed_files(folder: Path, skipped: list[_Skipped]) -> list[tuple[Path, str, str | None]]:
-    """Every image file with its part and its class."""
-    parts = _part_folders(folder)
-    if not parts:
-        return [(path, "training", name) for path, name in _with_classes(folder, skipped)]
-    others = find_images(folder, nested=False)
-    inside = [path for path in visible_files(folder) if path.is_dir()]
-    for path in inside:
-        if path not in parts.values():
-            found = find_images(path)
-            others.images.extend(found.images)
-            others.others.extend(found.others)
-    if others.images:
-        names = ", ".join(path.name for path in parts.values())
-        raise DataError(
-            f"{folder} has the subfolders {names}, and images outside of them, such as "
-            f"{others.images[0]}: move those into one of the subfolders."
-        )
-    skipped += [_Skipped(path, _suffix(path)) for path in others.others]
-    files = []
-    for part, path in parts.items():
-        files += [(file, part, name) for file, name in _with_classes(path, skipped)]
-    with_names = {
-        part: any(name is not None for _, each, name in files if each == part) for part in parts
-    }
-    for part, has_classes in with_names.items():
-        if has_classes != with_names["training"]:
-            raise DataError(
-                f"{folder} must have subfolders for the classes in each of its parts, or in none; "
-                f"{parts[part].name} has {'' if has_classes else 'no '}subfolders, unlike "
-                f"{parts['training'].name}."
-            )
-    return files
-
-
-def _part_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each part; empty where the subfolders are not parts.
-
-    Only "train" with another part: "train" alone may be a class among cars and buses.
-    """
-    subfolders = {path.name.lower(): path for path in visible_files(folder) if path.is_dir()}
-    found = {
-        part: [subfolders[name] for name in names if name in subfolders]
-        for part, names in _PARTS.items()
-    }
-    double = next((paths for paths in found.values() if len(paths) > 1), None)
-    parts = {part: paths[0] for part, paths in found.items() if paths}
-    if "training" not in parts or (len(parts) < 2 and len(subfolders) > 1):
-        return {}
-    if double:
-        names = " and ".join(path.name for path in double)
-        raise DataError(f"{folder} has the subfolders {names} for the same images: keep one.")
-    return parts
-
-
-def _with_classes(folder: Path, skipped: list[_Skipped]) -> list[tuple[Path, str | None]]:
-    """The image files of a folder with the names of their classes, None without subfolders."""
-    direct = find_images(folder, nested=False)
-    skipped += [_Skipped(path, _suffix(path)) for path in direct.others]
-    by_class = {}
-    for path in visible_files(folder):
-        if path.is_symlink() and leads_back(path):
-            skipped.append(_Skipped(path, _suffix(path)))
-        elif path.is_dir():
-            found = find_images(path)
-            skipped += [_Skipped(file, _suffix(file)) for file in found.others]
-            if found.images:
-                by_class[path.name] = found.images
-            else:
-                skipped.append(_Skipped(path, "empty"))
-    if direct.images and by_class:
-        raise DataError(
-            f"{folder} has images both in itself and in subfolders: use one subfolder per class, "
-            "or put all images directly into the folder."
-        )
-    if direct.images:
-        return [(path, None) for path in direct.images]
-    if not by_class:
-        there = [each for each in skipped if each.reason != "empty"]
-        raise DataError(
-            f"{folder} holds no images{f' but {_summary(there)}' if there else ''}: give a .npz or "
-            ".npy file, or a folder of image files (one subfolder per class), of .npy files or of "
-            "IDX files."
-        )
-    return [(path, name) for name, paths in by_class.items() for path in paths]
+def _masks(read: _Read, preprocessing: Preprocessing) -> np.ndarray:
+    """The masks of the test images, `(N, height, width)` bool, cut and resized as the images."""
+    settings = replace(preprocessing, color="gray", background="black")
+    masks = np.zeros((len(read.masks), *read.images.shape[1:3]), bool)
+    for number, name in enumerate(read.masks):
+        if name is not None:
+            header = image_header(Path(name))
+            masks[number] = decode(Path(name), header, settings, False).pixels >= 128
+    return masks
 
 
 def _with_headers(
-    folder: Path, files: Sequence[tuple[Path, str, str | None]], skipped: list[_Skipped]
+    folder: Path,
+    files: Sequence[Listed],
+    skipped: list[Skipped],
+    storage: Storage,
 ) -> list[_File]:
     """The files whose headers can be read."""
     arrays = [each.path for each in skipped if each.reason == ".npy"]
     if arrays:
         raise DataError(
-            f"{folder} has images and NumPy arrays, such as {files[0][0].name} and "
+            f"{folder} has images and NumPy arrays, such as {files[0].file} and "
             f"{arrays[0].name}: keep one kind, or give the path of the array."
         )
     read, problem = [], None
-    for path, part, class_name in files:
+    for number, each in enumerate(files, start=1):
+        path = each.file
+        storage.progress(number, 2 * len(files))  # decoding them is the second half
         try:
-            read.append(_File(path, part, class_name, image_header(path)))
+            header = image_header(path)
+            if each.mask:
+                _check_mask(each.mask, path, header)
+            read.append(_File(path, each.part, each.class_name, each.mask, header))
         except UnreadableImage as error:
             problem = problem or error
-            reason = "unreadable" if has_image_suffix(path) else _suffix(path)
-            skipped.append(_Skipped(path, reason))
+            reason = "unreadable" if has_image_suffix(path) else suffix_of(path)
+            skipped.append(Skipped(path, reason))
     if not read:
         raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
     return read
+
+
+def _check_mask(mask: Path, file: ImageFile, header: Header) -> None:
+    try:
+        size = image_header(mask).size
+    except UnreadableImage as error:  # not to be skipped with the image
+        raise DataError(str(error)) from error
+    if size != header.size:
+        raise DataError(
+            f"{mask} must have the {describe_size(header.size)} pixels of {file}; it has "
+            f"{describe_size(size)}."
+        )
 
 
 # ---- pixels ----
@@ -249,84 +239,112 @@ def _check_sizes(files: Sequence[_File]) -> None:
 
 
 def _decoded(
-    folder: Path, files: Sequence[_File], preprocessing: Preprocessing, skipped: list[_Skipped]
-) -> tuple[np.ndarray, list[_File], list[int]]:
-    """The images of the files that can be decoded, those files, and the peaks of 16-bit images."""
+    folder: Path,
+    listed: Sequence[Listed],
+    files: Sequence[_File],
+    preprocessing: Preprocessing,
+    skipped: list[Skipped],
+    strict: bool,
+    storage: Storage,
+    decoded: DecodedImages,
+) -> _Read:
+    """Decode the images into memory, or into a file of the cache where they do not fit."""
     color = preprocessing.color == "rgb"
     if preprocessing.color == "auto":
         color = any(file.header.channels == 3 for file in files)
     size = preprocessing.image_size or files[0].header.size
     shape = (len(files), *size, *([3] if color else []))
-    refuse_beyond_limit(math.prod(shape), str(folder))
-    images = np.empty(shape, np.uint8)
-    kept, peaks, problem = [], [], None
-    for file in files:
-        try:
-            decoded = decode(file.path, file.header, preprocessing, color)
-        except UnreadableImage as error:
-            problem = problem or error
-            skipped.append(_Skipped(file.path, "unreadable"))
-            continue
-        images[len(kept)] = decoded.pixels
-        kept.append(file)
-        peaks += [] if decoded.peak is None else [decoded.peak]
-    if not kept:
-        raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
-    return images[: len(kept)], kept, peaks
+    kept: list[_File] = []
+    peaks: list[int] = []
+
+    def fill(images: np.ndarray) -> int:
+        problem = None
+        for number, file in enumerate(files, start=1):
+            storage.progress(len(listed) + number, len(listed) + len(files))
+            try:
+                image = decode(file.path, file.header, preprocessing, color)
+            except UnreadableImage as error:
+                problem = problem or error
+                skipped.append(Skipped(file.path, "unreadable"))
+                continue
+            images[len(kept)] = image.pixels
+            kept.append(file)
+            peaks.extend([] if image.peak is None else [image.peak])
+        if not kept:
+            raise DataError(f"{folder} holds no readable image; the first problem: {problem}")
+        _check_skipped(folder, listed, kept, skipped, strict)
+        return len(kept)
+
+    def described() -> dict[str, Any]:
+        class_names = _in_order({each.class_name for each in listed if each.class_name is not None})
+        index = {name: number for number, name in enumerate(class_names)}
+        labels = [index[file.class_name or ""] for file in kept] if class_names else None
+        return {
+            "num_of_part": Counter(file.part for file in kept),
+            "labels": labels,
+            "class_names": class_names,
+            "masks": [file.mask and str(file.mask) for file in kept if file.part == "test"],
+            "notices": list(_notices(folder, kept, skipped, peaks)),
+        }
+
+    if storage.fits(math.prod(shape)):
+        images = np.empty(shape, np.uint8)
+        number = fill(images)
+        return _Read(images[:number], **described())
+    images, content = decoded.write(shape, fill, described)
+    read = _Read(images, *(content[name] for name in _Read._fields[1:]))
+    return _with_notice(read, storage, decoded)
+
+
+def _in_order(class_names: set[str]) -> list[str]:
+    """Sorted names; numbers by their value."""
+    numbers = all(name.isdecimal() for name in class_names)
+    return sorted(class_names, key=lambda name: (len(name), name) if numbers else (0, name))
+
+
+def _check_skipped(
+    folder: Path,
+    listed: Sequence[Listed],
+    files: Sequence[_File],
+    skipped: Sequence[Skipped],
+    strict: bool,
+) -> None:
+    """Raise a DataError for skipped files where they matter."""
+    if strict and skipped:
+        raise DataError(
+            f"{folder}: {summary(skipped)} cannot be read as images: {names_of(folder, skipped)}. "
+            "Remove them, or load the folder without strict."
+        )
+    lost = {(each.part, each.class_name) for each in listed} - {
+        (file.part, file.class_name) for file in files
+    }
+    if lost:
+        part, name = min(lost, key=str)
+        which = f"{part} image" if name is None else f"{part} image of the class {name!r}"
+        raise DataError(f"{folder} has no {which} that is readable: {names_of(folder, skipped)}.")
 
 
 # ---- notices ----
 
 
 def _notices(
-    folder: Path, files: Sequence[_File], skipped: Sequence[_Skipped], peaks: Sequence[int]
+    folder: Path, files: Sequence[_File], skipped: Sequence[Skipped], peaks: Sequence[int]
 ) -> Iterable[str]:
     if skipped:
         yield (
-            f"{printable(folder.name)}: read {_counted(len(files), 'image')}; skipped "
-            f"{_summary(skipped)}: {_names(folder, skipped)}"
+            f"{printable(folder.name)}: read {counted(len(files), 'image')}; skipped "
+            f"{summary(skipped)}: {names_of(folder, skipped)}"
         )
-    animated = [_Skipped(file.path, "") for file in files if file.header.frames > 1]
+    animated = [Skipped(file.path, "") for file in files if file.header.frames > 1]
     if animated:
         has = "has" if len(animated) == 1 else "have"
         yield (
-            f"{_counted(len(animated), 'file')} {has} several frames or pages, of which the first "
-            f"is read: {_names(folder, animated)}"
+            f"{counted(len(animated), 'file')} {has} several frames or pages, of which the first "
+            f"is read: {names_of(folder, animated)}"
         )
     if peaks and max(peaks) <= _MAX_12_BIT:
         yield (
-            f"the {_counted(len(peaks), 'image')} of 16 bits use at most "
+            f"the {counted(len(peaks), 'image')} of 16 bits use at most "
             f"{max(1, max(peaks).bit_length())} bits (largest value {max(peaks):,} of 65,535), so "
             "they are dark; stretch their values to 16 bits if that is not intended"
         )
-
-
-def _summary(skipped: Sequence[_Skipped]) -> str:
-    """Such as "3 files (2 unreadable, 1 .txt) and 1 folder without images"."""
-    reasons = Counter(each.reason for each in skipped if each.reason != "empty")
-    num_folders = sum(each.reason == "empty" for each in skipped)
-    reasons = dict(sorted(reasons.items(), key=lambda item: (item[0] != "unreadable", item[0])))
-    listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-    words = [f"{_counted(sum(reasons.values()), 'file')} ({listed})"] if reasons else []
-    words += [f"{_counted(num_folders, 'folder')} without images"] if num_folders else []
-    return " and ".join(words)
-
-
-def _names(folder: Path, skipped: Sequence[_Skipped]) -> str:
-    """The first few, unreadable images first, relative to the folder."""
-    in_order = sorted(skipped, key=lambda each: each.reason != "unreadable")
-    names = [printable(str(each.path.relative_to(folder))) for each in in_order[:_NUM_NAMED]]
-    return ", ".join(names) + (", ..." if len(skipped) > _NUM_NAMED else "")
-
-
-def _suffix(path: Path) -> str:
-    """What a skipped file counts as."""
-    if path.is_dir():
-        return "link to a folder above"
-    if not path.is_file():
-        return "unreadable"
-    return printable(path.suffix.lower()) or "without a suffix"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Data sets of images in memory: `ImageSet`, its parts `Subset` and `Split`, and `DataError`."""
+"""Data sets of images: `ImageSet`, its parts `Subset` and `Split`, and `DataError`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+from keras_ae.stored_images import StoredImages, selected
 
 
 class DataError(ValueError):
@@ -38,11 +41,12 @@ class MixedSizes(DataError):
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A data set in memory: training and test images with labels.
+    """A data set: training and test images with labels.
 
     Attributes:
         name: The name of the set in a report.
-        train_images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1].
+        train_images: `(N, H, W)` or `(N, H, W, C)`, uint8 or float32 in [0, 1]; `StoredImages` of
+            a set that is larger than the memory limit.
         train_labels: `(N,)` int64 indices into `class_names`, or None without labels.
         test_images: As `train_images`.
         test_labels: As `train_labels`; None exactly where those are.
@@ -50,17 +54,21 @@ class ImageSet:
         validation_images: As `train_images`; None where `split` draws them from those.
         validation_labels: As `train_labels`; None where those or the validation images are.
         notices: One line for each thing to know about the reading, such as skipped files.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+        fixed_test: Whether a published protocol fixes the test images.
     """
 
     name: str
-    train_images: np.ndarray
+    train_images: Any
     train_labels: np.ndarray | None
-    test_images: np.ndarray
+    test_images: Any
     test_labels: np.ndarray | None
     class_names: tuple[str, ...] = ()
-    validation_images: np.ndarray | None = None
+    validation_images: Any = None
     validation_labels: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    test_masks: np.ndarray | None = None
+    fixed_test: bool = False
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -72,6 +80,18 @@ class ImageSet:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
 
+    @property
+    def normal_class(self) -> str | None:
+        """The only class of the training images where the test images have others, else None.
+
+        That is the layout of sets of defects: `train/good`, `test/good`, `test/hole`.
+        """
+        if self.train_labels is None:
+            return None
+        trained = np.unique(self.train_labels)
+        others = np.setdiff1d(self.test_labels, trained)  # pyright: ignore
+        return self.class_names[trained[0]] if len(trained) == 1 and len(others) else None
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of shapes, types and contents, 16 hex digits."""
@@ -79,9 +99,15 @@ class ImageSet:
         arrays = [self.train_images, self.train_labels, self.test_images, self.test_labels]
         if self.validation_images is not None:  # sets without them keep their fingerprint
             arrays += [self.validation_images, self.validation_labels]
+        if self.test_masks is not None:
+            arrays.append(self.test_masks)
         for array in arrays:
             if array is None:
                 digest.update(b"None")
+            elif isinstance(array, StoredImages):  # as the same images in memory
+                digest.update(f"{array.shape} {array.pixel_dtype.str}".encode())
+                for part in array.parts():
+                    digest.update(np.ascontiguousarray(array.pixels(part)).reshape(-1).data)
             else:
                 digest.update(f"{array.shape} {array.dtype.str}".encode())
                 digest.update(np.ascontiguousarray(array).reshape(-1).data)
@@ -93,11 +119,12 @@ class Subset:
     """Images and labels as models take them.
 
     Attributes:
-        images: `(N, H, W)` or `(N, H, W, C)`, float32 in [0, 1].
+        images: `(N, H, W)` or `(N, H, W, C)`, float32 in [0, 1]; `StoredImages` of a set that is
+            larger than the memory limit.
         labels: `(N,)` int64, or None.
     """
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -105,16 +132,23 @@ class Subset:
 
     def where(self, chosen: np.ndarray) -> Subset:
         """The images and labels that a mask or an array of indices selects."""
-        return Subset(self.images[chosen], None if self.labels is None else self.labels[chosen])
+        images = selected(self.images, chosen)
+        return Subset(images, None if self.labels is None else self.labels[chosen])
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training, validation and test images of a data set."""
+    """Training, validation and test images of a data set.
+
+    Attributes:
+        train, validation, test: The images and labels.
+        test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+    """
 
     train: Subset
     validation: Subset
     test: Subset
+    test_masks: np.ndarray | None = None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +18,21 @@ from keras_ae.checks import one_line
 from keras_ae.data.contents import (
     Contents,
     Part,
+    converter,
     pixels,
     read_at_most,
     refuse_beyond_limit,
     visible_files,
     with_class_names,
+    with_image_axes,
 )
 from keras_ae.data.image_set import DataError, listed
+from keras_ae.data.storage import Storage
+from keras_ae.stored_images import PART_BYTES, StoredImages
 
 _MAX_HEADER_BYTES = 2**14  # NumPy itself accepts at most 10,000
 _PART_BYTES = 2**20
+_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 # The names that an archive's arrays usually have, in upper or lower case; the first one that is
 # there is read.
 _IMAGES = {
@@ -53,44 +59,108 @@ _LABELS = {
 }
 
 
-def read_class_arrays(files: Mapping[str, Path]) -> Contents:
-    """Read one array of images per class.
+def read_class_arrays(
+    files: Mapping[str, Sequence[Path]], storage: Storage | None = None
+) -> Contents:
+    """Read the arrays of images of each class.
 
     Args:
-        files: `{class name: .npy file}`; labels are indices in this order.
+        files: `{class name: .npy files}`; labels are indices in this order.
+        storage: Where the images are kept; None for memory, where they fit.
 
     Raises:
-        DataError: a file is damaged or too large, or the classes differ in shape or type.
+        DataError: a file is damaged or too large, or the files differ in shape or type.
     """
-    num_bytes = sum(path.stat().st_size for path in files.values() if path.is_file())
-    refuse_beyond_limit(num_bytes, str(next(iter(files.values())).parent))
-    converted = pixels({str(path): _load_array(path) for path in files.values()})
-    images = dict(zip(files, converted.images, strict=True))
-    first_name, first = next(iter(images.items()))
-    for name, array in images.items():
+    storage = storage or Storage()
+    paths = [path for of_class in files.values() for path in of_class]
+    headers = {path: ArrayStream(path, _no_archive(path)) for path in paths}
+    if storage.fits(sum(math.prod(each.shape) for each in headers.values())):
+        num_bytes = sum(path.stat().st_size for path in paths)
+        refuse_beyond_limit(num_bytes, str(paths[0].parent))
+        converted = pixels({str(path): _load_array(path) for path in paths})
+        arrays, notices = converted.images, converted.notices
+        _check_alike(dict(zip(paths, arrays, strict=True)))
+        images: Any = np.concatenate(arrays)
+    else:
+        images, notices = _mapped(list(headers.values()), storage)
+    lengths = {path: len(each) for path, each in headers.items()}
+    of_class = [sum(lengths[path] for path in each) for each in files.values()]
+    labels = np.repeat(np.arange(len(files)), of_class)
+    return Contents(images, labels.astype(np.int64), tuple(files), notices=notices)
+
+
+def _check_alike(arrays: Mapping[Path, np.ndarray]) -> None:
+    first_path, first = next(iter(arrays.items()))
+    for path, array in arrays.items():
         if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
             raise DataError(
-                f"All classes must have images of one shape and type: {files[first_name]} holds "
-                f"{_describe(first)}, {files[name]} holds {_describe(array)}."
+                f"All classes must have images of one shape and type: {first_path} holds "
+                f"{_describe(first)}, {path} holds {_describe(array)}."
             )
-    labels = np.repeat(np.arange(len(images)), [len(array) for array in images.values()])
-    return Contents(
-        np.concatenate(list(images.values())),
-        labels.astype(np.int64),
-        tuple(images),
-        notices=converted.notices,
-    )
 
 
-def class_files(folder: Path) -> dict[str, Path]:
-    """`{class name: file}` of the `<class>.npy` files in a folder, sorted, without hidden files."""
-    return {file.stem: file for file in visible_files(folder) if file.suffix.lower() == ".npy"}
+def _mapped(streams: Sequence[ArrayStream], storage: Storage) -> tuple[StoredImages, tuple]:
+    """Arrays of images that stay in their files, and notices.
+
+    Raises:
+        DataError: the arrays hold no images, or not alike ones.
+    """
+    arrays = {each.path: with_image_axes(each.mapped(), str(each.path)) for each in streams}
+    _check_alike(arrays)
+    number, done = sum(map(len, arrays.values())), 0
+    extremes: dict[Path, tuple[float, float]] = {}
+    for path, array in arrays.items():
+        lowest, highest = math.inf, -math.inf
+        step = max(1, PART_BYTES // (array[:1].nbytes or 1))
+        for start in range(0, len(array), step):
+            part = array[start : start + step]
+            lowest, highest = min(lowest, part.min()), max(highest, part.max())
+            done += len(part)
+            storage.progress(done, number)
+        extremes[path] = float(lowest), float(highest)
+    # The range of all of them decides; the file that an error names is the brightest.
+    lowest = min(low for low, _ in extremes.values())
+    brightest = max(extremes, key=lambda path: extremes[path][1])
+    dtype = next(iter(arrays.values())).dtype
+    convert, notice = converter(str(brightest), dtype, lowest, extremes[brightest][1])
+    images = StoredImages(list(arrays.values()), convert=convert)
+    notices = [notice] if notice else []
+    notices.append(storage.notice(number, math.prod(images.shape), "from the files themselves"))
+    return images, tuple(notices)
+
+
+def class_files(folder: Path) -> dict[str, list[Path]]:
+    """`{class name: files}` of the `.npy` files in a folder, sorted, without hidden files.
+
+    The name of the file is that of the class; the files `cat-00000-of-00002.npy` and
+    `cat-00001-of-00002.npy` are shards of the class cat.
+
+    Raises:
+        DataError: a shard is missing.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in visible_files(folder):
+        if file.suffix.lower() == ".npy":
+            found.setdefault(_SHARD.sub("", file.stem), []).append(file)
+    for name, files in found.items():
+        counts = {int(match[2]) for file in files if (match := _SHARD.search(file.stem))}
+        if counts and (len(counts) > 1 or len(files) != max(counts)):
+            raise DataError(
+                f"{folder} must have all shards of {name}: found {len(files)} of {max(counts)}."
+            )
+    return found
+
+
+def _no_archive(path: Path) -> Callable[[Sequence[str]], str]:
+    def refuse(names: Sequence[str]) -> str:
+        raise DataError(f"{path} is a .npz archive with the suffix of an array: rename it to .npz.")
+
+    return refuse
 
 
 def _load_array(path: Path) -> np.ndarray:
-    loaded = _load_numpy(path)
-    if not isinstance(loaded, np.ndarray):
-        raise DataError(f"{path} is a .npz archive with the suffix of an array: rename it to .npz.")
+    loaded = _load_numpy(path, _no_archive(path))
+    assert isinstance(loaded, np.ndarray)
     return loaded
 
 
@@ -228,6 +298,19 @@ class ArrayStream:
                 content = read_at_most(file, number * row_bytes)
                 yield np.ndarray((number, *row_shape), self.dtype, content)
 
+    def mapped(self) -> np.ndarray:
+        """The array of a `.npy` file without reading it into memory.
+
+        Raises:
+            DataError: it is stored by columns, so that an image is spread over the whole file.
+        """
+        if self._header.in_columns and len(self.shape) > 1:
+            raise DataError(
+                f"{self.path} is larger than the memory limit and stored by columns: save "
+                "numpy.ascontiguousarray(images), or raise the limit."
+            )
+        return np.memmap(self.path, self.dtype, "r", self._header.num_bytes, self.shape)
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         if not self._member:
@@ -273,17 +356,29 @@ def _plain_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_numpy(path: Path) -> Contents:
+def read_numpy(path: Path, storage: Storage | None = None) -> Contents:
     """Read a `.npy` array of images, or a `.npz` archive with labels, validation and test images.
 
     An archive has its images in the array `x_train`, `images`, `x`, `data` or `arr_0`, its labels
     in `y_train`, `labels`, `y` or `targets`, and so on: the first names in `_IMAGES` and `_LABELS`
     that are there, in upper or lower case. All but the images are optional.
 
+    Args:
+        path: The file.
+        storage: Where the images of a `.npy` file are kept; None for memory, where they fit.
+
     Raises:
         DataError: the file is damaged, larger than the limit, or holds no images.
     """
     roles: dict[tuple[str, str], str] = {}
+    storage = storage or Storage()
+    with _plain_errors(path):
+        is_archive = zipfile.is_zipfile(path)
+    if not is_archive:
+        stream = ArrayStream(path, _no_archive(path))
+        if not storage.fits(math.prod(stream.shape)):
+            images, notices = _mapped([stream], storage)
+            return Contents(images, notices=notices)
 
     def choose(names: Sequence[str]) -> Iterable[str]:
         lower = {name.lower(): name for name in reversed(names)}

@@ -15,13 +15,16 @@ from keras_ae.data import network
 from keras_ae.data.contents import Contents
 from keras_ae.data.image_set import DataError, hint, listed
 from keras_ae.data.numpy_files import class_files, read_class_arrays
+from keras_ae.data.storage import Storage
 from keras_ae.files import atomic_write, cache_dir
 
 _URL = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
 
 
 def read(
-    data_dir: str | os.PathLike | None = None, classes: Sequence[str] | None = None
+    data_dir: str | os.PathLike | None = None,
+    classes: Sequence[str] | None = None,
+    storage: Storage | None = None,
 ) -> Contents:
     """Read classes of QuickDraw from `data_dir`; download those that are missing.
 
@@ -29,6 +32,7 @@ def read(
         data_dir: The folder of the `<class>.npy` files. Default: `$QUICKDRAW_DIR`, else
             `quickdraw` in the cache folder.
         classes: The classes, in this order. Default: all classes in the folder.
+        storage: Where the images are kept; None for memory, where they fit.
 
     Raises:
         DataError: the folder has no classes, a download fails, or a file is damaged.
@@ -44,8 +48,8 @@ def read(
     for name in classes or ():
         if name not in on_disk:
             _download(name, folder / f"{name}.npy", tuple(on_disk))
-    files = {name: on_disk.get(name, folder / f"{name}.npy") for name in classes or on_disk}
-    return read_class_arrays(files)
+    files = {name: on_disk.get(name, [folder / f"{name}.npy"]) for name in classes or on_disk}
+    return read_class_arrays(files, storage)
 
 
 def _download(name: str, path: Path, on_disk: Sequence[str]) -> None:

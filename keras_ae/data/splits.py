@@ -6,11 +6,13 @@ Every function here depends on its arguments and seed alone.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from keras_ae.data.contents import Contents, as_float
+from keras_ae.data.contents import Contents
 from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
+from keras_ae.stored_images import StoredImages, as_float, selected
 
 BINARIZATIONS = ("threshold", "bernoulli")
 
@@ -38,6 +40,11 @@ def binarized(image_set: ImageSet, how: str) -> ImageSet:
     """
     if how not in BINARIZATIONS:
         raise DataError(f"how must be one of {listed(BINARIZATIONS)}; received {how!r}.")
+    if isinstance(image_set.train_images, StoredImages):
+        raise DataError(
+            f"{image_set.name} is larger than the memory limit and cannot be made black and white: "
+            "raise the limit, or store the images so."
+        )
     random = np.random.default_rng(_BINARIZATION_SEED)
 
     def in_black_and_white(images: np.ndarray) -> np.ndarray:
@@ -67,7 +74,8 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
     Where the data set has validation images of its own, they are used. Otherwise one image in
     twelve, at most 5,000, is drawn for validation from the training images (5,000 of MNIST's
     60,000). The held-out class is removed from training and validation images after that draw, so
-    that the other images stay in their parts; it stays in the test images.
+    that the other images stay in their parts. All of its images are then test images, after the
+    others; only where `fixed_test` those of the training images are left out.
 
     Args:
         image_set: What `load` returned.
@@ -101,11 +109,14 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
             "training": np.sort(drawn[num_validation:]),
             "validation": drawn[:num_validation],
         }
-    for part, labels in (("training", train[1]), ("validation", validation[1])):
+    removed = []
+    for part, (images, labels) in (("training", train), ("validation", validation)):
         if held_out is None or labels is None:
             continue
         kept = indices[part]
         indices[part] = kept[labels[kept] != held_out]
+        dropped = kept[labels[kept] == held_out]
+        removed.append((selected(images, dropped), labels[dropped]))
         if not len(indices[part]):
             raise DataError(
                 f"{image_set.name} has no {part} images left without the class "
@@ -113,15 +124,33 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
                 "another seed."
             )
 
-    def subset(images: np.ndarray, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
+    test_images: Any = image_set.test_images
+    test_labels: Any = image_set.test_labels
+    if removed and not image_set.fixed_test:
+        for images, labels in removed:
+            test_images = _joined(test_images, images)
+            test_labels = np.concatenate([test_labels, labels])
+
+    def subset(images: Any, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
-        return Subset(as_float(images[kept]), None if labels is None else labels[kept])
+        images = selected(images, kept)
+        if not isinstance(images, StoredImages):
+            images = as_float(images)
+        return Subset(images, None if labels is None else labels[kept])
 
     return Split(
         train=subset(*train, indices["training"]),
         validation=subset(*validation, indices["validation"]),
-        test=subset(image_set.test_images, image_set.test_labels, slice(None)),
+        test=subset(test_images, test_labels, slice(None)),
+        # The images of a held-out class that were for training have no masks.
+        test_masks=None if removed else image_set.test_masks,
     )
+
+
+def _joined(images: Any, others: Any) -> Any:
+    if isinstance(images, StoredImages):
+        return images.followed_by(others)
+    return np.concatenate([images, others])
 
 
 def held_out_index(image_set: ImageSet, held_out_class: int | str) -> int:
@@ -202,16 +231,17 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     }
     if contents.test_images is not None:
         test = contents.test_images, contents.test_labels
-        return ImageSet(name, images, labels, *test, **others)
+        return ImageSet(name, images, labels, *test, test_masks=contents.test_masks, **others)
     if len(images) < 2:
         raise DataError(f"{name} has too few images: at least 2 are needed; received 1.")
     test = _draw_test_indices(labels, len(images))
     random = np.random.default_rng(_TEST_SEED)
     test = random.permutation(test)
     train = random.permutation(np.setdiff1d(np.arange(len(images)), test))
+    train_images, test_images = selected(images, train), selected(images, test)
     if labels is None:
-        return ImageSet(name, images[train], None, images[test], None, **others)
-    return ImageSet(name, images[train], labels[train], images[test], labels[test], **others)
+        return ImageSet(name, train_images, None, test_images, None, **others)
+    return ImageSet(name, train_images, labels[train], test_images, labels[test], **others)
 
 
 def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray:

@@ -43,6 +43,7 @@ VARIANTS = (
     "beta_vae_loose", "vq_vae",
     "tied", "linear", "convolutional", "recurrent", "sparse_l1", "denoising_dropout",
     "conv_vae", "conv_vq_vae", "conditional_vae", "iwae", "binary", "vae_gan",
+    "conv_denoising",
 )  # fmt: skip
 OTHER_MARKERS = "p8H1234"  # of variants that are not in that list
 
@@ -161,7 +162,7 @@ def image_rows(
     path: Path,
     column_titles: Sequence[str] = (),
     like: np.ndarray | None = None,
-    inverted: Collection[str] = (),
+    dark_zero: Collection[str] = (),
 ) -> Path:
     """Draw a row of images for each label.
 
@@ -170,7 +171,7 @@ def image_rows(
         path: The PNG to write.
         column_titles: Titles above the columns.
         like: Images that decide how gray ones are drawn (see `gray_map`); default: the first row.
-        inverted: Labels of gray rows in which 0 is white.
+        dark_zero: Labels of gray rows in which 0 is black, also in figures of dark drawings.
     """
     usual = gray_map(next(iter(rows.values())) if like is None else like)
     num = max(len(images) for images in rows.values())
@@ -187,7 +188,7 @@ def image_rows(
         bottom = 1 - (top + (place + 1) * height) / full_height
         box = [margin / full_width, bottom, size * len(images) / full_width, height / full_height]
         axis = figure.add_axes(box)
-        colors = "gray_r" if label in inverted else usual
+        colors = "gray" if label in dark_zero else usual
         page = tiled(images, white=0.0 if is_gray(images) and colors == "gray_r" else 1.0)
         axis.imshow(page, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")

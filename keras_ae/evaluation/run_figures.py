@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from keras_ae.evaluation import plots
+from keras_ae.prediction.outputs import error_maps
 
 NUM_IMAGES = 10
 NUM_SAMPLES = 40
+NUM_FOR_COLORS = 1000  # images that decide whether they are drawings
 
 
 def draw(
@@ -38,7 +40,7 @@ def draw(
             " " * row or "samples": samples[row * NUM_IMAGES : (row + 1) * NUM_IMAGES]
             for row in range(NUM_SAMPLES // NUM_IMAGES)
         }
-        written.append(plots.image_rows(rows, folder / "samples.png", like=images))
+        written.append(plots.image_rows(rows, folder / "samples.png", like=images[:NUM_FOR_COLORS]))
     return written
 
 
@@ -51,17 +53,18 @@ def draw_reconstructions(folder: Path, model: Any, inputs: Any, images: np.ndarr
         else originals
     )
     rebuilt = np.clip(np.asarray(model.reconstruct(few)), 0.0, 1.0)
-    error = np.abs(rebuilt - originals)
-    if error.ndim == 4:
-        error = error.mean(axis=-1)
+    error = error_maps(originals, rebuilt, white=1.0)
     highest = max(float(error.max()), 1e-6)
     rows = {
         "test images": originals,
         "reconstructions": rebuilt,
-        f"absolute error, white = 0, black = {highest:.2g}": error / highest,
+        f"absolute error, black = 0, white = {highest:.2g}": error / highest,
     }
     return plots.image_rows(
-        rows, folder / "reconstructions.png", like=images, inverted={list(rows)[2]}
+        rows,
+        folder / "reconstructions.png",
+        like=images[:NUM_FOR_COLORS],
+        dark_zero={list(rows)[2]},
     )
 
 

@@ -20,6 +20,18 @@ class Bottleneck(keras.layers.Layer):
     is_discrete: bool = False
     """Whether the latents are from a finite set."""
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the latents, without the batch size that the layer was built with.
+
+        Raises:
+            AttributeError: the layer is not built.
+        """
+        config = self.get_build_config()
+        if not config:
+            raise AttributeError(f"The layer {self.name} is not built, so it has no output_shape.")
+        return (None, *self.compute_output_shape(config["input_shape"])[1:])
+
     def code_statistics(self, encoded: Any) -> dict[str, float]:
         """Statistics of the codes of N images; empty where there are none to report.
 

@@ -33,7 +33,7 @@ class ConditionalBottleneck(GaussianBottleneck):
         warmup_epochs: Epochs of KL warm-up, see `GaussianBottleneck`.
 
     Raises:
-        ValueError: an argument outside its range, or an odd number of Gaussian parameters.
+        ValueError: an argument outside its range, or an input of another shape.
     """
 
     num_classes = FixedArgument()
@@ -50,7 +50,9 @@ class ConditionalBottleneck(GaussianBottleneck):
         self.num_classes = check_size("num_classes", num_classes)
 
     def build(self, input_shape: Any) -> None:
+        self._check_shape(input_shape, self.num_classes)
         super().build((*input_shape[:-1], input_shape[-1] - self.num_classes))
+        self.input_spec = keras.layers.InputSpec(shape=(None, input_shape[-1]))
 
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         parameters, labels = inputs[:, : -self.num_classes], inputs[:, -self.num_classes :]

@@ -118,6 +118,7 @@ class DenseTranspose(keras.layers.Layer):
                 f"The input must have {self.dense.kernel.shape[1]} features, as many as "
                 f"{self.dense.name!r} has units; received the shape {tuple(input_shape)}."
             )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias", shape=(self.dense.kernel.shape[0],), initializer="zeros"

@@ -36,7 +36,7 @@ class GaussianBottleneck(Bottleneck):
             weighted by `beta * min(1, epoch / warmup_epochs)`. 0, the default, for no warm-up.
 
     Raises:
-        ValueError: `beta` or `warmup_epochs` is negative, or the last axis of the input is odd.
+        ValueError: `beta` or `warmup_epochs` is negative, or the input has another shape.
     """
 
     beta = SettableNumber()
@@ -53,15 +53,25 @@ class GaussianBottleneck(Bottleneck):
         self.sampling = Sampling(seed, dtype=self.dtype_policy, name="sampling")
 
     def build(self, input_shape: Any) -> None:
-        if input_shape[-1] % 2:
-            raise ValueError(
-                "The input holds means and log-variances, so its last axis must be even; "
-                f"received the shape {tuple(input_shape)}."
-            )
-        self.sampling.build(input_shape)
+        self._check_shape(input_shape, num_others=0)
+        self.input_spec = keras.layers.InputSpec(shape=(None, input_shape[-1]))
+        half = (*input_shape[:-1], input_shape[-1] // 2)
+        self.sampling.build((half, half))
         if self.warmup_epochs:
             self.kl_weight = self.add_weight(
                 name="kl_weight", initializer="ones", trainable=False, autocast=False
+            )
+
+    def _check_shape(self, shape: Any, num_others: int) -> None:
+        """ValueError unless a row holds as many means as log-variances, then `num_others`."""
+        width = shape[-1] if len(shape) == 2 else None
+        if width is None or width <= num_others or (width - num_others) % 2:
+            others = f" + {num_others}" if num_others else ""
+            label = ", then the one-hot label" if num_others else ""
+            raise ValueError(
+                f"The input of {type(self).__name__} must have the shape (batch, 2 * latent_dim"
+                f"{others}): the means, then the log-variances{label}; received {tuple(shape)}. "
+                "Flatten maps, and end the encoder with a layer of that width."
             )
 
     def begin(self, epoch: int) -> None:

@@ -27,7 +27,18 @@ class Sampling(NoisyLayer):
     Args:
         seed: Seed of the noise, an integer or None. The state of the noise is saved with the model,
             so that a resumed training draws the numbers that an uninterrupted one draws.
+
+    Raises:
+        ValueError: the input is not two tensors of one shape.
     """
+
+    def build(self, input_shape: Any) -> None:
+        shapes = [tuple(each) for each in input_shape if isinstance(each, (tuple, list))]
+        if len(shapes) != 2 or len(input_shape) != 2 or shapes[0] != shapes[1]:
+            raise ValueError(
+                "Sampling must be called with two tensors of one shape, (z_mean, z_log_var); "
+                f"received the shape {tuple(input_shape)}."
+            )
 
     def call(self, inputs: Any) -> tf.Tensor:
         z_mean, z_log_var = inputs

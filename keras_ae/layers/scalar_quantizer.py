@@ -66,8 +66,10 @@ class ScalarQuantizer(Bottleneck):
     def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2 or input_shape[-1] is None:
             raise ValueError(
-                f"The input must have the shape (batch, latent_dim); received {input_shape}."
+                "The input of ScalarQuantizer must have the shape (batch, latent_dim); received "
+                f"{tuple(input_shape)}. Flatten it, or use VectorQuantizer, which takes maps."
             )
+        self.input_spec = keras.layers.InputSpec(shape=(None, input_shape[-1]))
         limit = 1.0 / self.num_embeddings
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -83,6 +85,11 @@ class ScalarQuantizer(Bottleneck):
         compiled step that takes half the time of a binary search, which has to sort the codebooks.
         """
         embeddings = tf.convert_to_tensor(self.embeddings)
+        if len(inputs.shape) != 2 or inputs.shape[1] != embeddings.shape[0]:
+            raise ValueError(
+                f"The codes must have the shape (batch, {embeddings.shape[0]}); received "
+                f"{tuple(inputs.shape)}."
+            )
         inputs = tf.stop_gradient(tf.cast(inputs, embeddings.dtype))
         distances = tf.abs(inputs[:, :, None] - embeddings)
         return first_smallest(distances)

@@ -102,15 +102,13 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
     def build(self, input_shape: Any) -> None:
         if len(input_shape) < 2 or None in input_shape[1:]:
             raise ValueError(
-                "The input must have the shape (batch, ..., channels), with known sizes except the "
-                f"batch size; received {tuple(input_shape)}."
+                "The input of VectorQuantizer must have the shape (batch, ..., channels), with "
+                f"known sizes except the batch size; received {tuple(input_shape)}."
             )
-        channels = input_shape[-1]
-        width = self.embedding_dim or channels
-        if channels % width:
-            raise ValueError(
-                f"embedding_dim must divide the {channels} channels of the input; received {width}."
-            )
+        width = self.embedding_dim or input_shape[-1]
+        self._check_channels(input_shape, width)
+        if self.embedding_dim is None:
+            self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: width})
         limit = 1.0 / self.num_embeddings
         self.embeddings = self._add_state(
             "embeddings",
@@ -135,6 +133,21 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
             autocast=False,  # distances and averages need float32 in mixed precision too
             aggregation="mean",  # over replicas, which all assign the same
         )
+
+    def _check_channels(self, shape: Any, width: int) -> None:
+        """ValueError unless the last axis can be cut into vectors as in the first call."""
+        channels = shape[-1] if len(shape) > 1 else 0
+        if self.embedding_dim is None and channels != width:
+            raise ValueError(
+                f"The codebook of this VectorQuantizer was made for inputs of {width} channels, "
+                f"(batch, ..., {width}); received the shape {tuple(shape)}. Create another layer "
+                "for inputs of another width."
+            )
+        if channels < 1 or channels % width:
+            raise ValueError(
+                f"embedding_dim must divide the channels of the input, the last axis; received "
+                f"embedding_dim {width} and the shape {tuple(shape)}."
+            )
 
     # ---- the codebook ----
 
@@ -163,6 +176,7 @@ class VectorQuantizer(NoisyLayer, Bottleneck):
         return self.embeddings.shape[1]
 
     def _vectors(self, inputs: Any) -> tf.Tensor:
+        self._check_channels(inputs.shape, self._width)
         return tf.reshape(tf.stop_gradient(tf.cast(inputs, tf.float32)), (-1, self._width))
 
     def _nearest(self, vectors: Any) -> tf.Tensor:

@@ -18,7 +18,12 @@ from keras_ae.networks.dense import (
 )
 from keras_ae.networks.discriminator import discriminator
 from keras_ae.networks.recurrent import recurrent_decoder, recurrent_encoder
-from keras_ae.networks.strided import halved_sizes, strided_decoder, strided_encoder
+from keras_ae.networks.strided import (
+    default_strided_filters,
+    halved_sizes,
+    strided_decoder,
+    strided_encoder,
+)
 
 __all__ = [
     "bake_off_hidden_units",
@@ -27,6 +32,7 @@ __all__ = [
     "convolutional_decoder",
     "convolutional_encoder",
     "default_filters",
+    "default_strided_filters",
     "dense_decoder",
     "dense_encoder",
     "discriminator",

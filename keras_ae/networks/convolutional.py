@@ -28,17 +28,17 @@ def default_filters(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def default_kernel_size(image_shape: Sequence[int]) -> int:
-    """Kernel size of the transposed convolutions: 3 up to 32x32 pixels, else 4.
+    """Kernel size of the transposed convolutions: 4, but 3 for gray images of 28x28 pixels.
 
     A kernel that is not a multiple of the stride 2 writes a checkerboard, which is visible in the
     even areas of photographs (Odena et al., "Deconvolution and checkerboard artifacts", Distill
-    2016).
+    2016). Gray images of 28x28 pixels keep the network of the book.
     """
-    return 3 if min(image_shape[:2]) <= SMALL_SIDE else 4
+    return 3 if tuple(image_shape) in ((28, 28), (28, 28, 1)) else 4
 
 
 def check_kernel_size(kernel_size: int | None, image_shape: Sequence[int]) -> int:
-    """Kernel size of the decoder's convolutions: 3 or 4; None chooses by the size of an image.
+    """Kernel size of the decoder's convolutions: 3 or 4; None chooses by the shape of an image.
 
     Raises:
         ValueError: another number.
@@ -74,6 +74,7 @@ def convolutional_encoder(
     code_units: int | None = None,
     *,
     activation: Any = "relu",
+    corruption: keras.layers.Layer | None = None,
 ) -> keras.Sequential:
     """Build a convolutional encoder: 3x3 convolutions, each followed by max pooling.
 
@@ -84,6 +85,7 @@ def convolutional_encoder(
         filters: Filters of each convolution, outermost first; at least one.
         code_units: Width of a linear dense code. None, the default, for the last feature map.
         activation: Activation of the convolutions.
+        corruption: A layer that corrupts the images in training.
 
     Returns:
         A model from `(batch, *image_shape)` to `(batch, code_units)`, or to the feature map.
@@ -92,6 +94,7 @@ def convolutional_encoder(
     height, width = sizes[0]
     layers = [
         keras.layers.Input(tuple(image_shape), name="images"),
+        *([] if corruption is None else [corruption]),
         keras.layers.Reshape((height, width, math.prod(image_shape[2:])), name="pixels"),
     ]
     for number, num_filters in enumerate(filters, start=1):

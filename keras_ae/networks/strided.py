@@ -9,6 +9,16 @@ from typing import Any
 import keras
 
 
+def default_strided_filters(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Filters of the strided convolutions for images of a shape, outermost first.
+
+    (32, 64) below 128x128 pixels, a map of 7x7 codes for 28x28 pixels and of 16x16 for 64x64. From
+    there on a stage more whenever the side doubles, so that a map stays below 32x32.
+    """
+    num_stages = max((min(image_shape[:2]) // 16).bit_length() - 1, 2)
+    return tuple(min(32 * 2**stage, 128) for stage in range(num_stages))
+
+
 def halved_sizes(image_shape: Sequence[int], num_stages: int) -> tuple[int, int]:
     """Height and width after `num_stages` convolutions of stride 2: halved and rounded up."""
     height, width = image_shape[:2]

@@ -12,16 +12,17 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from keras_ae.data.contents import as_float, converter, printable, with_image_axes
+from keras_ae.data.contents import converter, printable, with_image_axes
 from keras_ae.data.image_files import Found, find_images, image_files, image_header, read_image
 from keras_ae.data.image_set import DataError, UnreadableImage, listed
 from keras_ae.data.numpy_files import ArrayStream, choose_images
 from keras_ae.prediction.trained_model import (
     TrainedModel,
+    WrongSize,
     image_converter,
     settings_for,
-    wrong_size,
 )
+from keras_ae.stored_images import as_float
 
 
 class Batch(NamedTuple):
@@ -29,6 +30,18 @@ class Batch(NamedTuple):
 
     names: list[str]
     images: np.ndarray
+
+
+class NotAllImages(DataError):
+    """A file that is not a readable image, where all must be.
+
+    Attributes:
+        problem: The message without advice.
+    """
+
+    def __init__(self, problem: str):
+        super().__init__(f"{problem} Remove such files, or predict without strict to skip them.")
+        self.problem = " ".join(problem.splitlines())
 
 
 class Images(Protocol):
@@ -82,7 +95,7 @@ class ImageFiles:
             words = f"{len(names):,} {'file that is' if len(names) == 1 else 'files that are'}"
             line = f"{path} has {words} not an image: {listed(map(printable, names[:5]))}"
             if strict:
-                raise DataError(f"{line}. Remove them, or skip them.")
+                raise NotAllImages(f"{line}.")
             self.notices.append(f"{line}{', ...' if len(names) > 5 else ''}")
         if self._settings.image_size is None or strict:
             self._check_headers()
@@ -104,7 +117,7 @@ class ImageFiles:
                     images.append(read_image(self._root / name, self._settings, self._shape))
                 except UnreadableImage as error:
                     if self._strict:
-                        raise
+                        raise NotAllImages(str(error)) from error
                     self.skipped.append((name, str(error)))
                     continue
                 names.append(name)
@@ -122,12 +135,12 @@ class ImageFiles:
         for name in self._names:
             try:
                 size = image_header(self._root / name).size
-            except UnreadableImage:
+            except UnreadableImage as error:
                 if self._strict:
-                    raise
+                    raise NotAllImages(str(error)) from error
                 continue
             if self._settings.image_size is None and size != self._shape[:2]:
-                raise DataError(wrong_size(str(self._root / name), size, self._shape))
+                raise WrongSize(str(self._root / name), size, self._shape)
 
 
 class ImageArray:

@@ -18,6 +18,7 @@ from keras_ae.files import remove_tree
 
 _TEMPORARY = ".keras_ae.partial"
 _GAP, _GAP_VALUE = 2, 128  # pixels between the images of a contact sheet, and their gray
+_SMALL, _TILE = 64, 128  # images of a contact sheet up to 64 pixels are enlarged, to 128 at most
 
 
 class OutputExists(ValueError):
@@ -172,15 +173,35 @@ def write_png(image: np.ndarray, folder: Path, name: str) -> Path:
     return path
 
 
+def error_maps(images: np.ndarray, reconstructions: np.ndarray, white: float) -> np.ndarray:
+    """The absolute error of each pixel, averaged over the channels: 0 is black, 1 is white.
+
+    Args:
+        images, reconstructions: `(N, H, W)` or `(N, H, W, channels)`, pixels in [0, 1].
+        white: The error that becomes 1; larger ones do too.
+
+    Returns:
+        `(N, H, W)`, in [0, 1].
+    """
+    errors = np.abs(reconstructions - images)
+    errors = errors.mean(-1) if errors.ndim == 4 else errors
+    return np.minimum(errors / white, 1.0)
+
+
 def write_contact_sheet(images: np.ndarray, path: Path) -> None:
     """Write images side by side in one PNG file, in rows of a square, with gray gaps.
+
+    Each pixel of images of at most 64 x 64 pixels becomes a square of several, so that the images
+    are seen without zooming: those of 28 x 28 become 112 x 112.
 
     Args:
         images: `(N, H, W)`, `(N, H, W, 1)` or `(N, H, W, 3)`, values in [0, 1].
         path: The file.
     """
     columns = math.ceil(math.sqrt(len(images)))
-    tiles = [_pixels(image) for image in images]
+    longer = max(images.shape[1:3])
+    scale = _TILE // longer if longer <= _SMALL else 1
+    tiles = [_pixels(image).repeat(scale, axis=0).repeat(scale, axis=1) for image in images]
     height, width = (side + _GAP for side in tiles[0].shape[:2])
     rows = -(-len(tiles) // columns)
     shape = (rows * height + _GAP, columns * width + _GAP, *tiles[0].shape[2:])

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from keras_ae.prediction.outputs import (
     output_folder,
     write_png,
 )
+from keras_ae.prediction.outputs import error_maps as error_maps_of
 from keras_ae.prediction.trained_model import UNITS, TrainedModel, open_model
 from keras_ae.progress import CountProgress
 
@@ -121,7 +122,7 @@ def predict_files(
                     if reconstructions:
                         _write_all(pictures, temporary / RESULTS[2], names)
                     if error_maps:
-                        errors = _error_maps(batch.images, pictures)
+                        errors = error_maps_of(batch.images, pictures, _WHITE_ERROR)
                         _write_all(errors, temporary / RESULTS[3], names)
                 num_images += len(batch.names)
                 report.update(num_images + len(source.skipped))
@@ -146,9 +147,3 @@ def _picture_names(source: Images, batch: Batch) -> list[str]:
 def _write_all(images: np.ndarray, folder: Path, names: Sequence[str]) -> None:
     for image, name in zip(images, names, strict=True):
         write_png(image, folder, name)
-
-
-def _error_maps(images: np.ndarray, reconstructions: np.ndarray) -> Any:
-    """|reconstruction - image| as a share of `_WHITE_ERROR`, `(N, H, W)`."""
-    errors = np.abs(reconstructions - images) / _WHITE_ERROR
-    return errors.mean(-1) if errors.ndim == 4 else errors

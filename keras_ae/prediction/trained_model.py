@@ -303,7 +303,7 @@ def image_converter(
     settings = settings_for(model)
     wanted = model.image_shape
     if settings.image_size is None and tuple(size[:2]) != wanted[:2]:
-        raise DataError(wrong_size(source, size, wanted))
+        raise WrongSize(source, size, wanted)
 
     def convert(images: np.ndarray) -> np.ndarray:
         return settings.of_arrays(images).reshape(-1, *wanted)
@@ -332,10 +332,19 @@ def settings_for(model: TrainedModel) -> Preprocessing:
     return Preprocessing(settings.image_size, settings.resize, color, settings.background)
 
 
-def wrong_size(source: str, size: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """The message for images of another size than that of a model without an image size."""
-    return (
-        f"{source} has {size[0]} x {size[1]} pixels, and the model was trained on "
-        f"{wanted[0]} x {wanted[1]} without resizing: resize the images, or train a model with an "
-        "image size."
-    )
+class WrongSize(DataError):
+    """Images of another size than that of a model without an image size.
+
+    Attributes:
+        problem: The message without advice.
+        image_size: Height and width that the model takes.
+    """
+
+    def __init__(self, source: str, size: tuple[int, ...], wanted: tuple[int, ...]):
+        problem = (
+            f"{source} has {size[0]} x {size[1]} pixels, and the model was trained on "
+            f"{wanted[0]} x {wanted[1]} without resizing."
+        )
+        super().__init__(f"{problem} Resize the images, or train a model with an image size.")
+        self.problem = " ".join(problem.splitlines())
+        self.image_size = wanted[:2]

@@ -47,8 +47,11 @@ class DataOptions:
     preprocessing: data.Preprocessing = data.Preprocessing()
     strict: bool = False
 
-    def load(self) -> tuple[data.ImageSet, str | None]:
+    def load(self, storage: data.Storage | None = None) -> tuple[data.ImageSet, str | None]:
         """The images, and a notice where no data set was named and it is not MNIST.
+
+        Args:
+            storage: Where the images are kept; None for memory, where they fit.
 
         Raises:
             DataError: they cannot be loaded.
@@ -57,6 +60,7 @@ class DataOptions:
         options = {
             "data_dir": self.data_dir,
             "strict": self.strict,
+            "storage": storage,
             **self.preprocessing.to_dict(),
         }
         if self.dataset is None:

@@ -1,32 +1,71 @@
 """The losses of a trained model beside two references without a network, and a verdict.
 
-The references are the mean image and PCA with as many components as the code has numbers, both
-fitted to at most 10,000 training images.
+The references are the mean image and PCA with as many components as the code has numbers (without
+the label, of a conditional model), both fitted to at most 10,000 training images and 1 GiB of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_ae import data
 from keras_ae.data.baselines import fit_pca, mean_image, pca_reconstructions
+from keras_ae.losses import probabilities_bce
+from keras_ae.progress import counted
+from keras_ae.stored_images import StoredImages
 
 MAX_IMAGES = 10_000
+MAX_BYTES = 2**30  # of images in memory at a time, as float32
 OVERFITTING = 1.2  # validation above training by this factor
 COLLAPSED = 0.01  # share of the images' variance that the reconstructions have
 FEW_CODES = 0.05  # share of a codebook
 UNITS = {"bce": "nats/image (BCE)", "mse": "squared error/image"}
 
 
-def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, float]:
+class References:
+    """`reference_losses`, computed once for the same images and number of components.
+
+    The runs of a grid mostly share their images, and fitting PCA may take longer than a training.
+    """
+
+    def __init__(self):
+        self._known: dict[tuple, dict[str, float]] = {}
+
+    def __call__(
+        self, train_images: np.ndarray, test_images: np.ndarray, num_components: int
+    ) -> dict[str, float]:
+        key = (*map(_digest, (train_images, test_images)), num_components)
+        if key not in self._known:
+            self._known[key] = reference_losses(train_images, test_images, num_components)
+        return dict(self._known[key])
+
+
+def _digest(images: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
+    if isinstance(images, StoredImages):
+        digest.update(images.key)
+        return digest.hexdigest()
+    digest.update(np.ascontiguousarray(images).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def measure(
+    model: Any,
+    train: data.Subset,
+    test: data.Subset,
+    references: Callable[..., dict[str, float]] | None = None,
+) -> dict[str, float]:
     """Losses of the deterministic reconstructions of the test images, and of both references.
 
     Args:
         model: A trained autoencoder.
         train, test: Training and test images, with labels where the model needs them.
+        references: A `References` that several runs share; None computes them anew.
 
     Returns:
         `mse` and, where the output is a probability, `bce`, each summed over the pixels and
@@ -41,16 +80,20 @@ def measure(model: Any, train: data.Subset, test: data.Subset) -> dict[str, floa
     squared, ours, theirs = 0.0, _Spread(), _Spread()
     for part in _parts(len(test)):
         few = test.where(part)
-        rebuilt = np.asarray(model.reconstruct(model.pack_inputs(few.images, few.labels)))
-        squared += float(np.square(few.images - rebuilt).sum(dtype=np.float64))
+        images = np.asarray(few.images)
+        rebuilt = np.asarray(model.reconstruct(model.pack_inputs(images, few.labels)))
+        squared += float(np.square(images - rebuilt).sum(dtype=np.float64))
         ours.add(rebuilt)
-        theirs.add(few.images)
+        theirs.add(images)
     found["mse"] = squared / len(test)
     if theirs.total > 0:  # not so with one test image
         found["variance"] = ours.total / theirs.total
     if "codes_used" in (statistics := model.code_statistics(inputs)):
         found["codes_used"] = float(statistics["codes_used"])
-    return found | reference_losses(train.images, test.images, model.code_size)
+    # The label that a conditional model is given is no part of what it has learned of an image.
+    num_components = model.latent_dim if model.needs_labels else model.code_size
+    references = references or reference_losses
+    return found | references(train.images, test.images, num_components)
 
 
 def reference_losses(
@@ -65,9 +108,11 @@ def reference_losses(
     Returns:
         `mean_image_bce`, `mean_image_mse`, `pca_bce`, `pca_mse` and `pca_components`.
     """
-    if len(train_images) > MAX_IMAGES:
-        chosen = np.random.default_rng(0).choice(len(train_images), MAX_IMAGES, replace=False)
+    most = min(MAX_IMAGES, max(1, MAX_BYTES // (4 * math.prod(train_images.shape[1:]))))
+    if len(train_images) > most:
+        chosen = np.random.default_rng(0).choice(len(train_images), most, replace=False)
         train_images = train_images[np.sort(chosen)]
+    train_images = np.asarray(train_images)
     average = mean_image(train_images)
     _, pca = fit_pca(train_images, code_size)
     found: dict[str, float] = {"pca_components": int(pca.n_components_)}
@@ -82,9 +127,8 @@ def reference_losses(
 
 def _sums(images: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """BCE in nats and squared error, summed over images of probabilities between 0 and 1."""
-    p = np.asarray(probabilities, np.float64)
-    bce = -(images * np.log(p) + (1 - images) * np.log1p(-p)).sum()
-    return {"bce": float(bce), "mse": float(np.square(images - p).sum())}
+    bce = probabilities_bce(images, probabilities).sum()
+    return {"bce": float(bce), "mse": float(np.square(images - probabilities).sum())}
 
 
 def _parts(num_images: int) -> list[np.ndarray]:
@@ -123,7 +167,7 @@ def summary(loss: str, results: Mapping[str, Any]) -> str:
         verdict = "worse than PCA" if pca < model else "better than PCA"
     return (
         f"{model:,.2f} {UNITS[loss]}; mean image {mean:,.2f}, PCA with "
-        f"{results['pca_components']} components {pca:,.2f}: {verdict}"
+        f"{counted(results['pca_components'], 'component')} {pca:,.2f}: {verdict}"
     )
 
 
@@ -145,8 +189,8 @@ def warnings(
         )
     elif pca < model:
         lines.append(
-            f"PCA with {results['pca_components']} components is better than this model. Train "
-            "longer or on more images, or use another variant."
+            f"PCA with {counted(results['pca_components'], 'component')} is better than this "
+            "model. Train longer or on more images, or use another variant."
         )
     if results.get("variance", 1.0) < COLLAPSED:
         lines.append(

@@ -73,6 +73,7 @@ class Training:
         self._draw = draw
         self._interruption = interruption
         self._deferred = deferred
+        self._references = references.References()
         if not overwrite:
             for run, each in zip(self.runs, planned, strict=True):
                 check_existing_run(run, each)
@@ -180,7 +181,7 @@ class Training:
         results["num_images"] = len(test)
         results["num_parameters"] = model.count_params()
         results["seconds_per_epoch"] = statistics.median(seconds)
-        results |= references.measure(model, split.train, test)
+        results |= references.measure(model, split.train, test, self._references)
         if self._draw:
             inputs = model.pack_inputs(test.images, test.labels)
             self._draw(run.directory, model, inputs, test.images, keeper.rows)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ae.checks import check_size
+from keras_ae.stored_images import StoredImages, selected
 
 BATCH_SIZE = 256
 
@@ -19,6 +20,11 @@ def is_array(x: Any) -> bool:
     if isinstance(x, dict):
         return any(map(is_array, x.values()))
     return isinstance(x, (np.ndarray, tf.Tensor, list)) or hasattr(x, "__array__")
+
+
+def is_stored(inputs: Any) -> bool:
+    """Whether images, or a part of a nested structure, stay on disk."""
+    return any(isinstance(part, StoredImages) for part in tf.nest.flatten(inputs))
 
 
 def num_items(inputs: Any) -> int:
@@ -89,7 +95,9 @@ def split_validation(arrays: tuple, fraction: float) -> tuple[tuple, tuple]:
 
     def part(where: slice) -> tuple:
         return tuple(
-            None if array is None else tf.nest.map_structure(lambda each: each[where], array)
+            None
+            if array is None
+            else tf.nest.map_structure(lambda each: selected(each, where), array)
             for array in arrays
         )
 

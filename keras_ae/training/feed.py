@@ -1,13 +1,16 @@
-"""Images in memory for multi-step execution, and the order of the images in each epoch."""
+"""Images in memory or on disk for multi-step execution, and the order of the images in an epoch."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_ae.training.arguments import num_items
+from keras_ae.stored_images import PART_BYTES, StoredImages
+from keras_ae.training.arguments import is_stored, num_items
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
@@ -33,16 +36,16 @@ class MemoryFeed:
 
     def __init__(self, images, targets, sample_weight, batch_size: int, seed: int | None):
         targets = None if targets is images else targets
-        self.data: tuple[Any, ...] = tuple(
-            None if part is None else tf.nest.map_structure(tf.convert_to_tensor, part)
-            for part in (images, targets, sample_weight)
-        )
+        self.data = self._loaded((images, targets, sample_weight))
         self.num_images = num_items(images)
         self.batch_size = batch_size
         self.seed = seed
         self.num_full = self.num_images // batch_size
         self.num_steps = -(-self.num_images // batch_size)
         self.begin(0)
+
+    def _loaded(self, parts: tuple) -> tuple:
+        return on_arrays(tf.convert_to_tensor, parts)
 
     def begin(self, epoch: int) -> None:
         """Start an epoch."""
@@ -55,9 +58,129 @@ class MemoryFeed:
         self.last_batch = order[cut:]
         self.completed = self.requested = 0
 
+    def most_steps_per_call(self) -> int:
+        """The most steps whose images one compiled call can have."""
+        return self.num_steps
+
+    def full_steps(self, start: int, stop: int) -> tuple:
+        """The arguments of a compiled call that runs the steps from `start` to `stop`.
+
+        They are the data, the indices of each step's images in them, and which of those steps.
+        """
+        return self.data, self.batches, tf.constant(start), tf.constant(stop)
+
+    def last_step(self) -> tuple:
+        """The data and the indices of the images of the short last step."""
+        return self.data, self.last_batch
+
+    def close(self) -> None:
+        """Called after the training."""
+
     def placeholder(self) -> tf.data.Dataset:
         """A dataset for Keras to count steps with; the steps themselves read `data`."""
         return tf.data.Dataset.from_tensors(0).repeat()
+
+
+class DiskFeed(MemoryFeed):
+    """Images that stay on disk, in the same order as those of a `MemoryFeed`.
+
+    A compiled call gets a window: the images of its steps alone, at most 64 MiB. The next window is
+    read while a call runs.
+
+    Args:
+        images, targets, sample_weight, batch_size, seed: As in `MemoryFeed`; `StoredImages` among
+            them are read in parts.
+    """
+
+    def __init__(self, images, targets, sample_weight, batch_size: int, seed: int | None):
+        self._reader = ThreadPoolExecutor(1)
+        self._next: tuple[tuple[int, int], Future] | None = None
+        self._window_steps = 0
+        super().__init__(images, targets, sample_weight, batch_size, seed)
+
+    def _loaded(self, parts: tuple) -> tuple:
+        return parts
+
+    def begin(self, epoch: int) -> None:
+        super().begin(epoch)
+        self._next = None
+        self._order = np.concatenate([np.ravel(self.batches), np.ravel(self.last_batch)])
+
+    def most_steps_per_call(self) -> int:
+        stored = [part for part in tf.nest.flatten(self.data) if isinstance(part, StoredImages)]
+        step_bytes = self.batch_size * sum(part.image_bytes for part in stored)
+        return max(1, min(self.num_steps, PART_BYTES // step_bytes))
+
+    def full_steps(self, start: int, stop: int) -> tuple:
+        # All windows have one shape, so that one compiled function serves them.
+        self._window_steps = max(self._window_steps, stop - start)
+        if self._next is None or self._next[0] != (start, stop):
+            self._read_ahead(start, stop)
+        assert self._next
+        window = self._next[1].result()
+        if stop < self.num_full:
+            self._read_ahead(stop, min(stop + self._window_steps, self.num_full))
+        indices = tf.range(self._window_steps * self.batch_size)
+        batches = tf.reshape(indices, (self._window_steps, self.batch_size))
+        data = on_arrays(tf.convert_to_tensor, window)
+        return data, batches, tf.constant(0), tf.constant(stop - start)
+
+    def last_step(self) -> tuple:
+        rest = self._order[self.num_full * self.batch_size :]
+        data = on_arrays(lambda part: tf.convert_to_tensor(part[rest]), self.data)
+        return data, tf.range(len(rest))
+
+    def close(self) -> None:
+        self._reader.shutdown(cancel_futures=True)
+
+    def _read_ahead(self, start: int, stop: int) -> None:
+        rows = self._order[start * self.batch_size : stop * self.batch_size]
+        length = self._window_steps * self.batch_size
+
+        def padded(part: Any) -> np.ndarray:
+            window = np.zeros((length, *part.shape[1:]), part.dtype)
+            window[: len(rows)] = part[rows]
+            return window
+
+        self._next = (start, stop), self._reader.submit(on_arrays, padded, self.data)
+
+
+def feed_of(
+    images: Any, targets: Any, sample_weight: Any, batch_size: int, seed: int | None
+) -> MemoryFeed:
+    """A `DiskFeed` where any of the images stay on disk, else a `MemoryFeed`."""
+    on_disk = is_stored((images, targets))
+    return (DiskFeed if on_disk else MemoryFeed)(images, targets, sample_weight, batch_size, seed)
+
+
+def stored_batches(parts: tuple, batch_size: int) -> tf.data.Dataset:
+    """Batches in order of inputs, targets and weights, some of which stay on disk.
+
+    Args:
+        parts: Inputs, and targets and weights where there are any.
+        batch_size: Images per batch; the last one has the rest.
+    """
+    num_images = num_items(parts)
+    structure = on_arrays(lambda part: part[:1], parts)
+    kinds = [tf.as_dtype(part.dtype) for part in tf.nest.flatten(structure)]
+
+    def read(start: np.ndarray) -> list[np.ndarray]:
+        rows = slice(int(start), min(int(start) + batch_size, num_images))
+        return tf.nest.flatten(on_arrays(lambda part: part[rows], parts))
+
+    def batch(start: tf.Tensor) -> Any:
+        tensors = tf.numpy_function(read, [start], kinds, stateful=False)
+        for tensor, part in zip(tensors, tf.nest.flatten(structure), strict=True):
+            tensor.set_shape((None, *part.shape[1:]))
+        return tf.nest.pack_sequence_as(structure, tensors)
+
+    starts = tf.data.Dataset.range(0, num_images, batch_size)
+    return starts.map(batch, num_parallel_calls=1).prefetch(2)
+
+
+def on_arrays(function: Any, parts: tuple) -> tuple:
+    """`function` of each array in a tuple of nested structures; None stays None."""
+    return tuple(None if part is None else tf.nest.map_structure(function, part) for part in parts)
 
 
 class EpochClock(keras.callbacks.Callback):

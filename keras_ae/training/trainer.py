@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,11 +24,18 @@ from keras_ae.training.arguments import (
     check_batch_size,
     check_sample_weight,
     is_array,
+    is_stored,
     num_items,
     prepend_callbacks,
     split_validation,
 )
-from keras_ae.training.feed import EpochClock, MemoryFeed, needs_every_batch
+from keras_ae.training.feed import (
+    EpochClock,
+    MemoryFeed,
+    feed_of,
+    needs_every_batch,
+    stored_batches,
+)
 from keras_ae.training.sources import (
     assert_pixels,
     checked,
@@ -92,6 +100,7 @@ class EpochTrainer(keras.Model):
         """The model's inputs from a dict, such as an element of a set of tensorflow-datasets."""
         for name in ("image", "images"):
             if name in parts:
+                warn_unused(parts)
                 return parts[name]
         raise ValueError(
             "A dict of inputs must have the images under 'image' or 'images'; received the keys "
@@ -275,7 +284,9 @@ class EpochTrainer(keras.Model):
             with self._momentum_for(num_steps):
                 return super().fit(
                     x, y, batch_size, callbacks=callbacks, validation_split=validation_split,
-                    validation_data=self._check_validation(validation_data), shuffle=False,
+                    validation_data=self._check_validation(
+                        validation_data, arguments["validation_batch_size"]
+                    ), shuffle=False,
                     sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
                 )  # fmt: skip
         x, y, sample_weight = self._check_arrays(x, y, sample_weight)
@@ -284,18 +295,26 @@ class EpochTrainer(keras.Model):
                 (x, y, sample_weight), validation_split
             )
         else:
-            validation_data = self._check_validation(validation_data)
+            validation_data = self._check_validation(
+                validation_data, arguments["validation_batch_size"]
+            )
         batch_size = check_batch_size(batch_size, num_items(x))
         arguments["validation_data"] = validation_data
         arguments["validation_batch_size"] = arguments["validation_batch_size"] or BATCH_SIZE
         with self._momentum_for(steps_per_epoch or -(-num_items(x) // batch_size)):
             if self.run_eagerly or steps_per_epoch is not None or distributed:
+                if is_stored((x, y)):
+                    raise ValueError(
+                        "Images on disk are trained on in whole epochs, compiled and on one "
+                        "device. Leave out steps_per_epoch, run_eagerly and tf.distribute, or load "
+                        "the images into memory with numpy.asarray."
+                    )
                 return super().fit(
                     x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
                     sample_weight=sample_weight, steps_per_epoch=steps_per_epoch, **arguments,
                 )  # fmt: skip
             seed = self._shuffle_seed if shuffle else None
-            feed = MemoryFeed(x, y, sample_weight, batch_size, seed)
+            feed = feed_of(x, y, sample_weight, batch_size, seed)
             return self._fit_from_memory(feed, callbacks, arguments)
 
     @contextlib.contextmanager
@@ -333,7 +352,7 @@ class EpochTrainer(keras.Model):
         compiled_steps = self.steps_per_execution
         if compiled_steps == 1 and not every_batch:
             work = max(1, self.count_params()) * feed.batch_size
-            most = min(feed.num_steps, self._steps_per_call, MAX_WORK_PER_CALL // work)
+            most = min(feed.most_steps_per_call(), self._steps_per_call, MAX_WORK_PER_CALL // work)
             self._use_steps_per_execution(max(1, most))
         self._feed, self.train_function = feed, None
         try:
@@ -345,6 +364,7 @@ class EpochTrainer(keras.Model):
                 **arguments,
             )
         finally:
+            feed.close()
             self._feed, self.train_function = None, None
             self._use_steps_per_execution(compiled_steps)
 
@@ -377,6 +397,9 @@ class EpochTrainer(keras.Model):
             if is_array(x):
                 x, y, sample_weight = self._check_arrays(x, y, sample_weight)
                 batch_size = batch_size or BATCH_SIZE
+                if is_stored((x, y)):
+                    x = stored_batches(without_none((x, y, sample_weight)), batch_size)
+                    y = sample_weight = batch_size = None
             else:
                 x = self._check_source(x)
         with self._plain_errors():
@@ -398,6 +421,8 @@ class EpochTrainer(keras.Model):
         """
         if is_array(x):
             x = self._check_inputs(self._select(x))
+            if is_stored(x):
+                x, batch_size = stored_batches((x,), batch_size or 32), None
         else:
             x = self._check_source(x, inputs_only=True)
         with self._plain_errors():
@@ -449,9 +474,9 @@ class EpochTrainer(keras.Model):
         feed.requested = stop
         if start < min(stop, feed.num_full):
             last = min(stop, feed.num_full)
-            self._multi_step(feed.data, feed.batches, tf.constant(start), tf.constant(last))
+            self._multi_step(*feed.full_steps(start, last))
         if start < stop == feed.num_steps > feed.num_full:
-            self._single_step(feed.data, feed.last_batch)
+            self._single_step(*feed.last_step())
         feed.completed = max(start, stop)
         return self.get_metrics_result()
 
@@ -503,12 +528,15 @@ class EpochTrainer(keras.Model):
                 )
         return x, y, check_sample_weight(sample_weight, num_images)
 
-    def _check_validation(self, data: Any) -> Any:
+    def _check_validation(self, data: Any, batch_size: int | None = None) -> Any:
         if data is None:
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if is_array(x):
-            return self._check_arrays(x, y, sample_weight)
+            arrays = self._check_arrays(x, y, sample_weight)
+            if is_stored(arrays[:2]):
+                return stored_batches(without_none(arrays), batch_size or BATCH_SIZE)
+            return arrays
         x = self._check_source(x)
         return (x, y, sample_weight) if isinstance(data, tuple) else x
 
@@ -526,6 +554,7 @@ class EpochTrainer(keras.Model):
                 self._batch_problem = str(error)
                 raise
 
+        @tf.autograph.experimental.do_not_convert  # it has no control flow, and warns instead
         def guard(*batch: Any) -> tuple:
             return self._guard_batch(batch[0] if len(batch) == 1 else batch, inputs_only)
 
@@ -578,6 +607,14 @@ class EpochTrainer(keras.Model):
 
     def _select(self, x: Any) -> Any:
         return self._inputs_from(x) if isinstance(x, dict) else x
+
+
+def warn_unused(parts: dict) -> None:
+    """Warn of the parts of a dict of inputs that no model uses."""
+    if unused := [name for name in parts if name not in ("image", "images", "label", "labels")]:
+        warnings.warn(
+            f"The keys {', '.join(map(repr, unused))} of the inputs are not used.", stacklevel=2
+        )
 
 
 def without_none(parts: tuple) -> tuple:

@@ -77,6 +77,9 @@ VARIANTS: dict[str, Preset] = {
     "iwae": Preset("iwae", "IWAE", "importance-weighted VAE, a tighter bound from 5 samples"),
     "binary": Preset("binary", "Binary", "16-bit codes for hashing", latent_dim=16),
     "vae_gan": Preset("vae_gan", "VAEGAN", "VAE that also has to fool a discriminator"),
+    "conv_denoising": Preset(
+        "conv_denoising", "ConvDenoising", "denoising with convolutions", latent_dim=None
+    ),
 }
 
 

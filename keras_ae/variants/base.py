@@ -202,6 +202,59 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
         """
         return None
 
+    # ---- symbolic tensors and the summary, as functional models have them ----
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the model, `(None, *image_shape)`.
+
+        For models made of its parts: `keras.Model(model.input, model.encoder(model.input))`.
+        """
+        self._call_symbolically()
+        return super().input
+
+    @property
+    def output(self) -> Any:
+        """The symbolic reconstructions of `input`, `(None, *image_shape)`."""
+        self._call_symbolically()
+        return super().output
+
+    @property
+    def inputs(self) -> list:
+        """`input` as a list of tensors."""
+        return tf.nest.flatten(self.input)
+
+    @property
+    def outputs(self) -> list:
+        """`output` as a list of tensors."""
+        return tf.nest.flatten(self.output)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of images as the model takes them, `(None, *image_shape)`."""
+        return (None, *self.image_shape)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of reconstructions, `(None, *image_shape)`."""
+        return (None, *self.image_shape)
+
+    def _call_symbolically(self) -> None:
+        if not self._inbound_nodes:  # Keras takes both tensors from the first symbolic call
+            self(keras.Input(self.image_shape, name="images"))
+
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        """Print the layers and the number of parameters, as `keras.Model.summary`.
+
+        The variables of the optimizer are left out: the total is that of `count_params()`.
+        """
+        # Keras adds the optimizer's variables to the total of a compiled model.
+        compiled, self.compiled = self.compiled, False
+        try:
+            super().summary(*args, **kwargs)
+        finally:
+            self.compiled = compiled
+
     # ---- the forward pass and the training step ----
 
     def call(self, inputs, training: bool = False, details: bool = False):

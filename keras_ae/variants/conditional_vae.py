@@ -15,6 +15,7 @@ from keras_ae.layers import ConditionalBottleneck
 from keras_ae.losses import gaussian_kl
 from keras_ae.networks import bake_off_hidden_units, conditional_encoder, dense_decoder
 from keras_ae.training.sources import assert_message
+from keras_ae.training.trainer import warn_unused
 from keras_ae.variants.base import Autoencoder, Images, check_activation
 from keras_ae.variants.documentation import variant
 from keras_ae.variants.variational import Variational
@@ -196,6 +197,7 @@ class ConditionalVAE(Variational, Autoencoder):
             raise ValueError(
                 f"A dict of inputs must have the keys 'images' and 'labels'; received {received}."
             )
+        warn_unused(parts)
         return {"images": named["images"], "labels": named["labels"]}
 
     def _batch_inputs(self, batch: Any) -> Any:

@@ -12,7 +12,12 @@ import tensorflow as tf
 from keras_ae.checks import check_filters, check_size, check_sizes
 from keras_ae.layers import VectorQuantizer
 from keras_ae.metrics import CodebookUsage
-from keras_ae.networks import halved_sizes, strided_decoder, strided_encoder
+from keras_ae.networks import (
+    default_strided_filters,
+    halved_sizes,
+    strided_decoder,
+    strided_encoder,
+)
 from keras_ae.priors.pixel_cnn import PixelCNN
 from keras_ae.variants.base import Autoencoder, check_activation
 from keras_ae.variants.documentation import variant
@@ -23,10 +28,10 @@ from keras_ae.variants.settings import layer_setting, layer_value
 class ConvVQVAE(Autoencoder):
     """Vector-quantized autoencoder (VQ-VAE) with convolutions and a PixelCNN prior.
 
-    The code is a map, 7x7 for a 28x28 image, whose every position is one of `num_embeddings` shared
-    vectors (van den Oord et al., arXiv 1711.00937). The prior over the maps is a `PixelCNN`, which
-    `fit_prior` trains after the autoencoder. Until then it is uniform, and `sample` warns. `fit`
-    does not change it: after more training, call `fit_prior` again.
+    The code is a map, 7x7 for a 28x28 image and 16x16 for a 64x64 one, whose every position is one
+    of `num_embeddings` shared vectors (van den Oord et al., arXiv 1711.00937). The prior over the
+    maps is a `PixelCNN`, which `fit_prior` trains after the autoencoder. Until then it is uniform,
+    and `sample` warns. `fit` does not change it: after more training, call `fit_prior` again.
 
     Logs `perplexity` and `codebook_usage` (see `CodebookUsage`); those of training steps describe
     the codebook after the step, with the replaced vectors.
@@ -35,7 +40,8 @@ class ConvVQVAE(Autoencoder):
         latent_dim: None, or the value computed from the image shape: height * width *
             `embedding_dim` of the map.
         filters: Filters of the strided convolutions, outermost first, each >= 1; each convolution
-            halves the map. A single number is one convolution.
+            halves the map. A single number is one convolution. None chooses by the size of an
+            image: (32, 64) below 128x128 pixels, (32, 64, 128) for 128x128.
         num_residual_blocks: Residual blocks each way, >= 1.
         embedding_dim: Length of a codebook vector, >= 1.
         num_embeddings: Vectors in the codebook, >= 2.
@@ -82,7 +88,7 @@ class ConvVQVAE(Autoencoder):
         image_shape=(28, 28),
         latent_dim: int | None = None,
         *,
-        filters=(32, 64),
+        filters=None,
         num_residual_blocks: int = 1,
         activation="relu",
         embedding_dim: int = 16,
@@ -98,7 +104,9 @@ class ConvVQVAE(Autoencoder):
         **kwargs: Any,
     ):
         image_shape = check_sizes("image_shape", image_shape, lengths=(2, 3))
-        filters = check_filters(filters)
+        filters = check_filters(
+            default_strided_filters(image_shape) if filters is None else filters
+        )
         map_shape = halved_sizes(image_shape, len(filters))
         code_shape = (*map_shape, check_size("embedding_dim", embedding_dim))
         if latent_dim not in (None, math.prod(code_shape)):

@@ -19,8 +19,8 @@ class Denoising(DenseAutoencoder):
     clean image (Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 3.3).
 
     Args:
-        noise_stddev: Standard deviation of the noise, >= 0, in units of the pixel range [0, 1]. Can
-            be set later.
+        noise_stddev: Standard deviation of the noise, >= 0, in the units of the pixels. Can be set
+            later.
 
     Raises:
         ValueError: an argument outside its range.
@@ -47,7 +47,6 @@ class Denoising(DenseAutoencoder):
         **kwargs: Any,
     ):
         check_number("noise_stddev", noise_stddev)
-        corruption = GaussianCorruption(noise_stddev, seed=seed, name="corruption")
         super().__init__(
             image_shape,
             latent_dim,
@@ -60,7 +59,9 @@ class Denoising(DenseAutoencoder):
             seed=seed,
             **kwargs,
         )
-        self._build(corruption=corruption)
+        self._build(
+            corruption=GaussianCorruption(noise_stddev, seed, self.pixel_range, name="corruption")
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "noise_stddev": self.noise_stddev}

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_ae.checks import check_choice
 from keras_ae.networks import hidden_blocks
+from keras_ae.progress import counted
 from keras_ae.variants.dense import DenseAutoencoder
 from keras_ae.variants.documentation import variant
 
@@ -172,8 +173,8 @@ class GreedyStages(keras.callbacks.Callback):
         model: Any = self.model
         if self.epochs < model.num_stages:
             warnings.warn(
-                f"{self.epochs} epochs are too few for {model.num_stages} stages: not all layers "
-                "were trained. Use more epochs.",
+                f"{model.num_stages} stages need more than {counted(self.epochs, 'epoch')}: not "
+                "all layers were trained.",
                 stacklevel=2,
             )
         elif model._stage is not None and model._stage < model.num_stages - 1:

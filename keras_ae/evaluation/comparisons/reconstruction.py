@@ -136,12 +136,10 @@ def sampled_bce(
 
 def measure_probabilities(images: np.ndarray, probabilities: np.ndarray) -> Measurement:
     """The losses of images reconstructed as `probabilities`, strictly between 0 and 1."""
-    from scipy.special import logit
-
-    from keras_ae.losses import per_image_bce
+    from keras_ae.losses import probabilities_bce
 
     metrics = {
-        "bce": mean(per_image_bce(images, logit(probabilities))),
+        "bce": mean(probabilities_bce(images, probabilities)),
         **squared_errors(images, probabilities),
     }
     return Measurement(metrics, shown_images(images, probabilities.astype(np.float32)))

@@ -1,0 +1,130 @@
+"""Images that stay on disk: `StoredImages`, of which only the part that is asked for is in memory.
+
+They serve where an array of images serves: `model.fit`, `evaluate`, `encode`, `reconstruct` and
+`anomaly_score` read them in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+PART_BYTES = 2**26  # of images in memory at a time
+
+
+class StoredImages:
+    """Images in arrays that are mapped from files, as float32 in [0, 1].
+
+    Args:
+        arrays: One or more arrays `(N, H, W)` or `(N, H, W, C)` that differ in N only, such as
+            `numpy.load(path, mmap_mode="r")`.
+        chosen: Indices into all of them, one array after the other; None for all images in order.
+        convert: Makes uint8 or float32 images of a part of an array. Default: leaves them as they
+            are.
+
+    Attributes:
+        shape: `(N, H, W)` or `(N, H, W, C)`.
+        ndim: Length of `shape`.
+        dtype: float32, that of the images read.
+        pixel_dtype: uint8 or float32, that of the pixels in the files, once converted.
+
+    Example:
+        >>> pixels = np.load("photographs.npy", mmap_mode="r")     # uint8
+        >>> model.fit(StoredImages([pixels]), epochs=10)
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        arrays: Sequence[np.ndarray],
+        chosen: np.ndarray | None = None,
+        convert: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self._arrays = list(arrays)
+        shapes = {array.shape[1:] for array in self._arrays}
+        if len(shapes) != 1:
+            raise ValueError(f"All images must have one shape; received {sorted(shapes)}.")
+        self._ends = np.cumsum([len(array) for array in self._arrays])
+        self._chosen = np.arange(self._ends[-1]) if chosen is None else np.asarray(chosen, np.int64)
+        self._convert = convert or (lambda part: part)
+        self.pixel_dtype = self._convert(self._arrays[0][:1]).dtype
+        self.shape = (len(self._chosen), *shapes.pop())
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    @property
+    def image_bytes(self) -> int:
+        """The size of one image as float32."""
+        return 4 * int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the files that the arrays are mapped from."""
+        return [str(array.filename) for array in self._arrays if isinstance(array, np.memmap)]
+
+    @property
+    def key(self) -> bytes:
+        """The same for the same images of the same files."""
+        return repr(self.files).encode() + self._chosen.tobytes()
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """The images that an index, a slice, a mask or an array of indices selects, in memory."""
+        return as_float(self.pixels(index))
+
+    def pixels(self, index: Any) -> np.ndarray:
+        """The same as uint8 where the files have bytes."""
+        return self._convert(self._read(self._chosen[index]))
+
+    def where(self, index: Any) -> StoredImages:
+        """The images that a slice, a mask or an array of indices selects, still on disk."""
+        return StoredImages(self._arrays, self._chosen[index], self._convert)
+
+    def followed_by(self, other: StoredImages) -> StoredImages:
+        """These images, then others of the same files.
+
+        Raises:
+            ValueError: the others are in other files.
+        """
+        if self.files != other.files:
+            raise ValueError("Images of different files cannot be joined.")
+        both = np.concatenate([self._chosen, other._chosen])
+        return StoredImages(self._arrays, both, self._convert)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All images in memory."""
+        return np.asarray(self[:], dtype)
+
+    def parts(self) -> Iterator[slice]:
+        """Slices that together select all images, of at most 64 MiB each."""
+        length = max(1, PART_BYTES // self.image_bytes)
+        for start in range(0, len(self), length):
+            yield slice(start, start + length)
+
+    def _read(self, indices: Any) -> np.ndarray:
+        """The stored pixels of some images, by their place in all arrays."""
+        flat = np.atleast_1d(indices)
+        read = np.empty((len(flat), *self.shape[1:]), self._arrays[0].dtype)
+        of_array = np.searchsorted(self._ends, flat, side="right")
+        starts = np.concatenate([[0], self._ends[:-1]])
+        for number in np.unique(of_array):
+            places = np.flatnonzero(of_array == number)
+            places = places[np.argsort(flat[places], kind="stable")]  # a disk reads in order faster
+            read[places] = self._arrays[number][flat[places] - starts[number]]
+        return read.reshape(*np.shape(indices), *self.shape[1:])
+
+
+def as_float(images: np.ndarray) -> np.ndarray:
+    """uint8 as float32 in [0, 1], without a temporary array; floats as float32."""
+    if images.dtype == np.uint8:
+        return np.divide(images, np.float32(255), dtype=np.float32)
+    return np.asarray(images, dtype=np.float32)
+
+
+def selected(images: Any, index: Any) -> Any:
+    """`images[index]` of an array, or `images.where(index)` of images that stay on disk."""
+    return images.where(index) if isinstance(images, StoredImages) else images[index]
