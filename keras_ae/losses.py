@@ -31,9 +31,14 @@ def per_image_bce(targets: Any, logits: Any) -> tf.Tensor:
     Raises:
         ValueError: the two shapes differ.
     """
+    errors = pixel_bce(targets, logits)
+    return tf.reduce_sum(errors, axis=list(range(1, errors.shape.rank)))
+
+
+def pixel_bce(targets: Any, logits: Any) -> tf.Tensor:
+    """The terms of `per_image_bce`: the same shape as the arguments, in nats."""
     targets, logits = _checked(targets, logits)
-    pixel_bce = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-    return tf.reduce_sum(pixel_bce, axis=list(range(1, logits.shape.rank)))
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
 def probabilities_bce(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -68,8 +73,14 @@ def per_image_mse(targets: Any, pixels: Any) -> tf.Tensor:
     Raises:
         ValueError: the two shapes differ.
     """
+    errors = pixel_squared_error(targets, pixels)
+    return tf.reduce_sum(errors, axis=list(range(1, errors.shape.rank)))
+
+
+def pixel_squared_error(targets: Any, pixels: Any) -> tf.Tensor:
+    """The terms of `per_image_mse`: the same shape as the arguments."""
     targets, pixels = _checked(targets, pixels)
-    return tf.reduce_sum(tf.square(pixels - targets), axis=list(range(1, pixels.shape.rank)))
+    return tf.square(pixels - targets)
 
 
 def _checked(targets: Any, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:

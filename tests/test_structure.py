@@ -30,6 +30,7 @@ ORDER = (
     ("networks",),
     ("training",),
     ("priors",),
+    ("anomaly",),
     ("saving",),
     ("variants",),
     ("transfer",),

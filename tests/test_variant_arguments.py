@@ -316,12 +316,12 @@ def test_single_number_is_one_layer():
 # ---- interface ----
 
 INTERFACE = {
-    "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_size", "code_statistics",
-    "decode",
-    "decoder", "encode", "encoder", "fit_prior", "fixed_epochs", "has_bce", "interpolate",
-    "is_discrete", "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs",
-    "pixel_range", "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks",
-    "set_preprocessing", "snap_latents", "traverse",
+    "anomaly_map", "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_size",
+    "code_statistics", "decode", "decoder", "encode", "encoder", "fit_prior", "fit_scores",
+    "fit_threshold", "fixed_epochs", "has_bce", "interpolate", "is_anomalous", "is_discrete",
+    "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs", "pixel_range",
+    "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks", "score_names",
+    "set_preprocessing", "set_threshold", "snap_latents", "threshold", "threshold_fit", "traverse",
     "inputs", "outputs", "input_shape", "output_shape",
 }  # fmt: skip
 FURTHER = {

@@ -64,7 +64,7 @@ def test_anomaly_scores_are_chosen_by_name(shape):
     bce = model.anomaly_score(images, score="bce")
     np.testing.assert_array_equal(bce, model.anomaly_score(images))
     for unknown in ("mae", 3, ["bce"]):
-        with pytest.raises(ValueError, match="bce, mse, signed_residual; received") as error:
+        with pytest.raises(ValueError, match="bce, mse, .*; received") as error:
             model.anomaly_score(images, score=unknown)
         assert repr(unknown) in str(error.value) and "\n" not in str(error.value)
 

@@ -17,11 +17,14 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
 
     Its endpoints are methods of the object that `tf.saved_model.load` returns, each with a free
     batch size: `serve(images)` (reconstructions), `encode(images)`, `decode(latents)`,
-    `anomaly_score(images)`; `sample(num_samples, seed)`, two int32 scalars, where the model has a
-    prior; and `sample_class(num_samples, seed, label)` where it was trained with labels. All are
-    deterministic: the code of a VAE is its mean. Input of another shape, that is not finite, or
-    images with pixels outside the model's `pixel_range` are an error. The file
-    `preprocessing.json` has `model.preprocessing`, unless that is None.
+    `anomaly_score(images)` and `anomaly_map(images)` of the loss that it was trained with;
+    `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
+    `sample_class(num_samples, seed, label)` where it was trained with labels; and
+    `verdict(images)` where it has a threshold, a dict of `score` and `is_anomalous`, `(N,)` each,
+    and `threshold`. All are deterministic: the code of a VAE is its mean. Input of another shape,
+    that is not finite, or images with pixels outside the model's `pixel_range` are an error. The
+    files `preprocessing.json` and `threshold.json` have `model.preprocessing` and
+    `model.threshold_fit`, unless that is None.
 
     Args:
         model: An `Autoencoder`.
@@ -50,6 +53,13 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
         labels = model._known_labels(tf.fill([num_samples], label))
         return model.decode(model._sample_latents(num_samples, tf.stack([seed, 0]), labels))
 
+    fit = model.threshold_fit
+
+    def verdict(images):
+        scores = model.anomaly_score(checked_images(images), fit.score, num_samples=fit.num_samples)
+        threshold = tf.constant(fit.threshold, tf.float32)
+        return {"score": scores, "is_anomalous": scores > threshold, "threshold": threshold}
+
     archive: Any = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -60,11 +70,21 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     archive.add_endpoint(
         "anomaly_score", lambda images: model.anomaly_score(checked_images(images)), [images]
     )
+    archive.add_endpoint(
+        "anomaly_map", lambda images: model.anomaly_map(checked_images(images)), [images]
+    )
+    if fit is not None:
+        archive.add_endpoint("verdict", verdict, [images])
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])
     if model.can_sample and model.needs_labels:
         archive.add_endpoint("sample_class", sample_class, [scalar, scalar, scalar])
     archive.write_out(filepath, verbose=verbose)
-    if model.preprocessing is not None:
-        with tf.io.gfile.GFile(os.path.join(filepath, "preprocessing.json"), "w") as file:
-            file.write(json.dumps(model.preprocessing, indent=2) + "\n")
+    settings = {
+        "preprocessing.json": model.preprocessing,
+        "threshold.json": None if fit is None else fit.to_dict(),
+    }
+    for name, content in settings.items():
+        if content is not None:
+            with tf.io.gfile.GFile(os.path.join(filepath, name), "w") as file:
+                file.write(json.dumps(content, indent=2) + "\n")

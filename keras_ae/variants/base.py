@@ -6,13 +6,14 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ae.anomaly.tools import AnomalyTools
 from keras_ae.checks import check_choice, check_size, check_sizes
 from keras_ae.layers import Bottleneck, IdentityBottleneck
 from keras_ae.losses import per_image_bce, per_image_mse
@@ -25,6 +26,7 @@ from keras_ae.variants.latents import LatentTools
 from keras_ae.variants.settings import check_keras_arguments, check_settable
 
 BATCH_SIZE = 2000  # images per call of the network outside training
+PIXELS_PER_CALL = 2**22  # of larger images, fewer at a time
 Images = Any  # an array or a tensor
 LOSSES = ("bce", "mse")
 # Output activations, from logits to pixels, and the pixel range of each.
@@ -33,7 +35,7 @@ PIXEL_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "linear": (0.0, 1.0)
 
 
 @document
-class Autoencoder(LatentTools, EpochTrainer):
+class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
     """Autoencoder base class: an encoder, a bottleneck and a decoder, as a `keras.Model`.
 
     A subclass sets `encoder` (images to codes), `bottleneck` (codes to latents; it adds the latent
@@ -367,42 +369,6 @@ class Autoencoder(LatentTools, EpochTrainer):
         """Reconstructions of images: `decode(encode(images))`, `(N, *image_shape)`."""
         return self._in_batches(self.__call__, images)
 
-    def anomaly_score(self, images: Images, score: str | None = None) -> Any:
-        """The reconstruction error of each image, `(N,)`: higher is more anomalous.
-
-        Args:
-            images: `(N, *image_shape)`.
-            score: "bce", binary cross-entropy in nats (of a sigmoid output); "mse", squared error
-                summed over the pixels; "signed_residual", the sum over the pixels of
-                reconstruction - input (the bake-off's published figures used it; it is not an
-                error, since lost and added brightness cancel). Default: the loss that the model was
-                trained with.
-
-        Raises:
-            ValueError: an unknown score, or "bce" for an output that is not a sigmoid.
-        """
-
-        def bce(x, logits):
-            return per_image_bce(x, logits)
-
-        def mse(x, logits):
-            return per_image_mse(x, self._pixels(logits))
-
-        def signed_residual(x, logits):
-            residual = tf.cast(self._pixels(logits), tf.float32) - tf.cast(x, tf.float32)
-            return tf.reduce_sum(residual, axis=list(range(1, residual.shape.rank)))
-
-        scores = {"bce": bce, "mse": mse, "signed_residual": signed_residual}
-        if not self.has_bce:
-            del scores["bce"]
-        score = check_choice("score", score or self.reconstruction_loss, list(scores))
-
-        def scores_of(inputs):
-            logits = self(inputs, details=True)["logits"]
-            return scores[score](self._images_of(inputs), logits)
-
-        return self._in_batches(scores_of, images)
-
     def posterior(self, inputs: Any) -> tuple[Any, Any] | None:
         """`(z_mean, z_log_var)` of q(z|x), `(N, latent_dim)` each; None for a code without one.
 
@@ -489,9 +455,10 @@ class Autoencoder(LatentTools, EpochTrainer):
     ) -> None:
         """Write a SavedModel, which runs without keras_ae.
 
-        Its endpoints are `serve`, `encode`, `decode`, `anomaly_score` and, where `can_sample`,
-        `sample`. They are deterministic: codes are means, not samples. A model with
-        `preprocessing` also writes it to `preprocessing.json`.
+        Its endpoints are `serve`, `encode`, `decode`, `anomaly_score`, `anomaly_map`; where
+        `can_sample`, `sample`; and with a `threshold`, `verdict`. They are deterministic: codes are
+        means, not samples. `preprocessing` is also written to `preprocessing.json`, `threshold_fit`
+        to `threshold.json`.
 
         Args:
             filepath: The folder to write.
@@ -534,27 +501,28 @@ class Autoencoder(LatentTools, EpochTrainer):
         So does data that arrives in batches, such as a dataset. Tensors return a tensor; those
         with values are checked too, those of a graph have none.
         """
+        if not is_source(inputs) and holds_tensors(inputs):
+            if all(map(has_value, tf.nest.flatten(inputs))):
+                (check or self._check_inputs)(tf.nest.map_structure(np.asarray, inputs))
+            return function(inputs)
+        batches = self._batches(inputs, check)
+        return np.concatenate([function(batch).numpy() for batch in batches])
+
+    def _batches(self, inputs: Any, check: Callable | None = None) -> Iterator[Any]:
+        """Inputs with values as tensors in batches, each checked before it is used."""
         check = check or self._check_inputs
         if is_source(inputs):
-            return np.concatenate(
-                [
-                    self._in_batches(function, self._batch_inputs(batch), check)
-                    for batch in batches_of(inputs)
-                ]
-            )
+            for batch in batches_of(inputs):
+                yield from self._batches(self._batch_inputs(batch), check)
+            return
         if holds_tensors(inputs):
-            if all(map(has_value, tf.nest.flatten(inputs))):
-                check(tf.nest.map_structure(np.asarray, inputs))
-            return function(inputs)
+            inputs = tf.nest.map_structure(np.asarray, inputs)
         inputs = check(self._select(inputs))
-        results = []
-        for start in range(0, num_items(inputs), BATCH_SIZE):
-            batch = tf.nest.map_structure(
-                lambda array, start=start: tf.constant(array[start : start + BATCH_SIZE]),
-                inputs,
+        size = max(1, min(BATCH_SIZE, PIXELS_PER_CALL // math.prod(self.image_shape)))
+        for start in range(0, num_items(inputs), size):
+            yield tf.nest.map_structure(
+                lambda array, start=start: tf.constant(array[start : start + size]), inputs
             )
-            results.append(function(batch).numpy())
-        return np.concatenate(results)
 
 
 def check_seed(seed: Any) -> int | None:

@@ -250,14 +250,22 @@ class ConditionalVAE(Variational, Autoencoder):
         """Reconstructions of images: `decode(encode(images, labels))`, `(N, *image_shape)`."""
         return super().reconstruct(self.pack_inputs(images, labels))
 
-    def anomaly_score(self, images: Images, score: str | None = None, labels: Any = None) -> Any:
-        """The reconstruction error of each image: see `Autoencoder.anomaly_score`.
+    def anomaly_score(
+        self,
+        images: Images,
+        score: str | None = None,
+        labels: Any = None,
+        *,
+        num_samples: int | None = None,
+    ) -> Any:
+        """The anomaly score of each image, given its class: see `Autoencoder.anomaly_score`.
 
         Args:
-            images, score: See `Autoencoder.anomaly_score`.
+            images, score, num_samples: See `Autoencoder.anomaly_score`.
             labels: `(N,)`; None infers them.
         """
-        return super().anomaly_score(self.pack_inputs(images, labels), score)
+        inputs = self.pack_inputs(images, labels)
+        return super().anomaly_score(inputs, score, num_samples=num_samples)
 
     def interpolate(
         self,

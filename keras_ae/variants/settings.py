@@ -23,6 +23,7 @@ PARTS = frozenset({"encoder", "bottleneck", "decoder", "discriminator", "prior",
 FACTS = frozenset(
     {"can_sample", "needs_labels", "learns_prior", "fixed_epochs", "is_discrete", "has_bce"}
     | {"pixel_range", "code_shape", "code_size", "scalar_codebooks", "num_stages", "preprocessing"}
+    | {"threshold", "threshold_fit", "score_names"}
 )
 KERAS_ARGUMENTS = frozenset({"name", "dtype", "trainable"})
 
@@ -83,6 +84,8 @@ def check_settable(model: keras.Model, name: str, value: Any) -> None:
         return
     if name == "preprocessing":
         remedy = "use set_preprocessing"
+    elif name == "threshold":
+        remedy = "use fit_threshold or set_threshold"
     elif name in PARTS:
         remedy = "a variant's parts belong together; write a subclass for parts of your own"
     elif name in FACTS:

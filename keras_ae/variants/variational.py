@@ -14,13 +14,14 @@ import tensorflow as tf
 from keras_ae.checks import check_number, check_size
 from keras_ae.layers import GaussianBottleneck
 from keras_ae.layers.noisy import standard_normal
-from keras_ae.losses import gaussian_log_ratio
+from keras_ae.losses import gaussian_kl, gaussian_log_ratio
 from keras_ae.metrics import ActiveUnits
 from keras_ae.training.arguments import num_items
 from keras_ae.variants.base import Autoencoder
 from keras_ae.variants.settings import layer_setting, layer_value
 
 DECODINGS_PER_CALL = 4000
+SHARED_SEED = (0, 0)  # of the noise of anomaly scores
 
 if TYPE_CHECKING:
     Base = Autoencoder
@@ -38,6 +39,7 @@ class Variational(Base):
 
     can_sample = True
     _is_gaussian = True
+    _default_samples = {"elbo": 16, "log_likelihood": 100}
 
     beta = layer_setting("bottleneck.beta", "Weight of the KL divergence, >= 0.")
     kl_warmup_epochs = layer_value(
@@ -133,6 +135,34 @@ class Variational(Base):
             results.append(self._estimate(batch, num_samples, num_draws, batch_seed).numpy())
         return np.concatenate(results)
 
+    def _scores(self) -> dict:
+        return {**super()._scores(), "elbo": self._negative_elbo, "log_likelihood": self._nats}
+
+    def _negative_elbo(self, batch) -> tf.Tensor:
+        """The negative evidence lower bound of each image of a `ScoredBatch`, `(N,)`, in nats.
+
+        Kingma and Welling (arXiv 1312.6114, eq. 10): the mean of -log p(x|z) over samples of the
+        code, the same noise for all images, plus the KL divergence in closed form.
+        """
+        z_mean, z_log_var, others = self._parts_of(batch.inputs)
+
+        def add(step, total):
+            draws = z_mean + tf.exp(0.5 * z_log_var) * shared_noise(step, self.latent_dim)
+            return step + 1, total - self._log_likelihood_given(batch.images, draws, others)[0]
+
+        _, total = tf.while_loop(
+            lambda step, total: step < batch.num_samples,
+            add,
+            (0, tf.zeros_like(z_mean[:, 0])),
+            parallel_iterations=1,
+        )
+        return total / batch.num_samples + gaussian_kl(z_mean, z_log_var)
+
+    def _nats(self, batch) -> tf.Tensor:
+        """The negative `log_likelihood` of each image of a `ScoredBatch`, with shared noise."""
+        seed = tf.constant(SHARED_SEED)
+        return -self._log_mean_weight(batch.inputs, batch.num_samples, 1, seed, shared=True)
+
     def _log_likelihood_given(self, images, draws, others) -> tf.Tensor:
         """log p(x|z) of samples of z, `(num_draws, N, latent_dim)`: `(num_draws, N)`, in nats."""
         num_draws = draws.shape[0]
@@ -143,18 +173,22 @@ class Variational(Base):
             loss += 0.5 * math.prod(self.image_shape) * math.log(math.pi)
         return -loss
 
-    def _log_mean_weight(self, inputs, num_samples: int, num_draws: int, seed) -> tf.Tensor:
-        """log of the mean weight of `num_samples` samples, `num_draws` at a time."""
+    def _log_mean_weight(
+        self, inputs, num_samples: int, num_draws: int, seed, shared: bool = False
+    ) -> tf.Tensor:
+        """log of the mean weight of `num_samples` samples, `num_draws` at a time.
+
+        With `shared`, all images get the same noise.
+        """
         z_mean, z_log_var, others = self._parts_of(inputs)
         images = self._images_of(inputs)
         num_full, rest = divmod(num_samples, num_draws)
 
         def add(step, total, num):
             """Add `num` weights to `total`, the logarithm of the sum of the weights so far."""
-            fold_in = tf.random.experimental.stateless_fold_in  # pyright: ignore
-            step_seed = fold_in(seed, step)
-            shape = (num, tf.shape(z_mean)[0], self.latent_dim)
-            draws = z_mean + tf.exp(0.5 * z_log_var) * standard_normal(shape, step_seed, bits=23)
+            shape = (num, 1 if shared else tf.shape(z_mean)[0], self.latent_dim)
+            noise = standard_normal(shape, fold_in(seed, step), bits=23)
+            draws = z_mean + tf.exp(0.5 * z_log_var) * noise
             weights = self._log_likelihood_given(images, draws, others)
             weights -= gaussian_log_ratio(draws, z_mean, z_log_var)
             weights = tf.concat([total[None], tf.cast(weights, tf.float64)], axis=0)
@@ -170,6 +204,16 @@ class Variational(Base):
         if rest:
             step, total = add(step, total, rest)
         return total - math.log(num_samples)
+
+
+def fold_in(seed, step) -> tf.Tensor:
+    """Another seed for each step: int32 `(2,)`."""
+    return tf.random.experimental.stateless_fold_in(seed, step)  # pyright: ignore
+
+
+def shared_noise(step, latent_dim: int) -> tf.Tensor:
+    """Standard normal numbers for the codes of all images, `(1, 1, latent_dim)`."""
+    return standard_normal((1, 1, latent_dim), fold_in(tf.constant(SHARED_SEED), step), bits=23)
 
 
 def tile(tensor, num: int) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""Anomaly detection: scores, maps of the error, thresholds and verdicts."""
