@@ -397,8 +397,10 @@ class Evaluation:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
         if not self.has_labels:
-            parts = (split.train, split.validation, split.test)
-            return EvaluationData(data.Split(*(data.Subset(part.images) for part in parts)))
+            train, validation, test = (
+                data.Subset(part.images) for part in (split.train, split.validation, split.test)
+            )
+            return EvaluationData(data.Split(train, validation, test))
         index = None if held_out is None else data.held_out_index(image_set, held_out)
         return EvaluationData(
             split, tuple(image_set.class_names), index, published=bool(self._as_published)

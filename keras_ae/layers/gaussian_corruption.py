@@ -58,7 +58,8 @@ class GaussianCorruption(NoisyLayer):
             return inputs
         stddev = current_value(self, "stddev")
         noise = standard_normal(tf.shape(inputs), self.next_seed(), bits=16, stddev=stddev)
-        corrupted = tf.clip_by_value(inputs + tf.cast(noise, inputs.dtype), *self.pixel_range)
+        low, high = self.pixel_range
+        corrupted = tf.clip_by_value(inputs + tf.cast(noise, inputs.dtype), low, high)
         return tf.where(stddev > 0, corrupted, inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
