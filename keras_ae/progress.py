@@ -189,14 +189,19 @@ def reading_progress(enabled: bool = True) -> Callable[[int, int], None]:
     Returns:
         A function of what is done, and of how much there is to do.
     """
-    start = time.perf_counter()
+    start = last = time.perf_counter()
     lines: list[CountProgress] = []
 
     def report(done: int, number: int) -> None:
-        if time.perf_counter() - start < SECONDS_BEFORE_PROGRESS or done % 50 and done < number:
+        nonlocal last
+        now = time.perf_counter()
+        if now - last < SECONDS_BEFORE_PROGRESS and done < number or now == start:
             return
+        if not lines and done >= number:  # it took no time
+            return
+        last = now
         if not lines:
-            lines.append(CountProgress(number, "files read", enabled, start))
+            lines.append(CountProgress(number, "steps of reading", enabled, start))
         # A file that cannot be read has no second half.
         lines[0].number = number
         lines[0].update(done)

@@ -49,7 +49,7 @@ class StoredImages:
             raise ValueError(f"All images must have one shape; received {sorted(shapes)}.")
         self._ends = np.cumsum([len(array) for array in self._arrays])
         self._chosen = np.arange(self._ends[-1]) if chosen is None else np.asarray(chosen, np.int64)
-        self._convert = convert or (lambda part: part)
+        self._convert = convert or _unchanged
         self.pixel_dtype = self._convert(self._arrays[0][:1]).dtype
         self.shape = (len(self._chosen), *shapes.pop())
         self.ndim = len(self.shape)
@@ -69,12 +69,26 @@ class StoredImages:
 
     @property
     def key(self) -> bytes:
-        """The same for the same images of the same files."""
-        return repr(self.files).encode() + self._chosen.tobytes()
+        """The same for the same images of the same arrays."""
+        arrays = [array.__array_interface__["data"][0] for array in self._arrays]
+        layouts = [(array.shape, array.strides, array.dtype.str) for array in self._arrays]
+        return repr([arrays, layouts]).encode() + self._chosen.tobytes()
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """The images that an index, a slice, a mask or an array of indices selects, in memory."""
-        return as_float(self.pixels(index))
+        """The images that an index, a slice, a mask or an array of indices selects, in memory.
+
+        Raises:
+            ValueError: float pixels outside [0, 1].
+        """
+        images = as_float(self.pixels(index))
+        if self.pixel_dtype.kind == "f" and images.size:
+            lowest, highest = images.min(), images.max()
+            if not (lowest >= 0 and highest <= 1):
+                raise ValueError(
+                    f"Images on disk must have pixels in [0, 1]; received pixels from {lowest:g} "
+                    f"to {highest:g}. Pass a convert function that scales them."
+                )
+        return images
 
     def pixels(self, index: Any) -> np.ndarray:
         """The same as uint8 where the files have bytes."""
@@ -85,13 +99,14 @@ class StoredImages:
         return StoredImages(self._arrays, self._chosen[index], self._convert)
 
     def followed_by(self, other: StoredImages) -> StoredImages:
-        """These images, then others of the same files.
+        """These images, then others of the same arrays.
 
         Raises:
-            ValueError: the others are in other files.
+            ValueError: the others are of other arrays.
         """
-        if self.files != other.files:
-            raise ValueError("Images of different files cannot be joined.")
+        ours, theirs = ([id(array) for array in each._arrays] for each in (self, other))
+        if ours != theirs:
+            raise ValueError("Images of different arrays cannot be joined.")
         both = np.concatenate([self._chosen, other._chosen])
         return StoredImages(self._arrays, both, self._convert)
 
@@ -116,6 +131,10 @@ class StoredImages:
             places = places[np.argsort(flat[places], kind="stable")]  # a disk reads in order faster
             read[places] = self._arrays[number][flat[places] - starts[number]]
         return read.reshape(*np.shape(indices), *self.shape[1:])
+
+
+def _unchanged(part: np.ndarray) -> np.ndarray:
+    return part
 
 
 def as_float(images: np.ndarray) -> np.ndarray:

@@ -127,3 +127,13 @@ def test_held_out_images_on_disk_move_to_the_test_images(tmp_path):
     np.testing.assert_array_equal(parts[0].images, np.asarray(parts[1].images))
     np.testing.assert_array_equal(parts[0].labels, parts[1].labels)
     assert isinstance(parts[1].images, StoredImages)
+
+
+def test_masks_in_deeper_folders_belong_to_the_images_there(folder):
+    for root in ("test", "ground_truth"):
+        (folder / root / "hole" / "a").mkdir()
+    (folder / "test" / "hole" / "000.png").rename(folder / "test" / "hole" / "a" / "000.png")
+    mask = folder / "ground_truth" / "hole" / "000_mask.png"
+    message_of(functools.partial(data.load, folder), "has no mask", "hole/a/000_mask.png")
+    mask.rename(folder / "ground_truth" / "hole" / "a" / "000_mask.png")
+    assert data.load(folder).test_masks.any((1, 2)).sum() == 3

@@ -98,7 +98,7 @@ def test_raw_bytes_need_their_height_and_width(shape, tmp_path):
     loaded = data.load(write_records(tmp_path / "a.tfrecord", records))
     both = np.concatenate([loaded.train_images, loaded.test_images])
     assert sorted(map(bytes, both)) == sorted(map(bytes, images))
-    records[3]["width"] = 7
+    records[3]["width"] = 7  # the bytes are then neither raw nor encoded
     loaded = data.load(write_records(tmp_path / "a.tfrecord", records))
     assert "1 unreadable" in loaded.notices[0]
     assert "a.tfrecord, record 3" in loaded.notices[0]
@@ -113,22 +113,37 @@ def test_text_labels_are_class_names(tmp_path):
     assert data.load(write_records(tmp_path / "a.tfrec", records)).class_names == ("ant", "cat")
 
 
-def without_label(records):
-    del records[5]["label"]
-
-
-def with_two_labels(records):
-    records[5]["label"] = [b"a", b"b"]
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [(without_label, "record 5, has none"), (with_two_labels, "record 5, has 2 labels")],
-)
-def test_labels_that_do_not_fit_name_the_record(change, words, tmp_path):
+def test_records_without_a_label_among_others_are_refused(tmp_path):
     records = [{"image": encoded(image), "label": 1} for image in IMAGES]
-    change(records)
-    message_of(lambda: data.load(write_records(tmp_path / "a.tfrecord", records)), words)
+    del records[5]["label"]
+    path = write_records(tmp_path / "a.tfrecord", records)
+    message_of(lambda: data.load(path), "record 5, has none")
+
+
+def test_records_that_cannot_be_read_are_skipped_with_a_notice(tmp_path):
+    records = [{"image": encoded(image), "label": 1} for image in IMAGES]
+    records[5]["label"] = [b"a", b"b"]
+    records[7]["image"] = b"no image"
+    write_records(tmp_path / "a.tfrecord", records)
+    with tf.io.TFRecordWriter(str(tmp_path / "b.tfrecord")) as writer:
+        writer.write(b"\xff\xff\xff")
+    loaded = data.load(tmp_path)
+    assert len(loaded.train_images) + len(loaded.test_images) == 22
+    for words in ("3 unreadable", "record 5", "record 7", "b.tfrecord, record 0"):
+        assert words in loaded.notices[0]
+    message_of(lambda: data.load(tmp_path, strict=True), "3 unreadable")
+
+
+def test_changed_bytes_are_found_by_their_checksum(tmp_path):
+    records = [
+        {"image_raw": image.tobytes(), "height": 6, "width": 5, "depth": 3} for image in IMAGES
+    ]
+    path = write_records(tmp_path / "a.tfrecord", records)
+    content = bytearray(path.read_bytes())
+    place = content.index(IMAGES[4].tobytes())
+    content[place + 10] ^= 1
+    path.write_bytes(content)
+    message_of(lambda: data.load(path), "a.tfrecord is damaged")
 
 
 def test_records_without_an_image_name_what_is_there(tmp_path):

@@ -110,6 +110,23 @@ def test_warnings_name_what_is_wrong(found, history, words):
         assert words in line and "\n" not in line
 
 
+def test_advice_of_a_weak_model_follows_its_validation_losses():
+    def history(*losses):
+        return [{"reconstruction_loss": 9.0, "val_reconstruction_loss": loss} for loss in losses]
+
+    still_falling = references.warnings("bce", results(25.0), history(9.0, 8.0, 7.0))
+    assert "Train longer" in still_falling[0]
+    rising = references.warnings("bce", results(25.0), history(7.0, 8.0, 8.5, 9.0))
+    assert "lowest in epoch 1 of 4" in rising[0] and "Train longer" not in rising[0]
+
+
+def test_advice_on_a_collapsed_code_follows_its_latent_loss():
+    for latent_loss, words in ((0.0, "Train longer"), (2.0, "weight of the latent loss")):
+        found = {**results(9.0), "variance": 0.001, "latent_loss": latent_loss}
+        (line,) = references.warnings("bce", found, HISTORY)
+        assert words in line
+
+
 def test_single_test_image_has_no_variance():
     found = references.measure(Constant(), Subset(images()), Subset(images(1)))
     assert "variance" not in found and np.isfinite(list(found.values())).all()

@@ -250,6 +250,8 @@ def test_decoded_images_are_read_again_until_a_file_changes(tmp_path, monkeypatc
     assert first.notices == again.notices
     in_memory = data.load(tmp_path / "set")  # a higher limit reads the same file at once
     assert isinstance(in_memory.train_images, np.ndarray)
+    monkeypatch.chdir(tmp_path)
+    data.load("set", storage=LOW())  # the same folder by another path
     assert not decoded
     data.load(tmp_path / "set", storage=LOW(), image_size=4)
     assert len(decoded) == 12
@@ -363,4 +365,106 @@ def test_memory_of_a_container_is_its_limit(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     assert storage.default_memory_limit() == pytest.approx(without, rel=0.2)
     (tmp_path / "memory.max").write_text("5000\n")
-    assert storage.default_memory_limit() == 2000
+    (tmp_path / "memory.stat").write_text("active_file 900\ninactive_file 600\nslab 7\n")
+    assert storage.default_memory_limit() == 2300
+
+
+# ---- the cache ----
+
+
+def test_second_program_that_decodes_the_same_set_uses_the_first_result(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "set")
+    decode = image_folders.decode
+    others = []
+
+    def meanwhile(*args):
+        if not others:  # another program starts later and ends earlier
+            others.append(None)
+            others.append(data.load(tmp_path / "set", storage=LOW()))
+        return decode(*args)
+
+    monkeypatch.setattr(image_folders, "decode", meanwhile)
+    loaded = data.load(tmp_path / "set", storage=LOW())
+    assert loaded.fingerprint == others[1].fingerprint
+    assert len(list((cache_dir() / "images").iterdir())) == 1
+
+
+def test_decoded_images_depend_on_the_skipped_files_too(tmp_path):
+    write_pictures(tmp_path / "set")
+    data.load(tmp_path / "set", storage=LOW(), strict=True)
+    (tmp_path / "set" / "notes.txt").write_text("x")
+    message_of(lambda: data.load(tmp_path / "set", storage=LOW(), strict=True), "1 .txt")
+    assert "1 .txt" in data.load(tmp_path / "set", storage=LOW()).notices[0]
+    (tmp_path / "set" / "notes.txt").unlink()
+    assert ".txt" not in " ".join(data.load(tmp_path / "set", storage=LOW()).notices)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"num_images": 12}'])
+def test_damaged_content_of_the_cache_is_written_again(content, tmp_path):
+    write_pictures(tmp_path / "set")
+    first = data.load(tmp_path / "set", storage=LOW())
+    (file,) = cache_dir().rglob("content.json")
+    file.write_text(content)
+    assert data.load(tmp_path / "set", storage=LOW()).fingerprint == first.fingerprint
+
+
+def test_disk_that_fills_up_is_one_line(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    write_pictures(tmp_path / "set")
+    monkeypatch.setattr(storage.os, "posix_fallocate", full, raising=False)
+    message_of(
+        lambda: data.load(tmp_path / "set", storage=LOW()), "No space left", "KERAS_AE_CACHE"
+    )
+    assert not list((cache_dir() / "images").iterdir())
+
+
+# ---- values and arrays ----
+
+
+def test_nan_in_an_array_on_disk_is_refused(tmp_path, monkeypatch):
+    images = random_images(40, 4, 4) / np.float32(255)
+    images[33, 1, 1] = np.nan
+    np.save(tmp_path / "a.npy", images)
+    monkeypatch.setattr("keras_ae.data.numpy_files.PART_BYTES", 5 * images[0].nbytes)
+    message_of(lambda: data.load(tmp_path / "a.npy", storage=LOW()), "NaN pixels")
+
+
+@pytest.mark.parametrize("pixel", [200.0, np.nan, -0.5])
+def test_unusable_floats_on_disk_are_refused_where_they_are_read(pixel, tmp_path):
+    images = random_images(40, *SHAPE) / np.float32(255)
+    images[33, 1, 1] = pixel
+    stored = StoredImages(on_disk(tmp_path, images))
+    model = VARIANTS["shallow"](image_shape=SHAPE)
+    model.compile()
+    with pytest.raises(ValueError, match=r"pixels in \[0, 1\]"):
+        model.fit(stored, verbose=0, batch_size=8)
+    with pytest.raises(ValueError, match=r"pixels in \[0, 1\]"):
+        model.encode(stored)
+
+
+def test_images_of_other_arrays_are_not_joined(tmp_path):
+    first, second = (
+        StoredImages([array])
+        for array in on_disk(tmp_path, random_images(3, *SHAPE), random_images(3, *SHAPE, seed=1))
+    )
+    np.testing.assert_array_equal(first.where([2]).followed_by(first.where([0]))[:], first[[2, 0]])
+    assert first.key != second.key
+    assert first.key == first.where(slice(None)).key != first.where([0, 2, 1]).key
+    with pytest.raises(ValueError, match="cannot be joined"):
+        first.followed_by(second)
+
+
+def test_resized_arrays_say_where_they_are(tmp_path):
+    np.save(tmp_path / "a.npy", random_images(20, 9, 12, 3))
+    notices = data.load(tmp_path / "a.npy", image_size=6, storage=LOW()).notices
+    assert str(cache_dir()) in notices[-1] and "2.2 kB" not in notices[-1]
+
+
+def test_validation_split_stays_on_disk(tmp_path, monkeypatch):
+    (mapped,) = on_disk(tmp_path, random_images(60, *SHAPE))
+    monkeypatch.setattr(StoredImages, "__array__", None)
+    model = VARIANTS["shallow"](image_shape=SHAPE)
+    model.compile()
+    model.fit(StoredImages([mapped]), validation_split=0.5, batch_size=8, verbose=0)

@@ -258,6 +258,7 @@ class AnomalyTools(Base):
             self._anomaly,
             fit=None if fit and fit.score in CODE_SCORES else fit,
             statistics={name: fit_code(codes) for name, (fit_code, _) in CODE_SCORES.items()},
+            halved=frozenset(),
         )
 
     def fit_threshold(
@@ -283,9 +284,10 @@ class AnomalyTools(Base):
         if that has a map. Everything is saved with the model and exported. After more training,
         call it again.
 
-        "latent_density" and "mahalanobis" use what `fit_scores` has stored. Without it they are
-        fitted to a random half of the normal images and the threshold to the other half: scores of
-        images that they were fitted to are too low.
+        "latent_density" and "mahalanobis" use what `fit_scores` has stored; after more training,
+        call it before this. Without it they are fitted to a random half of the normal images and
+        the threshold to the other half: scores of images that they were fitted to are too low. Of
+        many images at most 20,000 are then used, drawn at random.
 
         Args:
             normal_images: `(N, *image_shape)`, N >= 2, or a source of batches, which is read once.
@@ -390,21 +392,28 @@ class AnomalyTools(Base):
         """
         _, name, num_samples = self._scorer(score, num_samples)
         function = self._scores()[name]
-        lacking = name in CODE_SCORES and name not in self._anomaly.statistics
+        known = self._anomaly.statistics.keys() - self._anomaly.halved
+        lacking = name in CODE_SCORES and name not in known
+        sample = CodeSample()
         kinds = {self.reconstruction_loss, *({name} & set(MAPS))}
         moments = {kind: MapMoments() for kind in kinds}
         found, normal = [], []
         for inputs, are_normal in self._labeled_batches(images, anomalous):
             batch = ScoredBatch(self, inputs, num_samples or 1)
-            values = batch.codes if lacking else tf.cast(function(batch), tf.float32)
-            found.append(values.numpy())
-            normal.append(are_normal)
+            if lacking:  # with a column that says which are normal
+                sample.add(np.column_stack([batch.codes.numpy(), are_normal]))
+            else:
+                found.append(tf.cast(function(batch), tf.float32).numpy())
+                normal.append(are_normal)
             for kind in kinds:
                 moments[kind].add(error_map(kind, batch).numpy()[are_normal])
-        scores, normal = np.concatenate(found), np.concatenate(normal)
         state = self._anomaly
         if lacking:
-            state, scores, normal = fit_to_half(state, name, scores, normal)
+            codes = sample.result()
+            normal = codes[:, -1] > 0.5
+            state, scores, normal = fit_to_half(state, name, codes[:, :-1], normal)
+        else:
+            scores, normal = np.concatenate(found), np.concatenate(normal)
         state = dataclasses.replace(
             state, maps={kind: each.result() for kind, each in moments.items()}
         )
@@ -491,5 +500,9 @@ def fit_to_half(
             for part in np.array_split(codes[rest], max(1, rest.sum() // 2000))
         ]
     )
-    state = dataclasses.replace(state, statistics={**state.statistics, name: statistics})
+    state = dataclasses.replace(
+        state,
+        statistics={**state.statistics, name: statistics},
+        halved=state.halved | {name},
+    )
     return state, scores, normal[rest]

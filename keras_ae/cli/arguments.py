@@ -105,7 +105,7 @@ def image_size(text: str) -> tuple[int, int]:
 
 def num_bytes(text: str) -> int:
     """An argument type: `500MB`, `4GB` or `1.5TB`, in bytes."""
-    units = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
+    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
     number, unit = text[:-2], text[-2:].upper()
     try:
         value = float(number) * units[unit]

@@ -49,7 +49,7 @@ from keras_ae.data.splits import (
     split,
     with_test_images,
 )
-from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.data.storage import DecodedImages, Storage, gigabytes
 from keras_ae.data.tfrecord_files import is_tfrecord
 from keras_ae.stored_images import StoredImages
 
@@ -299,7 +299,13 @@ def _preprocessed(
                 f"and composited over {preprocessing.background}"
             )
         if isinstance(images, StoredImages):
-            changed[part] = _preprocessed_on_disk(images, preprocessing, source, storage)
+            changed[part], folder = _preprocessed_on_disk(images, preprocessing, source, storage)
+            if folder is not None:
+                disk = gigabytes(math.prod(changed[part].shape))
+                notices.append(
+                    f"{source}: resized and converted into {folder} ({disk}), which can be deleted "
+                    "at any time"
+                )
         else:
             changed[part] = preprocessing.of_arrays(images)
     return contents._replace(**changed, notices=tuple(notices))
@@ -307,18 +313,21 @@ def _preprocessed(
 
 def _preprocessed_on_disk(
     images: StoredImages, preprocessing: Preprocessing, source: str, storage: Storage
-) -> StoredImages:
+) -> tuple[StoredImages, Path | None]:
     """Images that stay on disk, resized and converted into a file of the cache where needed."""
     example = images.pixels(slice(0, 1))
     changed = preprocessing.of_arrays(example)
     if changed is example:
-        return images
+        return images, None
     if images.pixel_dtype != np.uint8:
         raise DataError(
             f"{source} is larger than the memory limit, and its floats would have to be resized or "
             'converted: store them as bytes, (images * 255).astype("uint8"), or raise the limit.'
         )
-    files = [[str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in images.files]
+    files = []
+    for path in images.files:
+        status = os.stat(path)
+        files.append([os.path.realpath(path), status.st_size, status.st_mtime_ns])
     decoded = DecodedImages([files, preprocessing.to_dict()])
 
     def fill(pixels: np.ndarray) -> int:
@@ -328,4 +337,4 @@ def _preprocessed_on_disk(
         return len(images)
 
     found = decoded.load() or decoded.write((len(images), *changed.shape[1:]), fill, dict)
-    return found[0]
+    return found[0], decoded.folder

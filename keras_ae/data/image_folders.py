@@ -32,7 +32,7 @@ from keras_ae.data.listing import (
     summary,
 )
 from keras_ae.data.preprocessing import Preprocessing
-from keras_ae.data.storage import DecodedImages, Storage
+from keras_ae.data.storage import DecodedImages, Storage, gigabytes
 from keras_ae.progress import counted
 from keras_ae.stored_images import selected
 
@@ -100,7 +100,8 @@ def read_image_folder(
     preprocessing, storage = preprocessing or Preprocessing(), storage or Storage()
     skipped: list[Skipped] = []
     listed = list_images(folder, skipped)
-    decoded = DecodedImages(_request(folder, listed, preprocessing, strict))
+    request = _request(folder, listed, skipped, preprocessing, strict)
+    decoded = DecodedImages(request, _Read._fields[1:])
     read = _from_cache(decoded, storage)
     if read is None:
         files = _with_headers(folder, listed, skipped, storage)
@@ -111,17 +112,26 @@ def read_image_folder(
 
 
 def _request(
-    folder: Path, listed: Sequence[Listed], preprocessing: Preprocessing, strict: bool
+    folder: Path,
+    listed: Sequence[Listed],
+    skipped: Sequence[Skipped],
+    preprocessing: Preprocessing,
+    strict: bool,
 ) -> list:
     """All that decides what is read: the name of the decoded images in the cache."""
+
+    def relative(path: Any) -> str:  # to the folder, which may be given by several paths
+        return str(path.relative_to(folder))
+
     files = []
     for each in listed:
-        files.append([str(each.file), each.part, each.class_name])
+        files.append([relative(each.file), each.part, each.class_name])
         for path in (each.file, each.mask):
             with contextlib.suppress(OSError, AttributeError):  # a broken link, no mask
                 status: Any = path.stat()  # pyright: ignore[reportOptionalMemberAccess]
                 files[-1] += [status.st_size, status.st_mtime_ns]
-    return [str(folder.resolve()), files, preprocessing.to_dict(), strict]
+    others = [[relative(each.path), each.reason] for each in skipped]
+    return [str(folder.resolve()), files, others, preprocessing.to_dict(), strict]
 
 
 def _from_cache(decoded: DecodedImages, storage: Storage) -> _Read | None:
@@ -137,7 +147,8 @@ def _from_cache(decoded: DecodedImages, storage: Storage) -> _Read | None:
 
 
 def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read:
-    where = f"decoded into {decoded.folder}, which can be deleted at any time"
+    disk = gigabytes(math.prod(read.images.shape))
+    where = f"decoded into {decoded.folder} ({disk}), which can be deleted at any time"
     words = storage.notice(len(read.images), math.prod(read.images.shape), where)
     return read._replace(notices=[*read.notices, words])
 

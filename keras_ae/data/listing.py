@@ -54,7 +54,7 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
         DataError: there are no images, or the parts or classes are unclear.
     """
     if folder.is_file():
-        return _records([folder])
+        return _records([folder], skipped)
     if shards := tfrecord_files(folder):
         found = find_images(folder)
         if found.images:
@@ -63,7 +63,7 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
                 f"{found.images[0].name}: keep one kind in the folder."
             )
         skipped += [Skipped(path, suffix_of(path)) for path in found.others if path not in shards]
-        return _records(shards)
+        return _records(shards, skipped)
     parts = _part_folders(folder)
     if not parts:
         return [Listed(path, "training", name) for path, name in _with_classes(folder, skipped)]
@@ -95,10 +95,10 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
                 f"{parts[part].name} has {'' if has_classes else 'no '}subfolders, unlike "
                 f"{parts['training'].name}."
             )
-    return _with_masks(masks, files) if masks.is_dir() and "test" in parts else files
+    return _with_masks(masks, parts["test"], files) if masks.is_dir() and "test" in parts else files
 
 
-def _with_masks(folder: Path, files: Sequence[Listed]) -> list[Listed]:
+def _with_masks(folder: Path, test: Path, files: Sequence[Listed]) -> list[Listed]:
     """The test images with the masks of their defects.
 
     The layout is that of MVTec AD (Bergmann et al., CVPR 2019): the mask of `test/hole/007.png` is
@@ -106,24 +106,30 @@ def _with_masks(folder: Path, files: Sequence[Listed]) -> list[Listed]:
     """
     masks = {}
     for path in find_images(folder).images:
-        masks[path.parent.name, path.stem.removesuffix("_mask")] = path
+        class_name, *rest = path.relative_to(folder).parts
+        masks[class_name, (*rest[:-1], path.stem.removesuffix("_mask"))] = path
     normal = {each.class_name for each in files if each.part == "training"}
     found = []
     for each in files:
         file: Any = each.file
-        mask = masks.pop((each.class_name, file.stem), None) if each.part == "test" else None
-        if mask is None and each.part == "test" and each.class_name not in normal:
-            wanted = folder / str(each.class_name) / f"{file.stem}_mask.png"
-            raise DataError(f"{file} has no mask: add {wanted}, or remove {folder}.")
+        mask = None
+        if each.part == "test":
+            class_name, *rest = file.relative_to(test).parts
+            mask = masks.pop((class_name, (*rest[:-1], file.stem)), None)
+            if mask is None and class_name not in normal:
+                wanted = folder.joinpath(class_name, *rest[:-1], f"{file.stem}_mask.png")
+                raise DataError(f"{file} has no mask: add {wanted}, or remove {folder}.")
         found.append(each._replace(mask=mask))
     if masks:
         raise DataError(f"{next(iter(masks.values()))} is a mask without its image in test.")
     return found
 
 
-def _records(shards: Sequence[Path]) -> list[Listed]:
+def _records(shards: Sequence[Path], skipped: list[Skipped]) -> list[Listed]:
     """The records of TFRecord files, one part of the data set after the other."""
-    records = [Listed(*each) for each in list_records(shards, _part_of)]
+    found, unreadable = list_records(shards, _part_of)
+    skipped += [Skipped(record, "unreadable") for record in unreadable]
+    records = [Listed(*each) for each in found]
     parts = {each.part for each in records}
     if len(parts) == 1:  # a file of test images alone is a set, too
         return [each._replace(part="training") for each in records]

@@ -114,13 +114,14 @@ def _mapped(streams: Sequence[ArrayStream], storage: Storage) -> tuple[StoredIma
         step = max(1, PART_BYTES // (array[:1].nbytes or 1))
         for start in range(0, len(array), step):
             part = array[start : start + step]
-            lowest, highest = min(lowest, part.min()), max(highest, part.max())
+            # Unlike min and max, these keep a NaN.
+            lowest, highest = np.minimum(lowest, part.min()), np.maximum(highest, part.max())
             done += len(part)
             storage.progress(done, number)
         extremes[path] = float(lowest), float(highest)
-    # The range of all of them decides; the file that an error names is the brightest.
-    lowest = min(low for low, _ in extremes.values())
-    brightest = max(extremes, key=lambda path: extremes[path][1])
+    # The range of all of them decides; the file that an error names is the brightest, or has a NaN.
+    lowest = float(np.min([low for low, _ in extremes.values()]))
+    brightest = max(extremes, key=lambda path: np.nan_to_num(extremes[path][1], nan=math.inf))
     dtype = next(iter(arrays.values())).dtype
     convert, notice = converter(str(brightest), dtype, lowest, extremes[brightest][1])
     images = StoredImages(list(arrays.values()), convert=convert)

@@ -6,16 +6,19 @@ each image. Training reads rows from it in the order it would have used in memor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 
 from keras_ae.checks import one_line
 from keras_ae.data.image_set import DataError
@@ -25,6 +28,7 @@ from keras_ae.stored_images import StoredImages
 # Bytes of memory that training needs for each pixel: the images as read, their parts, and both of
 # these as float32, once for NumPy and once for TensorFlow.
 BYTES_PER_PIXEL = 12
+VERSION = 1  # of the files in the cache; a change of it decodes all sets again
 _ABANDONED = 24 * 3600  # seconds after which a partial file is that of a process that was killed
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -39,7 +43,9 @@ def default_memory_limit() -> int:
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
-        free = min(free, max(0, limit - used))
+        # Cached files count as used, but are given up when memory is needed.
+        cached = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.M)
+        free = min(free, max(0, limit - used + int(cached[1] if cached else 0)))
     except (OSError, ValueError):  # no container, or one without a limit
         pass
     return free // 2
@@ -90,9 +96,12 @@ class DecodedImages:
 
     Args:
         request: Plain JSON data that decides the images: files with sizes and times, settings.
+        keys: What is kept beside the images, by name.
     """
 
-    def __init__(self, request: Any):
+    def __init__(self, request: Any, keys: Collection[str] = ()):
+        self._keys = set(keys)
+        request = [VERSION, PIL.__version__, request]
         self.folder = cache_dir() / "images" / digest(json.dumps(request).encode())
 
     def load(self) -> tuple[StoredImages, dict[str, Any]] | None:
@@ -100,9 +109,11 @@ class DecodedImages:
         try:
             content = json.loads((self.folder / "content.json").read_text())
             pixels = np.load(self.folder / "pixels.npy", mmap_mode="r")
-        except (OSError, ValueError):
+            if not self._keys <= content.keys():
+                return None
+            return StoredImages([pixels[: content["num_images"]]]), content
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing or damaged
             return None
-        return StoredImages([pixels], np.arange(content["num_images"])), content
 
     def write(
         self,
@@ -122,10 +133,10 @@ class DecodedImages:
         """
         parent = self.folder.parent
         partial = parent / f".partial-{uuid.uuid4().hex[:8]}"
+        needed = int(np.prod(shape, dtype=np.int64))
         try:
             parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(parent)
-            needed = int(np.prod(shape, dtype=np.int64))
             if needed > (free := shutil.disk_usage(parent).free):
                 raise DataError(
                     f"The decoded images take {gigabytes(needed)}, and {parent} has "
@@ -137,28 +148,44 @@ class DecodedImages:
                 pixels = np.lib.format.open_memmap(
                     partial / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
                 )
+                _reserve(partial / "pixels.npy")
                 num_images = fill(pixels)
                 pixels.flush()
                 del pixels
                 text = json.dumps({**content(), "num_images": num_images})
                 (partial / "content.json").write_text(text)
-                remove_tree(self.folder)
-                os.replace(partial, self.folder)
+                if self.load() is None:  # else another program was faster
+                    remove_tree(self.folder)
+                    with contextlib.suppress(OSError):  # the same, a moment ago
+                        os.replace(partial, self.folder)
             finally:
                 remove_tree(partial)
         except OSError as error:
             raise DataError(
-                f"The decoded images cannot be written to {parent}: {one_line(error)}. Set "
-                "KERAS_AE_CACHE to another folder."
+                f"The decoded images cannot be written to {parent}: {one_line(error)}. They need "
+                f"{gigabytes(needed)}; KERAS_AE_CACHE names another folder."
             ) from error
         written = self.load()
         if written is None:
-            raise DataError(f"{self.folder} was removed while it was read. Try again.")
+            raise DataError(f"{self.folder} cannot be written or was removed. Try again.")
         return written
 
 
+def _reserve(path: Path) -> None:
+    """Take the space of a file on the disk: a full disk would end the program while it is mapped.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def _remove_abandoned(parent: Path) -> None:
-    """Delete partial files of processes that were killed."""
-    for path in parent.glob(".partial-*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED:
-            remove_tree(path)
+    """Delete partial files of programs that were killed."""
+    for folder in parent.glob(".partial-*"):
+        with contextlib.suppress(FileNotFoundError):  # its program has ended
+            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - newest > _ABANDONED:
+                remove_tree(folder)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from PIL import Image
 from keras_ae.checks import one_line
 from keras_ae.data.contents import refuse_beyond_limit, visible_files
 from keras_ae.data.image_set import DataError, UnreadableImage, listed
+from keras_ae.progress import counted
 
 _NAME = re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?$", re.IGNORECASE)
 # The names that features usually have; the first one that is there is read.
@@ -77,38 +77,44 @@ class RecordImage(NamedTuple):
             )
         content = features[name].bytes_list.value[0]
         height, width = (_number(features, names) for names in _SIDES)
-        if height is None or width is None or _is_encoded(content):
-            return content
-        return _as_png(self, content, (height, width, _number(features, _DEPTH) or 1))
+        depth = _number(features, _DEPTH) or 1
+        if height is None or width is None or len(content) != height * width * depth:
+            return content  # an encoded image
+        return _as_png(self, content, (height, width, depth))
 
-    def label(self) -> str | None:
+    def _features(self) -> Any:
+        refuse_beyond_limit(self.num_bytes, str(self))
+        with open(self.shard, "rb") as file:
+            file.seek(self.offset)
+            return self._parsed(file.read(self.num_bytes))
+
+    def _parsed(self, content: bytes) -> Any:
+        import tensorflow as tf
+
+        try:
+            return tf.train.Example.FromString(content).features.feature
+        except Exception as error:  # protobuf has errors of its own
+            raise UnreadableImage(f"{self} is no tf.train.Example: {one_line(error)}.") from error
+
+    def label(self, content: bytes) -> str | None:
         """The label in words; None where there is none.
+
+        Args:
+            content: That of the record.
 
         Raises:
             UnreadableImage: the record is damaged.
         """
-        features = self._features()
+        features = self._parsed(content)
         name = next((name for name in _LABEL if name in features), None)
         if name is None:
             return None
         feature = features[name]
         values = [*feature.int64_list.value, *feature.bytes_list.value]
         if len(values) != 1:
-            raise UnreadableImage(f"{self} has {len(values)} labels; one is needed.")
+            raise UnreadableImage(f"{self} has {counted(len(values), 'label')}; one is needed.")
         value = values[0]
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-    def _features(self) -> Any:
-        import tensorflow as tf
-
-        refuse_beyond_limit(self.num_bytes, str(self))
-        with open(self.shard, "rb") as file:
-            file.seek(self.offset)
-            content = file.read(self.num_bytes)
-        try:
-            return tf.train.Example.FromString(content).features.feature
-        except Exception as error:  # protobuf has errors of its own
-            raise UnreadableImage(f"{self} is no tf.train.Example: {one_line(error)}.") from error
 
 
 def tfrecord_files(folder: Path) -> list[Path]:
@@ -123,39 +129,47 @@ def is_tfrecord(path: Path) -> bool:
 
 def list_records(
     shards: Sequence[Path], part_of: Callable[[Path], str]
-) -> list[tuple[RecordImage, str, str | None]]:
+) -> tuple[list[tuple[RecordImage, str, str | None]], list[RecordImage]]:
     """Every record with its part of the data set and its class, None without labels.
 
     Args:
         shards: The files.
         part_of: Returns the part that a file belongs to.
 
+    Returns:
+        The records, and those that cannot be read.
+
     Raises:
-        DataError: a file is damaged, or only some of the records have labels.
+        DataError: a file is damaged, no record can be read, or only some of them have labels.
     """
-    found = [(record, part_of(shard), record.label()) for shard in shards for record in _of(shard)]
+    found, unreadable, problem = [], [], None
+    for shard in shards:
+        for record, content in _of(shard):
+            try:
+                found.append((record, part_of(shard), record.label(content)))
+            except UnreadableImage as error:
+                problem = problem or error
+                unreadable.append(record)
+    if not found:
+        raise problem or DataError(f"{shards[0]} has no records.")
     unlabeled = next((record for record, _, label in found if label is None), None)
     if unlabeled and any(label is not None for _, _, label in found):
         raise DataError(f"All records must have a label, or none; {unlabeled} has none.")
-    return found
+    return found, unreadable
 
 
-def _of(shard: Path) -> Iterator[RecordImage]:
-    size = shard.stat().st_size
-    place, number = 0, 0
-    with open(shard, "rb") as file:
-        while place < size:
-            file.seek(place)
-            header = file.read(_HEADER_BYTES)
-            length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER_BYTES else size
-            end = place + _HEADER_BYTES + length + _FOOTER_BYTES
-            if end > size:
-                raise DataError(
-                    f"{shard} is damaged or no uncompressed TFRecord file: record {number} is "
-                    "longer than the file."
-                )
-            yield RecordImage(shard, number, place + _HEADER_BYTES, length)
-            place, number = end, number + 1
+def _of(shard: Path) -> Iterator[tuple[RecordImage, bytes]]:
+    """The records of a file, whose checksums are verified, and their content."""
+    import tensorflow as tf
+
+    place = 0
+    try:
+        records = tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+        for number, content in enumerate(map(bytes, records)):
+            yield RecordImage(shard, number, place + _HEADER_BYTES, len(content)), content
+            place += _HEADER_BYTES + len(content) + _FOOTER_BYTES
+    except tf.errors.DataLossError as error:
+        raise DataError(f"{shard} is damaged or no uncompressed TFRecord file.") from error
 
 
 def _number(features: Any, names: Sequence[str]) -> int | None:
@@ -166,19 +180,11 @@ def _number(features: Any, names: Sequence[str]) -> int | None:
     return None
 
 
-def _is_encoded(content: bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(content)):
-            return True
-    except Exception:  # Pillow's plugins raise many kinds of errors
-        return False
-
-
 def _as_png(record: RecordImage, content: bytes, shape: Sequence[int]) -> bytes:
     """Raw pixels as an encoded image."""
-    if len(content) != shape[0] * shape[1] * shape[2] or shape[2] not in (1, 3, 4):
+    if shape[2] not in (1, 3, 4):
         raise UnreadableImage(
-            f"{record} has {len(content):,} bytes for an image of {' x '.join(map(str, shape))}."
+            f"{record} has an image of {shape[2]} channels; needed are 1, 3 or 4."
         )
     pixels = np.frombuffer(content, np.uint8).reshape(shape)
     encoded = io.BytesIO()

@@ -34,6 +34,10 @@ _LABELS = {
 }
 
 
+# Arguments of a model that seeds and held-out classes change, or that Keras numbers.
+_OF_EACH_RUN = ("name", "seed", "latent_dim", "image_shape", "num_classes")
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
     """A finished run whose files were read and checked; its model is not loaded yet.
@@ -164,7 +168,25 @@ def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
                 name = pattern.partition(" {")[0]
                 parts.append(f"no {name}" if value is None else pattern.format(value))
         named[run.directory] = ", ".join(parts)
-    return named
+    return _with_defaults(runs, named)
+
+
+def _with_defaults(runs: list[TrainedRun], named: dict[Path, str]) -> dict[Path, str]:
+    """The labels with arguments that differ although no request names them.
+
+    The defaults of two versions may differ, and their runs are then not seeds of one model.
+    """
+    found = {}
+    for run in runs:
+        alike = [each for each in runs if named[each.directory] == named[run.directory]]
+        parts = [named[run.directory]]
+        for name, value in run.config.model.items():
+            values = [each.config.model[name] for each in alike if name in each.config.model]
+            texts = [json.dumps(each) for each in values]
+            if name not in _OF_EACH_RUN and json.dumps(value) != _most_common(texts):
+                parts.append(f"{name} {value}")
+        found[run.directory] = ", ".join(parts)
+    return found
 
 
 def _never_stops_early(run: TrainedRun, runs: list[TrainedRun]) -> bool:

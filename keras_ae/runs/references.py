@@ -199,19 +199,19 @@ def warnings(
     lines = []
     model, mean, pca = _compared(loss, results)
     if model >= mean:
-        lines.append(
-            "The model is not better than the mean image. Train longer, or with a lower learning "
-            "rate."
-        )
+        lines.append(f"The model is not better than the mean image. {_advice(history)}")
     elif pca < model:
         lines.append(
             f"PCA with {counted(results['pca_components'], 'component')} is better than this "
             "model. Train longer or on more images, or use another variant."
         )
     if has_collapsed(results):
+        advice = "Train longer or lower the learning rate."
+        if results.get("latent_loss"):
+            advice = "Lower the weight of the latent loss or the learning rate."
         lines.append(
             "The code has collapsed: the reconstructions are nearly the same for all images. "
-            "Lower the weight of the latent loss or the learning rate."
+            + advice
         )
     if results.get("codes_used", 1.0) < FEW_CODES:
         lines.append(
@@ -227,6 +227,18 @@ def warnings(
             "with noise on its input."
         )
     return lines
+
+
+def _advice(history: Sequence[Mapping[str, float]]) -> str:
+    """What to do about a model that is too weak: train longer, unless it has overfitted."""
+    losses = [row.get("val_reconstruction_loss", np.inf) for row in history]
+    best = int(np.argmin(losses)) + 1 if losses else 0
+    if best < len(losses) / 2:
+        return (
+            f"The validation loss was lowest in epoch {best} of {len(losses)}, so more training "
+            "does not help. Use more images, less noise (noise_stddev) or another variant."
+        )
+    return "Train longer, or with a lower learning rate."
 
 
 def _compared(loss: str, results: Mapping[str, float]) -> tuple[float, float, float]:

@@ -233,12 +233,14 @@ class RunConfig:
     def difference(self, other: RunConfig) -> str | None:
         """How the images and the model of `other` differ, in one line; or None.
 
-        The location of the images is ignored, and so are arguments that older runs do not have.
+        The location of the images is ignored, and so are arguments that older runs do not have,
+        the normal class among them. So is the number of test images, which no training depends on.
         """
         ours, theirs = self.data.without_location(), other.data.without_location()
         for each in dataclasses.fields(RunData):
             before, now = getattr(ours, each.name), getattr(theirs, each.name)
-            if before != now:
+            added = each.name == "num_test" or (each.name == "normal_class" and before is None)
+            if before != now and not added:
                 return f"other data: {each.name} is {before!r} instead of {now!r}"
         return model_difference(self.model, other.model)
 

@@ -294,6 +294,9 @@ class EpochTrainer(keras.Model):
             (x, y, sample_weight), validation_data = split_validation(
                 (x, y, sample_weight), validation_split
             )
+            validation_data = self._check_validation(
+                without_none(validation_data), arguments["validation_batch_size"]
+            )
         else:
             validation_data = self._check_validation(
                 validation_data, arguments["validation_batch_size"]
