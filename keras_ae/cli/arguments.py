@@ -127,6 +127,25 @@ def above_zero(text: str) -> float:
     return value
 
 
+def finite(text: str) -> float:
+    """An argument type: a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("inf")
+    if not float("-inf") < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a finite number; received {text}")
+    return value
+
+
+def at_least_zero(text: str) -> float:
+    """An argument type: a finite number >= 0."""
+    value = finite(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"needs a number of at least 0; received {text}")
+    return value
+
+
 def rate(text: str) -> float:
     """An argument type: a number between 0 and 1, exclusive."""
     try:
