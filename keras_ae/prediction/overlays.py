@@ -12,6 +12,7 @@ from keras_ae.prediction.outputs import pixel_scale
 COLORS = "inferno"  # perceptually ordered: dark to bright
 LUMINANCE = (0.299, 0.587, 0.114)
 DARKEST, CONTRAST = 0.15, 0.5  # of the image behind the map
+DIMMEST = 0.3  # place in the colors of an error of 0: black would look like the image
 SIGMA_SHARE = 1 / 32  # of the shorter side
 LEGEND = (320, 54)  # width and height
 
@@ -46,7 +47,8 @@ def colors(strength: np.ndarray) -> np.ndarray:
     """Colors `(..., 3)` in [0, 1] of strengths in [0, 1]."""
     from matplotlib import colormaps
 
-    return colormaps[COLORS](strength)[..., :3].astype(np.float32)
+    shown = DIMMEST + (1 - DIMMEST) * strength
+    return colormaps[COLORS](shown)[..., :3].astype(np.float32)
 
 
 def opacities(strength: np.ndarray) -> np.ndarray:

@@ -215,10 +215,12 @@ def _threshold_of(
         if threshold is not None:
             raise ValueError("Give a threshold or normal images to fit it to, not both.")
         name = score or (opened.threshold_fit.score if opened.threshold_fit else opened.loss)
-        normal = open_images(Path(normal_images), opened, strict=True)
+        normal = open_images(Path(normal_images), opened)
         batches = (batch.images for batch in normal.batches(batch_size))
-        fit = opened.fit_threshold(batches, rate or DEFAULT_FALSE_POSITIVE_RATE, name)
-        return name, fit, normal.notices
+        rate = DEFAULT_FALSE_POSITIVE_RATE if rate is None else rate
+        fit = opened.fit_threshold(batches, rate, name)
+        skipped = [f"skipped in {normal_images}: {problem}" for _, problem in normal.skipped]
+        return name, fit, [*normal.notices, *skipped]
     if rate is not None:
         raise ValueError(
             f"A false positive rate ({rate:g}) needs normal images: give them, or a threshold."
