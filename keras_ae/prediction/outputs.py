@@ -155,7 +155,7 @@ def write_png(image: np.ndarray, folder: Path, name: str) -> Path:
     """Write an image as a PNG file below a folder.
 
     Args:
-        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, values in [0, 1].
+        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, values in [0, 1], or uint8.
         folder: The folder.
         name: The path below it; `.png` is added unless it ends so.
 
@@ -220,7 +220,9 @@ def write_contact_sheet(images: np.ndarray, path: Path) -> None:
 
 def _pixels(image: np.ndarray) -> np.ndarray:
     """An image as uint8, `(H, W)` or `(H, W, 3)`."""
-    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels = image
+    if image.dtype != np.uint8:
+        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     if pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"images of the shape {image.shape} cannot be written as PNG files.")

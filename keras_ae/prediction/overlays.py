@@ -31,7 +31,7 @@ def overlays(images: np.ndarray, maps: np.ndarray, highest: float) -> np.ndarray
         highest: The error that is opaque, in the last color.
 
     Returns:
-        `(N, s * H, s * W, 3)` in [0, 1], where each pixel became s x s (see `pixel_scale`).
+        `(N, s * H, s * W, 3)`, uint8, where each pixel became s x s (see `pixel_scale`).
     """
     if images.ndim == 4:
         images = images @ np.float32(LUMINANCE) if images.shape[-1] == 3 else images[..., 0]
@@ -39,6 +39,7 @@ def overlays(images: np.ndarray, maps: np.ndarray, highest: float) -> np.ndarray
     strength = np.clip(maps / highest if highest > 0 else np.zeros_like(maps), 0.0, 1.0)
     opacity = opacities(strength)[..., None]
     pictures = (1 - opacity) * gray + opacity * colors(strength)
+    pictures = np.rint(255 * pictures).astype(np.uint8)
     scale = pixel_scale(maps.shape[1:])
     return pictures.repeat(scale, axis=1).repeat(scale, axis=2)
 
@@ -62,7 +63,7 @@ def write_legend(path: Path, highest: float, words: str) -> None:
     strength = np.linspace(0, 1, width - 20, dtype=np.float32)[None, None]
     bar = overlays(np.full_like(strength, 0.5), strength, 1.0)[0].repeat(16, axis=0)
     page = Image.new("RGB", LEGEND, "white")
-    page.paste(Image.fromarray(np.rint(bar * 255).astype(np.uint8)), (10, 6))
+    page.paste(Image.fromarray(bar), (10, 6))
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(12)
     for text, place, anchor in (("0", 10, "lt"), (f"{highest:.3g}", width - 10, "rt")):
         draw.text((place, 26), text, "black", font, anchor)
