@@ -34,7 +34,8 @@ def models(tmp_path_factory):
     model.save(root / "none.keras")
     normal = random_images(40, 12, 12, 3, seed=1).astype(np.float32) / 255
     images = random_images(15, 12, 12, 3, seed=2).astype(np.float32) / 255
-    np.save(root / "normal.npy", normal), np.save(root / "images.npy", images)
+    np.save(root / "normal.npy", normal)
+    np.save(root / "images.npy", images)
     for score, num_samples in (("mse", None), ("ssim", None), ("elbo", 3)):
         model.fit_threshold(normal, RATE, score, num_samples=num_samples)
         model.save(root / f"{score}.keras")

@@ -34,7 +34,9 @@ def overlays(images: np.ndarray, maps: np.ndarray, highest: float) -> np.ndarray
         `(N, s * H, s * W, 3)`, uint8, where each pixel became s x s (see `pixel_scale`).
     """
     if images.ndim == 4:
-        images = images @ np.float32(LUMINANCE) if images.shape[-1] == 3 else images[..., 0]
+        images = (
+            images @ np.array(LUMINANCE, np.float32) if images.shape[-1] == 3 else images[..., 0]
+        )
     gray = (DARKEST + CONTRAST * images)[..., None]
     strength = np.clip(maps / highest if highest > 0 else np.zeros_like(maps), 0.0, 1.0)
     opacity = opacities(strength)[..., None]

@@ -239,9 +239,12 @@ def _threshold_of(
 
 def _maps_of(opened: TrainedModel, batch: Batch, kind: str, sigma: float) -> np.ndarray:
     """Smoothed maps, `(N, height, width)`."""
+    import tensorflow as tf
+
     from keras_ae.anomaly.maps import smoothed  # imports TensorFlow
 
-    return np.asarray(smoothed(opened.anomaly_map(batch.images, kind), sigma or None))
+    maps = tf.constant(opened.anomaly_map(batch.images, kind))
+    return np.asarray(smoothed(maps, sigma or None))
 
 
 def default_batch_size(model: TrainedModel) -> int:

@@ -152,8 +152,9 @@ class KerasModel(TrainedModel):
     def fit_threshold(self, batches: Iterable[np.ndarray], rate: float, score: str) -> ThresholdFit:
         images = (self._into(each) for each in batches)
         # The model also fits scores of codes, which need normal images themselves.
-        self.threshold_fit = self._model.fit_threshold(images, rate, score)
-        return self.threshold_fit
+        fit = self._model.fit_threshold(images, rate, score)
+        self.threshold_fit = fit
+        return fit
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
         return self._out_of(self._model.sample(num_samples, seed))

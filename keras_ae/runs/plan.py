@@ -312,7 +312,7 @@ def plan_bake_off(
     held_out = BAKE_OFF_HELD_OUT_CLASS if held_out_class is None else held_out_class
     names = list(BAKE_OFF)
     options["bake_off"] = True
-    of_all = options | {"false_positive_rate": None, "anomaly_score": None}
+    of_all: dict[str, Any] = {**options, "false_positive_rate": None, "anomaly_score": None}
     return [
         *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **of_all),
         *plan_runs(image_set, images, names, latent_dim=small, held_out_class=held_out, **options),
