@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def held_out(tiny, tmp_path_factory):
     return line, output_dir / WITHOUT_2
 
 
-def parts_of(run) -> data.Split:
+def parts_of(run) -> Any:
     config = run.config
     return data.split(data.load(config.data.source), held_out_class=config.request.held_out_class)
 
@@ -49,7 +50,7 @@ def test_threshold_is_fitted_to_the_validation_images_and_stored(held_out):
     assert fit.num_images == len(split.validation) == run.results["threshold_num_images"]
     assert run.results["threshold"] == model.threshold
     assert run.results["threshold_score"] == "bce" and run.results["threshold_rate"] == 0.2
-    served = open_model(held_out[1] / "saved_model")
+    served: Any = open_model(held_out[1] / "saved_model")
     verdict = served._served.verdict(split.test.images)
     assert float(verdict["threshold"]) == pytest.approx(model.threshold, rel=1e-6)
     np.testing.assert_array_equal(verdict["is_anomalous"], model.is_anomalous(split.test.images))
@@ -71,7 +72,7 @@ def test_results_count_what_the_threshold_finds_in_the_test(held_out):
 
 
 def test_shares_of_known_scores():
-    scores = np.float32([1, 2, 3, 4, 5])
+    scores = np.array([1, 2, 3, 4, 5], np.float32)
     anomalous = np.array([False, False, True, False, True])
     assert measure(scores, anomalous, 3.5) == {
         "test_num_anomalous": 2,
@@ -214,7 +215,8 @@ def test_an_older_finished_run_is_skipped(older, capsys, same):
 
 def test_an_older_interrupted_run_is_resumed_and_gets_a_threshold(older, capsys):
     line, run = older
-    (run / "test.json").unlink(), (run / "model.keras").unlink()
+    (run / "test.json").unlink()
+    (run / "model.keras").unlink()
     assert train(*line) == 0
     assert "training complete, finalizing" in capsys.readouterr().out
     assert RunDirectory(run).load_model().threshold == RunDirectory(run).results["threshold"]
