@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -28,8 +29,10 @@ from programs import (
 
 import keras_ae
 from keras_ae import data
-from keras_ae.cli.train import next_command, training_line
-from keras_ae.runs import plan
+from keras_ae.cli.train import next_command, parse, training_line
+from keras_ae.evaluation.evaluation import load_data
+from keras_ae.runs import catalog, checkpoint, plan
+from keras_ae.runs.request import RunRequest
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.train import Training
 from keras_ae.variants import BAKE_OFF
@@ -68,6 +71,8 @@ def test_config_records_everything_resolved(trained):
         "lr_patience": None,
         "seed": 42,
         "jit": "auto",
+        "false_positive_rate": None,
+        "anomaly_score": None,
         "arguments": {},
     }
     assert config["model"]["beta"] == 1.0
@@ -349,5 +354,156 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
 
 
 # Options that change no number of a run: which runs, where they are written, what is printed.
-NOT_IN_A_RUN = {"bake_off", "export", "list", "no_figures", "output_dir", "overwrite", "prog"}
-NOT_IN_A_RUN |= {"quiet", "tensorboard"}
+NOT_IN_A_RUN = {
+    "bake_off",
+    "export",
+    "list",
+    "memory_limit",
+    "no_figures",
+    "output_dir",
+    "overwrite",
+    "quiet",
+    "tensorboard",
+}
+
+
+def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypatch):
+    """An option that the command line forgets to pass on keeps its default."""
+    planned = []
+    monkeypatch.setattr(Training, "run", lambda self: planned.extend(self._planned))
+    line = [*command(tiny, tmp_path, "vae"), "--data-dir", str(tmp_path), "--quiet"]
+    line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
+    line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
+    line += ["--image-size", "6", "--resize", "pad", "--background", "black", "--color", "gray"]
+    line += ["--patience", "4", "--lr-patience", "6", "--seed", "8", "--jit", "off"]
+    line += ["--false-positive-rate", "0.2", "--anomaly-score", "mse"]
+    options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
+    fields = {field.name for field in dataclasses.fields(RunRequest)}
+    images = {field.name for field in dataclasses.fields(plan.DataOptions)}
+    images = images - {"preprocessing"} | {
+        field.name for field in dataclasses.fields(data.Preprocessing)
+    }
+    assert {"arguments" if name == "set" else name for name in options} == (
+        fields - {"fingerprint"} | images | NOT_IN_A_RUN
+    )
+    assert train(*line) == 0
+    (config,) = (run.config for run in planned)
+    (options["held_out_class"],) = options["held_out_class"]
+    for name in fields - {"variant", "dataset", "fingerprint"}:
+        option = "set" if name == "arguments" else name
+        assert options[option] != defaults[option], f"{option} needs another value in this test"
+        assert getattr(config.request, name) == options[option], name
+    assert config.data.binarize == "threshold" and config.data.data_dir == str(tmp_path)
+    assert config.data.source == str(tiny)
+    assert config.data.preprocessing == {
+        "image_size": [6, 6], "resize": "pad", "background": "black", "color": "gray"
+    }  # fmt: skip
+
+
+def test_repeated_options_accumulate(tiny, tmp_path):
+    line = command(tiny, tmp_path, "vae", epochs=1)
+    assert train(*line, "--set", "hidden_units=9,6", "--variant", "shallow", "--list") == 0
+    options = parse([*line, "--set", "b=1", "--variant", "shallow", "--set", "a=no"])
+    assert options.variant == ["vae", "shallow"]
+    assert options.set == {"a": "no", "b": 1}
+    assert list(options.set) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "beta=1", "beta=2"], "twice"),
+        (["--set", "beta"], "NAME=VALUE"),
+        (["--set", "latent_dim=3"], "an option of its own"),
+        (["--set", "batch_normalization=no"], "must be True or False; received 'no'"),
+        (["--set", "betta=2"], "has no argument 'betta'; it has"),
+        (["--set", "beta=abc"], "received 'abc'"),
+        (["--data-dir", "nowhere-at-all"], "there is no such folder"),
+        (["--seed", "5000000000"], "received 5000000000"),
+    ],
+)
+def test_ambiguous_arguments_are_refused(capsys, tiny, tmp_path, arguments, words):
+    output_dir = tmp_path / "runs"
+    assert words in refused(capsys, train, *command(tiny, output_dir, "vae"), *arguments)
+    assert not output_dir.exists()
+
+
+def test_classes_without_a_dataset_are_refused(capsys):
+    assert "--dataset" in refused(capsys, train, "--variant", "deep", "--classes", "cat", "tree")
+
+
+def test_set_shapes_the_network_and_names_the_run(tiny, tmp_path):
+    line = command(tiny, tmp_path, "vae", epochs=1)
+    assert train(*line, "--set", "hidden_units=9,6", "beta=4") == 0
+    run = tmp_path / "tiny.npz" / "vae-20d-beta-4-hidden_units-_9_6_-seed42"
+    config = read_json(run / "config.json")
+    assert config["model"]["beta"] == 4.0 and config["model"]["hidden_units"] == [9, 6]
+    assert config["request"]["arguments"] == {"beta": 4, "hidden_units": [9, 6]}
+
+
+@pytest.mark.parametrize("how", ["threshold", "bernoulli"])
+def test_binarized_images_are_recorded_and_found_again(tiny, tmp_path, how):
+    line = command(tiny, tmp_path, "shallow", epochs=1)
+    assert train(*line, "--binarize", how) == 0
+    (run,) = catalog.find_runs(tmp_path).runs
+    assert run.directory == run_of(tmp_path, "shallow", f"tiny.npz_{how}")
+    assert run.data.binarize == how and run.data.source == str(tiny)
+    found = load_data(run)  # fails if the fingerprint differs from that of the training
+    assert set(np.unique(found.train_images)) == {0, 255}
+    options = run.config.data_options()
+    assert options[options.index("--binarize") + 1] == how
+
+
+def planned_by(monkeypatch, *line) -> dict:
+    """The requests that a command line plans, by variant and size of the code."""
+    planned = []
+    monkeypatch.setattr(Training, "run", lambda self: planned.extend(self._planned))
+    assert train(*line) == 0
+    requests = (each.config.request for each in planned)
+    return {(each.variant, each.latent_dim): each for each in requests}
+
+
+def test_default_budget_counts_updates_and_is_recorded(tiny, tmp_path, monkeypatch, capsys):
+    line = ["--variant", "shallow", "stacked", "--dataset", tiny, "--output-dir", tmp_path]
+    found = planned_by(monkeypatch, *line)
+    shallow, stacked = found["shallow", 20], found["stacked", 20]
+    # 165 images: 11 steps of 16 images.
+    assert (shallow.batch_size, shallow.epochs, shallow.patience) == (16, 364, 46)
+    assert (stacked.batch_size, stacked.epochs, stacked.patience) == (16, 364, None)
+    assert "at most 364 epochs of 11 steps of 16 images" in capsys.readouterr().out
+
+
+def test_bake_off_keeps_its_protocol_on_any_set(tiny, tmp_path, monkeypatch):
+    found = planned_by(monkeypatch, "--bake-off", "--dataset", tiny, "--output-dir", tmp_path)
+    budgets = {(each.epochs, each.batch_size, each.patience) for each in found.values()}
+    # With class 1 and without.
+    assert budgets == {(60, 165, None), (60, 124, None)} and len(found) == 18
+
+
+def test_diverged_run_stops_and_is_not_finished(tiny, tmp_path, capsys):
+    line = [*command(tiny, tmp_path, "deep"), "--learning-rate", "1e30"]
+    assert train(*line) == 1
+    error = capsys.readouterr().err.strip()
+    assert "became" in error and "learning-rate" in error and "\n" not in error
+    assert not (run_of(tmp_path, "deep") / "test.json").exists()
+
+
+def test_overwrite_clears_the_whole_grid_first(trained, tiny, tmp_path, monkeypatch):
+    output_dir = tmp_path / "runs"
+    shutil.copytree(trained[1], output_dir)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "save", interrupt)
+    line = command(tiny, output_dir, "deep", "vae", epochs=2)
+    assert train(*line, "--overwrite") == 130
+    assert not RunDirectory(run_of(output_dir, "vae")).started
+
+
+def test_data_set_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert train("--variant", "shallow", "--dataset", "digits", "--epochs", 1, "--seed", 3) == 0
+    config = read_json(tmp_path / "runs/digits/shallow-20d-seed3/config.json")
+    assert config["data"]["source"] == "digits"

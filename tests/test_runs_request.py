@@ -42,6 +42,8 @@ FIELDS = {
     "lr_patience": st.none() | NUMBERS,
     "seed": NUMBERS,
     "jit": st.sampled_from(["auto", "on", "off"]),
+    "false_positive_rate": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
+    "anomaly_score": st.none() | st.sampled_from(["mse", "ssim"]),
 }
 
 
@@ -94,6 +96,8 @@ def test_request_survives_the_command_line(request):
     options = vars(parse(dataclasses.replace(config(), request=request).command()))
     options |= {"variant": options["variant"][0], "arguments": options["set"]}
     options["fingerprint"] = request.fingerprint  # a fact about the images, not an option
+    # Several classes can be named, for a run each.
+    options["held_out_class"] = (options["held_out_class"] or [None])[0]
     for field in dataclasses.fields(RunRequest):
         assert options[field.name] == getattr(request, field.name), field.name
 

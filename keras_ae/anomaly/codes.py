@@ -28,6 +28,18 @@ MAX_AXES = 256  # principal axes of the covariance of wide codes
 FLOOR = 1e-6  # smallest variance of a direction, as a share of the mean variance
 
 
+class NotFitted(ValueError):
+    """A score of codes that has not been fitted to normal images.
+
+    Attributes:
+        problem: The message without advice.
+    """
+
+    def __init__(self, name: str):
+        self.problem = f"the score {name} has not been fitted"
+        super().__init__(f"{self.problem}: call fit_scores(normal_images) first.")
+
+
 class CodeSample:
     """Codes that arrive in batches; if they are too many, a random sample of them."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+import warnings
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ class ThresholdFit:
     value: float | None = None
     recall: float | None = None
     num_samples: int | None = None
+
+    def with_interval(self, num_images: int) -> ThresholdFit:
+        """The same with the number of normal images, and the interval that follows from it."""
+        interval = binomial_interval(round((self.rate or 0.0) * num_images), num_images)
+        return replace(self, num_images=num_images, interval=interval)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -175,6 +181,21 @@ def fit_to_labels(scores: np.ndarray, anomalous: np.ndarray, criterion: str) -> 
     if threshold >= above:  # of neighboring float32 numbers
         threshold = np.float32(below)
     return float(threshold), float(values[best])
+
+
+def warn_of_few(fit: ThresholdFit, stacklevel: int = 2) -> None:
+    """Warn where a threshold was fitted to fewer normal images than its rate needs."""
+    rate = fit.false_positive_rate
+    if rate is None or fit.num_images >= 1 / rate * (1 - 1e-9):
+        return
+    assert fit.interval is not None
+    warnings.warn(
+        f"{fit.num_images} normal images are too few for a false positive rate of "
+        f"{rate:g}, which needs at least {math.ceil(1 / rate * (1 - 1e-9)):,}: the "
+        "threshold is their highest score, and the real rate may be up to "
+        f"{fit.interval[1]:.2g}.",
+        stacklevel=stacklevel + 1,
+    )
 
 
 def binomial_interval(num: int, total: int) -> tuple[float, float]:

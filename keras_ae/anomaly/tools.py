@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.anomaly.codes import CODE_SCORES, CodeSample
+from keras_ae.anomaly.codes import CODE_SCORES, CodeSample, NotFitted
 from keras_ae.anomaly.maps import (
     MapMoments,
     check_sigma,
@@ -25,12 +25,12 @@ from keras_ae.anomaly.state import AnomalyState, is_of_state
 from keras_ae.anomaly.threshold import (
     CRITERIA,
     ThresholdFit,
-    binomial_interval,
     check_anomaly_labels,
     check_rate,
     check_scores,
     fit_to_labels,
     fit_to_normal,
+    warn_of_few,
 )
 from keras_ae.checks import check_choice, check_flag, check_number, check_size
 from keras_ae.losses import per_image_bce, per_image_mse
@@ -333,10 +333,9 @@ class AnomalyTools(Base):
                 value=value,
                 recall=float(above[~normal].mean()),
             )
-        num = int(normal.sum())
-        interval = binomial_interval(round((fit.rate or 0.0) * num), num)
-        fit = dataclasses.replace(fit, num_images=num, interval=interval)
+        fit = fit.with_interval(int(normal.sum()))
         self._anomaly = dataclasses.replace(state, fit=fit)
+        warn_of_few(fit, stacklevel=3)
         self._warn_of(fit, scores)
         return fit
 
@@ -359,9 +358,7 @@ class AnomalyTools(Base):
         """The score of codes `name`; ValueError if it has not been fitted."""
         statistics = self._anomaly.statistics.get(name)
         if statistics is None:
-            raise ValueError(
-                f"the score {name} has not been fitted: call fit_scores(normal_images) first."
-            )
+            raise NotFitted(name)
         return CODE_SCORES[name][1](statistics, batch.codes)
 
     def _scorer(self, score: Any, num_samples: int | None) -> tuple[Callable, str, int | None]:
@@ -436,17 +433,7 @@ class AnomalyTools(Base):
             )
 
     def _warn_of(self, fit: ThresholdFit, scores: np.ndarray) -> None:
-        """Warn of too few images, and of a score that does not tell the images apart."""
-        rate = fit.false_positive_rate
-        if rate is not None and fit.num_images < 1 / rate * (1 - 1e-9):
-            assert fit.interval is not None
-            warnings.warn(
-                f"{fit.num_images} normal images are too few for a false positive rate of "
-                f"{rate:g}, which needs at least {math.ceil(1 / rate * (1 - 1e-9)):,}: the "
-                "threshold is their highest score, and the real rate may be up to "
-                f"{fit.interval[1]:.2g}.",
-                stacklevel=3,
-            )
+        """Warn of a score that does not tell the images apart."""
         if fit.criterion in CRITERIA and not scores.min() <= fit.threshold < scores.max():
             warnings.warn(
                 f"the score {fit.score} does not tell the anomalous images from the normal ones: "

@@ -127,6 +127,38 @@ def above_zero(text: str) -> float:
     return value
 
 
+def finite(text: str) -> float:
+    """An argument type: a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("inf")
+    if not float("-inf") < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a finite number; received {text}")
+    return value
+
+
+def at_least_zero(text: str) -> float:
+    """An argument type: a finite number >= 0."""
+    value = finite(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"needs a number of at least 0; received {text}")
+    return value
+
+
+def rate(text: str) -> float:
+    """An argument type: a number between 0 and 1, exclusive."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"needs a number between 0 and 1, exclusive, such as 0.01; received {text}"
+        )
+    return value
+
+
 def assignment(text: str) -> tuple[str, Any]:
     """`name=value` as a name and a Python value; a value that is not a literal is a string.
 

@@ -9,7 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ae.cli.arguments import Parser, add_batch_size, add_output, add_run, check_paths
+from keras_ae.cli.arguments import (
+    Parser,
+    add_batch_size,
+    add_output,
+    add_run,
+    at_least_zero,
+    check_paths,
+    finite,
+    rate,
+)
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.startup import EXIT_FAILED, refuse, show_notices, use_model
 from keras_ae.progress import counted
@@ -17,6 +26,7 @@ from keras_ae.progress import counted
 EXAMPLES = (
     "runs/my_photographs/vae-20d-seed42 new_photographs",
     "model.keras new_photographs --output scores --reconstructions --error-maps",
+    "runs/bricks/convolutional-2048d-seed42 new_photographs --maps",
     "exported_model images.npy --output scores --batch-size 64 --overwrite",
 )
 _NUM_NAMED = 20  # skipped files that are named
@@ -50,9 +60,29 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
     )
     what.add_argument(
         "--score",
-        choices=("bce", "mse", "signed_residual"),
-        help="the anomaly score: binary cross-entropy in nats, squared error, or the sum of "
-        "reconstruction - image (default: the reconstruction loss of the model)",
+        metavar="NAME",
+        help="the anomaly score: bce, mse, ssim, signed_residual, elbo, log_likelihood, "
+        "latent_density or mahalanobis, as far as the model has it (default: the score of the "
+        "model's threshold; without a threshold its reconstruction loss)",
+    )
+    what.add_argument(
+        "--threshold",
+        type=finite,
+        metavar="X",
+        help="images with a score above X are anomalous (default: the threshold of the model)",
+    )
+    what.add_argument(
+        "--normal-images",
+        metavar="PATH",
+        help="normal images to fit the threshold to, that were not used in training; the model "
+        "does not change (default: the threshold of the model)",
+    )
+    what.add_argument(
+        "--false-positive-rate",
+        type=rate,
+        metavar="RATE",
+        help="with --normal-images: share of normal images that may be called anomalous "
+        "(default: 0.01)",
     )
     what.add_argument(
         "--strict",
@@ -72,9 +102,33 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
         action="store_true",
         help="also write the absolute error of each pixel as PNG files (default: do not)",
     )
+    output.add_argument(
+        "--maps",
+        action="store_true",
+        help="also write where each image is anomalous, over the image, as PNG files (default: "
+        "do not)",
+    )
+    output.add_argument(
+        "--sigma",
+        type=at_least_zero,
+        metavar="PIXELS",
+        help="with --maps: width of the Gaussian that smooths the maps, 0 for none (default: a "
+        "32nd of the shorter side)",
+    )
     options = parser.parse_args(list(argv))
     check_paths(parser, options, "input")
-    pictures = options.reconstructions or options.error_maps
+    if options.normal_images and not os.path.exists(options.normal_images):
+        parser.error(f"--normal-images {options.normal_images}: does not exist")
+    if options.normal_images and options.threshold is not None:
+        parser.error("--threshold and --normal-images both say the threshold: leave one out")
+    if options.false_positive_rate and not options.normal_images:
+        parser.error(
+            "--false-positive-rate needs normal images: give --normal-images PATH, or a number "
+            "with --threshold"
+        )
+    if options.sigma is not None and not options.maps:
+        parser.error(f"--sigma {options.sigma:g} smooths maps: it needs --maps")
+    pictures = options.reconstructions or options.error_maps or options.maps
     if pictures and os.path.isdir(options.input):
         inside, folder = Path(options.output).resolve(), Path(options.input).resolve()
         if folder in (inside, *inside.parents):
@@ -94,8 +148,13 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
         options.input,
         options.output,
         score=options.score,
+        threshold=options.threshold,
+        normal_images=options.normal_images,
+        false_positive_rate=options.false_positive_rate,
         reconstructions=options.reconstructions,
         error_maps=options.error_maps,
+        maps=options.maps,
+        sigma=options.sigma,
         strict=options.strict,
         batch_size=options.batch_size,
         overwrite=options.overwrite,
@@ -105,6 +164,15 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
     if not options.quiet:
         words = counted(done.num_images, "prediction")
         print(f"wrote {words} to {Path(options.output)}", flush=True)
+        if (fit := done.threshold_fit) is not None:
+            are = "is" if done.num_anomalous == 1 else "are"
+            print(
+                f"{done.num_anomalous:,} of {counted(done.num_images, 'image')} {are} anomalous "
+                f"(threshold {fit.threshold:.6g}, score {fit.score})",
+                flush=True,
+            )
+        if done.highest is not None:
+            print(f"maps: from 0 (transparent) to {done.highest:.3g} (yellow)", flush=True)
     if not done.skipped:
         return 0
     names = ", ".join(printable(name) for name, _ in done.skipped[:_NUM_NAMED])

@@ -34,7 +34,8 @@ def describe(
         remedies: The option for each remedy.
         command: The words of the command that failed.
     """
-    from keras_ae.data.image_set import MixedSizes  # not before there is an error
+    from keras_ae.anomaly.codes import NotFitted  # not before there is an error
+    from keras_ae.data.image_set import MixedSizes
     from keras_ae.prediction.inputs import NotAllImages
     from keras_ae.prediction.outputs import OutputExists
     from keras_ae.prediction.trained_model import WrongSize
@@ -46,6 +47,11 @@ def describe(
         return (
             f"{error.problem} Resize the images, or train the model with keras-ae train "
             f"--image-size {size}; predict then resizes too."
+        )
+    if isinstance(error, NotFitted):
+        return (
+            f"{error.problem}: give normal images with --normal-images, or train the model with "
+            "keras-ae train --anomaly-score."
         )
     if isinstance(error, NotAllImages):
         return f"{error.problem} Remove such files, or leave out --strict to skip them."

@@ -19,6 +19,7 @@ from keras_ae.cli.arguments import (
     at_least,
     image_size,
     num_bytes,
+    rate,
     unwritable,
 )
 from keras_ae.cli.interrupts import InterruptHandler
@@ -135,8 +136,11 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     )
     images.add_argument(
         "--held-out-class",
+        nargs="+",
+        action="extend",
         metavar="CLASS",
-        help="train without this class (default: all classes; with --bake-off: 1)",
+        help="train without this class, one run for each that is named; 'all' for one run without "
+        "each class (default: all classes are in training; with --bake-off: 1)",
     )
     network = parser.add_argument_group("network")
     network.add_argument(
@@ -203,6 +207,22 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         choices=("auto", "on", "off"),
         default="auto",
         help="XLA compilation (default: %(default)s: on a CPU only where it is faster)",
+    )
+    threshold = parser.add_argument_group(
+        "anomaly threshold", "from the validation images, where test images are anomalous"
+    )
+    threshold.add_argument(
+        "--false-positive-rate",
+        type=rate,
+        metavar="RATE",
+        help="share of normal images that may be called anomalous (default: 0.01; without a "
+        "held-out class or other anomalous test images no threshold, unless this is given)",
+    )
+    threshold.add_argument(
+        "--anomaly-score",
+        metavar="NAME",
+        help="bce, mse, ssim, signed_residual, elbo, log_likelihood, latent_density or "
+        "mahalanobis, as far as the variant has it (default: the loss in training)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -322,6 +342,8 @@ def _train(
         lr_patience=options.lr_patience,
         seed=options.seed,
         jit=options.jit,
+        false_positive_rate=options.false_positive_rate,
+        anomaly_score=options.anomaly_score,
     )
     if options.bake_off:
         planned = plan_bake_off(image_set, images, **asked)

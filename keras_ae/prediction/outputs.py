@@ -155,7 +155,7 @@ def write_png(image: np.ndarray, folder: Path, name: str) -> Path:
     """Write an image as a PNG file below a folder.
 
     Args:
-        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, values in [0, 1].
+        image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`, values in [0, 1], or uint8.
         folder: The folder.
         name: The path below it; `.png` is added unless it ends so.
 
@@ -188,19 +188,25 @@ def error_maps(images: np.ndarray, reconstructions: np.ndarray, white: float) ->
     return np.minimum(errors / white, 1.0)
 
 
+def pixel_scale(shape: Sequence[int]) -> int:
+    """By how much a picture `(height, width)` is enlarged, so that it is seen without zooming.
+
+    Pictures of at most 64 x 64 pixels, to 128 at most: those of 28 x 28 become 112 x 112.
+    """
+    return _TILE // max(shape) if max(shape) <= _SMALL else 1
+
+
 def write_contact_sheet(images: np.ndarray, path: Path) -> None:
     """Write images side by side in one PNG file, in rows of a square, with gray gaps.
 
-    Each pixel of images of at most 64 x 64 pixels becomes a square of several, so that the images
-    are seen without zooming: those of 28 x 28 become 112 x 112.
+    Small images are enlarged, see `pixel_scale`.
 
     Args:
         images: `(N, H, W)`, `(N, H, W, 1)` or `(N, H, W, 3)`, values in [0, 1].
         path: The file.
     """
     columns = math.ceil(math.sqrt(len(images)))
-    longer = max(images.shape[1:3])
-    scale = _TILE // longer if longer <= _SMALL else 1
+    scale = pixel_scale(images.shape[1:3])
     tiles = [_pixels(image).repeat(scale, axis=0).repeat(scale, axis=1) for image in images]
     height, width = (side + _GAP for side in tiles[0].shape[:2])
     rows = -(-len(tiles) // columns)
@@ -214,7 +220,9 @@ def write_contact_sheet(images: np.ndarray, path: Path) -> None:
 
 def _pixels(image: np.ndarray) -> np.ndarray:
     """An image as uint8, `(H, W)` or `(H, W, 3)`."""
-    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels = image
+    if image.dtype != np.uint8:
+        pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     if pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"images of the shape {image.shape} cannot be written as PNG files.")

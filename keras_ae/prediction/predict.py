@@ -1,4 +1,4 @@
-"""Predictions for files: reconstruction losses, anomaly scores, codes and reconstructions."""
+"""Predictions for files: losses, anomaly scores and verdicts, codes, reconstructions, maps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_ae.anomaly.threshold import ThresholdFit
+from keras_ae.checks import check_number
 from keras_ae.data.contents import printable
 from keras_ae.prediction.inputs import Batch, Images, open_images
 from keras_ae.prediction.outputs import (
@@ -22,10 +24,19 @@ from keras_ae.prediction.outputs import (
     write_png,
 )
 from keras_ae.prediction.outputs import error_maps as error_maps_of
+from keras_ae.prediction.overlays import default_sigma, overlays, write_legend
 from keras_ae.prediction.trained_model import UNITS, TrainedModel, open_model
 from keras_ae.progress import CountProgress
 
-RESULTS = ("predictions.csv", "codes.npy", "reconstructions", "error_maps")
+RESULTS = (
+    "predictions.csv",
+    "codes.npy",
+    "reconstructions",
+    "error_maps",
+    "maps",
+    "map_scale.png",
+)
+DEFAULT_FALSE_POSITIVE_RATE = 0.01
 DEFAULT_BATCH_SIZE = 256
 _WHITE_ERROR = 0.5  # of an error map; errors are small, and linear up to 1 would look black
 _BATCH_VALUES = 2**24  # pixels of a batch, where images are large
@@ -38,11 +49,17 @@ class Predictions(NamedTuple):
         num_images: Number of images in the results.
         skipped: The name of each image file that could not be read, and why.
         notices: What the user should know about model and images, a line each.
+        threshold_fit: The threshold that the images were compared with, or None.
+        num_anomalous: Number of images with a score above it; None without a threshold.
+        highest: The end of the scale of the maps; None without maps.
     """
 
     num_images: int
     skipped: list[tuple[str, str]]
     notices: list[str]
+    threshold_fit: ThresholdFit | None = None
+    num_anomalous: int | None = None
+    highest: float | None = None
 
 
 def predict_files(
@@ -51,8 +68,13 @@ def predict_files(
     output: str | os.PathLike,
     *,
     score: str | None = None,
+    threshold: float | None = None,
+    normal_images: str | os.PathLike | None = None,
+    false_positive_rate: float | None = None,
     reconstructions: bool = False,
     error_maps: bool = False,
+    maps: bool = False,
+    sigma: float | None = None,
     strict: bool = False,
     batch_size: int | None = None,
     overwrite: bool = False,
@@ -64,11 +86,17 @@ def predict_files(
 
     - `predictions.csv`: a row for each image: its file name relative to `images`, or its index in
       an array; its reconstruction loss, with the unit in the name of the column; its anomaly score;
+      where there is a threshold, the same `score`, the `threshold`, and `is_anomalous`, 1 for a
+      score above it;
     - `codes.npy`: its code, in the same order, float32 `(N, *code_shape)`;
     - `reconstructions/` and `error_maps/`, on request: PNG files with the names of the images. An
       error map shows |reconstruction - image|, averaged over the channels: black is 0, and white
-      0.5 or more.
+      0.5 or more;
+    - `maps/`, on request: where each image is anomalous, over the image in gray; and
+      `map_scale.png`, the scale of all of them, from 0 to the largest value. It is the squared
+      error of each pixel, summed over the channels and smoothed; with the score "ssim" its map.
 
+    Maps are computed in a second pass over the images, after their scale is known.
     Only one batch of images is in memory at a time.
 
     Args:
@@ -77,10 +105,19 @@ def predict_files(
         images: A folder of image files, an image file, or a `.npy` or `.npz` array. The
             preprocessing of the model is applied.
         output: The folder to write to.
-        score: The anomaly score: "bce", "mse" or "signed_residual", see
-            `Autoencoder.anomaly_score`. None for the reconstruction loss of the model.
+        score: The anomaly score, see `Autoencoder.anomaly_score`. None for that of the threshold,
+            or the reconstruction loss of a model without one. A SavedModel has these two, "mse" and
+            "signed_residual".
+        threshold: Images with a score above it are anomalous; None for that of the model.
+        normal_images: Normal images that the threshold is fitted to, as `images`. The model does
+            not change.
+        false_positive_rate: The share of normal images that may be called anomalous; None for 0.01.
+            Only with `normal_images`.
         reconstructions: Whether to write reconstructions.
         error_maps: Whether to write error maps.
+        maps: Whether to write anomaly maps.
+        sigma: Standard deviation, in pixels, of the Gaussian that smooths them, >= 0; None for a
+            32nd of the shorter side.
         strict: Whether a file that cannot be read is an error; it is skipped by default.
         batch_size: Images per batch. None for 256, or fewer where images are large.
         overwrite: Whether to replace existing results.
@@ -99,22 +136,35 @@ def predict_files(
     opened = model if isinstance(model, TrainedModel) else open_model(Path(model))
     source = open_images(Path(images), opened, strict)
     batch_size = batch_size or default_batch_size(opened)
-    num_images = 0
+    smoothing = default_sigma(opened.image_shape)
+    smoothing = smoothing if sigma is None else check_number("sigma", sigma)
+    score, fit, notices = _threshold_of(
+        opened, score, threshold, normal_images, false_positive_rate, batch_size
+    )
+    kind = "ssim" if score == "ssim" and score in opened.map_names else "mse"
+    num_images, num_anomalous, highest = 0, 0, 0.0
     report = CountProgress(len(source), "images", progress)
     with output_folder(folder, _is_result, RESULTS[0], overwrite) as temporary:
         loss_column = f"reconstruction_loss_{UNITS[opened.loss]}"
         with contextlib.ExitStack() as stack:
-            table = Table(temporary / RESULTS[0], (source.column, loss_column, "anomaly_score"))
+            columns = (source.column, loss_column, "anomaly_score")
+            columns += ("score", "threshold", "is_anomalous") if fit else ()
+            table = Table(temporary / RESULTS[0], columns)
             stack.callback(table.close)
             codes = CodesFile(temporary / RESULTS[1], opened.code_shape)
             stack.callback(codes.close)
             for batch in source.batches(batch_size):
                 losses = opened.anomaly_score(batch.images)
                 scores = losses
-                if score not in (None, opened.loss):
+                if score != opened.loss:
                     scores = opened.anomaly_score(batch.images, score)
-                for row in zip(map(printable, batch.names), losses, scores, strict=True):
-                    table.append(row)
+                for name, loss, value in zip(batch.names, losses, scores, strict=True):
+                    verdict = ()
+                    if fit is not None:
+                        limit = np.float32(fit.threshold)
+                        verdict = (value, limit, int(value > limit))
+                        num_anomalous += verdict[-1]
+                    table.append((printable(name), loss, value, *verdict))
                 codes.append(opened.encode(batch.images))
                 if reconstructions or error_maps:
                     pictures = opened.reconstruct(batch.images)
@@ -124,9 +174,77 @@ def predict_files(
                     if error_maps:
                         errors = error_maps_of(batch.images, pictures, _WHITE_ERROR)
                         _write_all(errors, temporary / RESULTS[3], names)
+                if maps:
+                    errors = _maps_of(opened, batch, kind, smoothing)
+                    highest = max(highest, float(errors.max()))
                 num_images += len(batch.names)
                 report.update(num_images + len(source.skipped))
-    return Predictions(num_images, source.skipped, [*opened.notices, *source.notices])
+        skipped = list(source.skipped)  # the second pass would name them again
+        if maps:
+            report = CountProgress(num_images, "maps", progress)
+            num_maps = 0
+            for batch in source.batches(batch_size):
+                errors = _maps_of(opened, batch, kind, smoothing)
+                pictures = overlays(batch.images, errors, highest)
+                _write_all(pictures, temporary / RESULTS[4], _picture_names(source, batch))
+                num_maps += len(batch.names)
+                report.update(num_maps)
+            what = {"mse": "squared error", "ssim": "1 - SSIM"}[kind]
+            words = f"{what} of a pixel, smoothed with sigma {smoothing:.3g}"
+            write_legend(temporary / RESULTS[5], highest, words)
+    return Predictions(
+        num_images,
+        skipped,
+        [*opened.notices, *source.notices, *notices],
+        fit,
+        None if fit is None else num_anomalous,
+        highest if maps else None,
+    )
+
+
+def _threshold_of(
+    opened: TrainedModel,
+    score: str | None,
+    threshold: float | None,
+    normal_images: str | os.PathLike | None,
+    rate: float | None,
+    batch_size: int,
+) -> tuple[str, ThresholdFit | None, list[str]]:
+    """The score, its threshold, and notices; the arguments are those of `predict_files`."""
+    if normal_images is not None:
+        if threshold is not None:
+            raise ValueError("Give a threshold or normal images to fit it to, not both.")
+        name = score or (opened.threshold_fit.score if opened.threshold_fit else opened.loss)
+        normal = open_images(Path(normal_images), opened)
+        batches = (batch.images for batch in normal.batches(batch_size))
+        rate = DEFAULT_FALSE_POSITIVE_RATE if rate is None else rate
+        fit = opened.fit_threshold(batches, rate, name)
+        skipped = [f"skipped in {normal_images}: {problem}" for _, problem in normal.skipped]
+        return name, fit, [*normal.notices, *skipped]
+    if rate is not None:
+        raise ValueError(
+            f"A false positive rate ({rate:g}) needs normal images: give them, or a threshold."
+        )
+    name, fit = opened.check_score(score), opened.threshold_fit
+    if threshold is not None:
+        limit = check_number("threshold", threshold, -math.inf)
+        return name, ThresholdFit(limit, name, "given"), []
+    if fit is not None and fit.score != name:
+        return name, None, [
+            f"no verdicts: the threshold of the model is one of the score {fit.score}, not {name}; "
+            "give a threshold, or normal images"
+        ]  # fmt: skip
+    return name, fit, []
+
+
+def _maps_of(opened: TrainedModel, batch: Batch, kind: str, sigma: float) -> np.ndarray:
+    """Smoothed maps, `(N, height, width)`."""
+    import tensorflow as tf
+
+    from keras_ae.anomaly.maps import smoothed  # imports TensorFlow
+
+    maps = tf.constant(opened.anomaly_map(batch.images, kind))
+    return np.asarray(smoothed(maps, sigma or None))
 
 
 def default_batch_size(model: TrainedModel) -> int:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.threshold import (
+    ThresholdFit,
+    check_rate,
+    check_scores,
+    fit_to_normal,
+    warn_of_few,
+)
 from keras_ae.checks import check_choice, one_line
 from keras_ae.data.image_set import DataError
 from keras_ae.data.preprocessing import Preprocessing
@@ -31,6 +39,8 @@ class TrainedModel:
         pixel_range: The range of pixels inside the model.
         preprocessing: How image files become images for it.
         notices: What the user should know about the model, a line each.
+        threshold_fit: The threshold of the model, or None.
+        map_names: The scores whose maps it has.
     """
 
     image_shape: tuple[int, ...]
@@ -39,6 +49,8 @@ class TrainedModel:
     pixel_range: tuple[float, float]
     preprocessing: Preprocessing
     notices: tuple[str, ...] = ()
+    threshold_fit: ThresholdFit | None = None
+    map_names: tuple[str, ...] = ("mse",)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Codes of images, `(N, *code_shape)`."""
@@ -53,8 +65,36 @@ class TrainedModel:
         raise NotImplementedError
 
     def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
-        """The anomaly score of each image: one of `SCORES`; None for the model's own loss."""
+        """The anomaly score of each image, `(N,)`; None for the model's own loss."""
         raise NotImplementedError
+
+    def anomaly_map(self, images: np.ndarray, score: str) -> np.ndarray:
+        """The error of each pixel, `(N, height, width)`, not smoothed; one of `map_names`."""
+        raise NotImplementedError
+
+    def check_score(self, score: str | None) -> str:
+        """The name of a score; None for that of the threshold, or the model's own loss.
+
+        Raises:
+            ValueError: the model does not have it; names those that it has.
+        """
+        name = score or (self.threshold_fit.score if self.threshold_fit else self.loss)
+        self.anomaly_score(np.full((1, *self.image_shape), 0.5, np.float32), name)
+        return name
+
+    def fit_threshold(self, batches: Iterable[np.ndarray], rate: float, score: str) -> ThresholdFit:
+        """A threshold for a false positive rate, from batches of normal images.
+
+        Raises:
+            ValueError: fewer than two images, or scores that are not finite.
+        """
+        rate = check_rate(rate)
+        found = [self.anomaly_score(images, score) for images in batches]
+        scores = check_scores(np.concatenate(found), score)
+        threshold, share = fit_to_normal(scores, rate)
+        fit = ThresholdFit(threshold, score, "false_positive_rate", rate, share)
+        warn_of_few(fit := fit.with_interval(len(scores)))
+        return fit
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
         """New images.
@@ -83,10 +123,14 @@ class KerasModel(TrainedModel):
     """
 
     def __init__(self, model: Any):
+        from keras_ae.anomaly.tools import MAPS  # imports TensorFlow
+
         self._model = model
         self.image_shape, self.code_shape = model.image_shape, model.code_shape
         self.loss, self.pixel_range = model.reconstruction_loss, model.pixel_range
         self.preprocessing = Preprocessing.from_dict(model.preprocessing)
+        self.threshold_fit = model.threshold_fit
+        self.map_names = tuple(name for name in MAPS if name in model.score_names)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         return self._model.encode(self._into(images))
@@ -98,7 +142,19 @@ class KerasModel(TrainedModel):
         return self._out_of(self._model.reconstruct(self._into(images)))
 
     def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
-        return self._model.anomaly_score(self._into(images), score)
+        fit = self.threshold_fit
+        num_samples = fit.num_samples if fit and fit.score == score else None
+        return self._model.anomaly_score(self._into(images), score, num_samples=num_samples)
+
+    def anomaly_map(self, images: np.ndarray, score: str) -> np.ndarray:
+        return self._model.anomaly_map(self._into(images), score=score)
+
+    def fit_threshold(self, batches: Iterable[np.ndarray], rate: float, score: str) -> ThresholdFit:
+        images = (self._into(each) for each in batches)
+        # The model also fits scores of codes, which need normal images themselves.
+        fit = self._model.fit_threshold(images, rate, score)
+        self.threshold_fit = fit
+        return fit
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
         return self._out_of(self._model.sample(num_samples, seed))
@@ -133,6 +189,7 @@ class ServedModel(TrainedModel):
         self.preprocessing = Preprocessing.from_dict(self._settings())
         self.pixel_range = self._find_pixel_range()
         self.loss = self._find_loss()
+        self.threshold_fit = self._find_threshold()
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         return self._call("encode", images=self._into(images))
@@ -144,9 +201,12 @@ class ServedModel(TrainedModel):
         return self._out_of(self._call("serve", images=self._into(images)))
 
     def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
-        score, images = check_choice("score", score or self.loss, SCORES), self._into(images)
+        fit, score, images = self.threshold_fit, score or self.loss, self._into(images)
         if score == self.loss:
             return self._call("anomaly_score", images=images)
+        if fit and score == fit.score:
+            return self._call("verdict", "score", images=images)
+        check_choice("score", score, [*SCORES, fit.score] if fit else SCORES)
         if score == "bce":  # needs logits, and the endpoints give probabilities
             raise ValueError(
                 f"{self._folder} is a SavedModel of a model that was trained with {self.loss}; "
@@ -155,6 +215,13 @@ class ServedModel(TrainedModel):
         residual = self._call("serve", images=images) - images
         each = residual if score == "signed_residual" else residual**2
         return each.reshape(len(images), -1).sum(1)
+
+    def anomaly_map(self, images: np.ndarray, score: str) -> np.ndarray:
+        images = self._into(images)
+        if score == self.loss and "anomaly_map" in self._served.signatures:
+            return self._call("anomaly_map", images=images)
+        errors = (self._call("serve", images=images) - images) ** 2
+        return errors.sum(-1) if errors.ndim == 4 else errors
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
         if "sample" not in self._served.signatures:
@@ -182,15 +249,15 @@ class ServedModel(TrainedModel):
         shape = inputs[name].shape
         return None if shape.rank is None or None in shape[1:] else tuple(shape[1:])
 
-    def _call(self, endpoint: str, **inputs: np.ndarray) -> np.ndarray:
+    def _call(self, endpoint: str, output: str = "output_0", /, **inputs: np.ndarray) -> np.ndarray:
         tensors = {
             name: self._tf.constant(value, self._tf.float32) for name, value in inputs.items()
         }
         # A signature: a restored function that refuses its input keeps its lock.
-        return self._served.signatures[endpoint](**tensors)["output_0"].numpy()
+        return self._served.signatures[endpoint](**tensors)[output].numpy()
 
-    def _settings(self) -> Any:
-        path = self._folder / "preprocessing.json"
+    def _settings(self, name: str = "preprocessing.json") -> Any:
+        path = self._folder / name
         if not path.exists():
             return None
         try:
@@ -215,6 +282,20 @@ class ServedModel(TrainedModel):
             return True
 
         return (-1.0, 1.0) if accepts(-0.5) and not accepts(-2.0) else (0.0, 1.0)
+
+    def _find_threshold(self) -> ThresholdFit | None:
+        """`threshold.json` with the threshold that the endpoint `verdict` has."""
+        content = self._settings("threshold.json")
+        if content is None or "verdict" not in self._served.signatures:
+            return None
+        try:
+            fit = ThresholdFit.from_dict(content)
+            probe = np.full((1, *self.image_shape), 0.5, np.float32)
+            threshold = float(self._call("verdict", "threshold", images=self._into(probe)))
+        except (KeyError, TypeError, ValueError) as error:
+            path = self._folder / "threshold.json"
+            raise ValueError(f"{path} cannot be used ({one_line(error)}).") from error
+        return dataclasses.replace(fit, threshold=threshold)
 
     def _find_loss(self) -> str:
         """ "mse" where the endpoint gives the squared error of a gray image, else "bce".

@@ -22,6 +22,8 @@ from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 T = TypeVar("T", bound=Hashable)
 
+TEXTS = ("threshold_score",)  # results that are no numbers
+
 # How a label shows a field of the request that differs from most runs.
 MAX_SIDE = 32  # of the images of the bake-off
 _LABELS = {
@@ -115,7 +117,8 @@ def read_run(run: RunDirectory) -> TrainedRun:
     config, results = run.config, run.results
     required = dict.fromkeys(("reconstruction_loss", "seconds_per_epoch"))
     for key, value in {**required, **results}.items():
-        if not (isinstance(value, int | float) and abs(value) < math.inf):
+        usable = isinstance(value, int | float) and abs(value) < math.inf
+        if not (usable or (key in TEXTS and isinstance(value, str))):
             problem = f"{run.path('test.json')} is damaged: it has no usable {key}."
             raise RunError(problem, Remedy.RETRAIN)
     run.verify_checksums()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_ae import data
+from keras_ae.runs.anomalies import ThresholdOptions
 from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
 from keras_ae.runs.environment import device_name, versions
 from keras_ae.runs.request import (
@@ -23,6 +25,8 @@ from keras_ae.variants import BAKE_OFF, VARIANTS
 
 BAKE_OFF_LATENT_DIMS = (20, 2)
 BAKE_OFF_HELD_OUT_CLASS = "1"
+ALL_CLASSES = "all"
+HeldOut = str | int | Sequence[str | int] | None
 JIT = {"auto": "auto", "on": True, "off": False}
 
 
@@ -87,13 +91,40 @@ class DataOptions:
         return os.path.abspath(dataset) if os.path.exists(dataset) else dataset
 
 
+class Splits:
+    """The split of a data set for each held-out class.
+
+    Only the last one stays in memory: one run for each class would need as many copies of the
+    images.
+
+    Args:
+        image_set: The images.
+        seed: Of the split.
+    """
+
+    def __init__(self, image_set: data.ImageSet, seed: int):
+        self._image_set, self._seed = image_set, seed
+        self._last: tuple[str | None, data.Split] | None = None
+
+    def __call__(self, held_out_class: str | None) -> data.Split:
+        if self._last is None or self._last[0] != held_out_class:
+            self._last = None  # before the next one is made
+            split = data.split(self._image_set, seed=self._seed, held_out_class=held_out_class)
+            self._last = held_out_class, split
+        return self._last[1]
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
     """A run that can be trained: its config, its images, and its model, built and compiled."""
 
     config: RunConfig
-    split: data.Split
+    splits: Splits
     model: Any
+
+    @property
+    def split(self) -> data.Split:
+        return self.splits(self.config.request.held_out_class)
 
 
 def plan_runs(
@@ -102,7 +133,7 @@ def plan_runs(
     variants: Sequence[str],
     *,
     latent_dim: int | None = None,
-    held_out_class: str | int | None = None,
+    held_out_class: HeldOut = None,
     arguments: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -111,16 +142,19 @@ def plan_runs(
     lr_patience: int | None = None,
     seed: int = DEFAULT_SEED,
     jit: str = "auto",
+    false_positive_rate: float | None = None,
+    anomaly_score: str | None = None,
     bake_off: bool = False,
 ) -> list[PlannedRun]:
-    """Plan a run for each variant. Nothing is written.
+    """Plan a run for each held-out class and variant. Nothing is written.
 
     Args:
         image_set: What `images.load()` returned.
         images: Where they come from.
         variants: Names in `keras_ae.VARIANTS`.
         latent_dim: Size of the code; None for each variant's own.
-        held_out_class: Name or index of the held-out class, or None.
+        held_out_class: Name or index of the held-out class; several of them; "all" for each class
+            of the set; or None.
         arguments: Further arguments of the variants' constructors.
         epochs: Number of epochs; None for the protocol's or the default (see `budget`).
         batch_size: Images per step; None for the protocol's or the default.
@@ -129,17 +163,75 @@ def plan_runs(
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         seed: Of the split, the initial weights, the order and the noise.
         jit: "auto", "on" or "off".
+        false_positive_rate, anomaly_score: See `anomalies.ThresholdOptions`.
         bake_off: Whether the bake-off's protocol is the default, as it is for the published sets.
 
     Raises:
         ValueError: a variant cannot be built so, or does not suit the images.
     """
-    arguments = dict(arguments or {})
-    held_out_index = None
-    if held_out_class is not None:
-        held_out_index = data.held_out_index(image_set, held_out_class)
+    splits = Splits(image_set, seed)
+    plan = functools.partial(
+        _plan_class,
+        splits=splits,
+        arguments=dict(arguments or {}),
+        latent_dim=latent_dim,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        lr_patience=lr_patience,
+        seed=seed,
+        jit=jit,
+        asked=ThresholdOptions(false_positive_rate, anomaly_score),
+        bake_off=bake_off,
+    )
+    return [
+        run
+        for index in held_out_indices(image_set, held_out_class)
+        for run in plan(image_set, images, variants, index)
+    ]
+
+
+def held_out_indices(image_set: data.ImageSet, held_out_class: HeldOut) -> list[int | None]:
+    """The index of each class that is held out, each once; `[None]` for none.
+
+    Raises:
+        DataError: the data set has no labels, or no such class.
+    """
+    if held_out_class is None:
+        return [None]
+    several = [held_out_class] if isinstance(held_out_class, str | int) else held_out_class
+    indices: list[int | None] = []
+    for each in several:
+        if each == ALL_CLASSES and image_set.class_names and each not in image_set.class_names:
+            indices += range(image_set.num_classes)
+        else:
+            indices.append(data.held_out_index(image_set, each))
+    return list(dict.fromkeys(indices))
+
+
+def _plan_class(
+    image_set: data.ImageSet,
+    images: DataOptions,
+    variants: Sequence[str],
+    held_out_index: int | None,
+    *,
+    splits: Splits,
+    latent_dim: int | None,
+    arguments: dict[str, Any],
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float,
+    patience: int | None,
+    lr_patience: int | None,
+    seed: int,
+    jit: str,
+    asked: ThresholdOptions,
+    bake_off: bool,
+) -> list[PlannedRun]:
+    """The runs of `plan_runs` for one held-out class, by its index."""
     held_out = None if held_out_index is None else image_set.class_names[held_out_index]
-    split = data.split(image_set, seed=seed, held_out_class=held_out)
+    split = splits(held_out)
     num_train = len(split.train)
     if batch_size is not None and batch_size > num_train:
         raise ValueError(
@@ -165,6 +257,7 @@ def plan_runs(
         budget = Budget(epochs or protocol.epochs, batch_size or protocol.batch_size, patience)
     else:
         budget = default_budget(num_train, epochs=epochs, batch_size=batch_size)
+    has_anomalous = run_data.is_anomalous(split.test.labels) is not None
     planned = []
     for variant in variants:
         keras.utils.set_random_seed(seed)  # of the initial weights
@@ -175,6 +268,7 @@ def plan_runs(
                 f"Early stopping and learning-rate reduction do not work with {variant}, which "
                 "trains its layers one after another for a share of the epochs each."
             )
+        threshold = asked.resolved(model, variant, has_anomalous, len(split.validation))
         model.compile(keras.optimizers.Adam(learning_rate), jit_compile=JIT[jit])
         request = RunRequest(
             variant=variant,
@@ -190,9 +284,11 @@ def plan_runs(
             lr_patience=lr_patience,
             seed=seed,
             jit=jit,
+            false_positive_rate=threshold.false_positive_rate,
+            anomaly_score=threshold.score,
         )
         config = RunConfig(request, run_data, model.get_config(), versions(), device_name())
-        planned.append(PlannedRun(RunConfig.from_dict(config.to_dict()), split, model))
+        planned.append(PlannedRun(RunConfig.from_dict(config.to_dict()), splits, model))
     return planned
 
 
@@ -200,7 +296,7 @@ def plan_bake_off(
     image_set: data.ImageSet,
     images: DataOptions,
     *,
-    held_out_class: str | int | None = None,
+    held_out_class: HeldOut = None,
     latent_dim: int | None = None,
     **options: Any,
 ) -> list[PlannedRun]:
@@ -208,15 +304,17 @@ def plan_bake_off(
 
     Args:
         image_set, images, options: As in `plan_runs`.
-        held_out_class: The class to leave out of the 2-D runs; default: "1".
+        held_out_class: The class or classes to leave out of the 2-D runs; default: "1". Only those
+            runs have a threshold.
         latent_dim: Size of the larger code; default: 20.
     """
     large, small = BAKE_OFF_LATENT_DIMS
     held_out = BAKE_OFF_HELD_OUT_CLASS if held_out_class is None else held_out_class
     names = list(BAKE_OFF)
     options["bake_off"] = True
+    of_all: dict[str, Any] = {**options, "false_positive_rate": None, "anomaly_score": None}
     return [
-        *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **options),
+        *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **of_all),
         *plan_runs(image_set, images, names, latent_dim=small, held_out_class=held_out, **options),
     ]
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LEARNING_RATE = 1e-3
 DEFAULT_SEED = 42
+DEFAULT_FALSE_POSITIVE_RATE = 0.01
 MAX_DEPTH = 100  # of nested lists and dicts, well below Python's recursion limit
 
 
@@ -52,6 +53,9 @@ class RunRequest:
         patience: Epochs without improvement before early stopping, or None.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         jit: "auto", "on" or "off": XLA compilation.
+        false_positive_rate: The rate that the threshold is fitted for. None for 1% where the run
+            has anomalous test images; elsewhere there is no threshold.
+        anomaly_score: The score of the threshold; None for the loss that the model is trained with.
     """
 
     variant: str
@@ -67,6 +71,8 @@ class RunRequest:
     patience: int | None = None
     lr_patience: int | None = None
     jit: str = "auto"
+    false_positive_rate: float | None = None
+    anomaly_score: str | None = None
 
     @classmethod
     def from_dict(cls, content: Any) -> RunRequest:
@@ -275,6 +281,10 @@ class RunConfig:
         if request.lr_patience is not None:
             options += ["--lr-patience", str(request.lr_patience)]
         options += ["--jit", request.jit] if request.jit != "auto" else []
+        if request.false_positive_rate is not None:
+            options += ["--false-positive-rate", repr(request.false_positive_rate)]
+        if request.anomaly_score is not None:
+            options += ["--anomaly-score", request.anomaly_score]
         if request.arguments:
             options += ["--set", *map(_assignment, request.arguments.items())]
         return options

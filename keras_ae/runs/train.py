@@ -13,7 +13,7 @@ import keras
 
 from keras_ae import data
 from keras_ae.progress import GridProgress
-from keras_ae.runs import early_stopping, references
+from keras_ae.runs import anomalies, early_stopping, references
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
 from keras_ae.runs.plan import PlannedRun
@@ -183,6 +183,10 @@ class Training:
         results["num_parameters"] = model.count_params()
         results["seconds_per_epoch"] = statistics.median(seconds)
         results |= references.measure(model, split.train, test, self._references)
+        found, lines = anomalies.fit_threshold(model, request, split, anomalous)
+        results |= found
+        for line in lines:
+            self._log(line)
         if self._draw:
             inputs = model.pack_inputs(test.images, test.labels)
             self._draw(run.directory, model, inputs, test.images, keeper.rows)
