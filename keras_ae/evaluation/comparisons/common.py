@@ -54,19 +54,28 @@ def clip_to_images(pixels: Any) -> np.ndarray:
     return np.clip(np.asarray(pixels), 0.0, 1.0)
 
 
-def nearest_distances(
+def nearest_distances(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """The L2 distance of each image to the nearest of `references`, `(N,)`; 0 for a copy."""
+    nearest = nearest_references(images, references)
+    parts = np.array_split(np.arange(len(nearest)), max(1, len(nearest) // 200))
+    images, references = (flatten(np.asarray(each, np.float32)) for each in (images, references))
+    return np.concatenate(
+        [np.linalg.norm(images[part] - references[nearest[part]], axis=1) for part in parts]
+    )
+
+
+def nearest_references(
     images: np.ndarray, references: np.ndarray, batch_size: int = 200
 ) -> np.ndarray:
-    """The L2 distance of each image to the nearest of `references`, `(N,)`; 0 for a copy."""
+    """The index of the nearest of `references` for each image, by the L2 distance, `(N,)`."""
     images = flatten(np.asarray(images, dtype=np.float32))
     references = flatten(np.asarray(references, dtype=np.float32))
     half_norms = 0.5 * np.einsum("nd,nd->n", references, references)
-    distances = []
+    found = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        nearest = references[np.argmin(half_norms - batch @ references.T, axis=1)]
-        distances.append(np.linalg.norm(batch - nearest, axis=1))
-    return np.concatenate(distances)
+        found.append(np.argmin(half_norms - batch @ references.T, axis=1))
+    return np.concatenate(found)
 
 
 @contextlib.contextmanager
