@@ -246,7 +246,8 @@ def threshold_of(model: Any, data: EvaluationData) -> tuple[dict[str, Any], str]
         note = " ".join(
             f"Threshold: {one.message}" for one in caught if issubclass(one.category, UserWarning)
         )
-    return fit.to_dict(), note
+    interval = None if fit.interval is None else list(fit.interval)  # as in JSON
+    return {**fit.to_dict(), "interval": interval}, note
 
 
 def metrics_of_parts(
@@ -332,7 +333,7 @@ def draw_gallery(label: str, result: Result, data: EvaluationData, path: Path) -
         path,
         f"{label}, seed {result.seed}{without}: the test images with the highest scores, "
         "the anomalous images with the lowest scores below the threshold, and the normal images "
-        f"with the highest scores above it. Maps, of all groups alike: black is {lowest:.2g} or less, "
+        f"with the highest scores above it. In all maps black is {lowest:.2g} or less, "
         f"white {lowest + scale:.2g} or more."
         + (f" None are {' or '.join(absent)}." if absent else ""),
     )
