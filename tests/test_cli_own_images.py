@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from programs import command, evaluate, read_json, refused, run_of, train
 
 from keras_ae import data
+from keras_ae.data import splits
 from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.run_directory import RunDirectory
@@ -127,6 +128,14 @@ def test_set_beyond_the_memory_limit_is_trained_on_alike(
         results.append((history, {**run.results, "seconds_per_epoch": 0}))
         assert ("they are read from disk" in capsys.readouterr().err) == (limit == "0.01MB")
     assert results[0] == results[1]
+    monkeypatch.setitem(splits._MOST_IN_MEMORY, "train", 7)
+    words = [tmp_path / limit, "--output-dir", tmp_path / "results", "--memory-limit", limit]
+    assert evaluate(*words, "--comparisons", "reconstruction") == 0
+    out, err = capsys.readouterr()
+    assert "they are read from disk" in err
+    run = read_run(RunDirectory(run_of(tmp_path / limit, "vae", "photographs")))
+    number = run.data.num_train
+    assert number > 7 and f"7 of its {number} training images are used" in out
 
 
 @pytest.mark.parametrize("limit", ["4", "0GB", "manyGB", "-1MB", "4kB"])

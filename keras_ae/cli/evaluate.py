@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from keras_ae.cli.arguments import Parser, at_least, unwritable
+from keras_ae.cli.arguments import Parser, at_least, num_bytes, unwritable
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
 from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program, show_notices
 from keras_ae.evaluation.comparisons import COMPARISONS
-from keras_ae.progress import counted
+from keras_ae.progress import counted, reading_progress
 
 EXAMPLES = (
     "",
@@ -86,6 +86,13 @@ def parse(argv: Sequence[str], prog: str = "keras-ae evaluate") -> argparse.Name
     )
     what.add_argument(
         "--data-dir", help="folder of prepared data sets (default: the one used in training)"
+    )
+    what.add_argument(
+        "--memory-limit",
+        type=num_bytes,
+        metavar="SIZE",
+        help="memory for the images, such as 4GB: of larger sets a random part is measured "
+        "(default: half of the memory that is free)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -201,13 +208,14 @@ def _evaluate_data_set(
     log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure and draw what is not cached; returns the content of `metrics.json`."""
-    from keras_ae.data import DataError
+    from keras_ae.data import DataError, Storage
     from keras_ae.evaluation.evaluation import Evaluation, load_data
     from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
     from keras_ae.runs.catalog import missing_runs
 
     try:
-        image_set = load_data(runs[0], options.data_dir)
+        storage = Storage(options.memory_limit, reading_progress(enabled=not options.quiet))
+        image_set = load_data(runs[0], options.data_dir, storage)
     except DataError as error:
         path = runs[0].directory / "config.json"
         raise ValueError(

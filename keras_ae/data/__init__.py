@@ -44,6 +44,8 @@ from keras_ae.data.splits import (
     binarized,
     few_labels,
     held_out_index,
+    in_memory,
+    num_in_memory,
     split,
     with_test_images,
 )
@@ -67,8 +69,10 @@ __all__ = [
     "few_labels",
     "held_out_index",
     "image_files",
+    "in_memory",
     "load",
     "load_default",
+    "num_in_memory",
     "read_image",
     "split",
 ]

@@ -19,6 +19,8 @@ BINARIZATIONS = ("threshold", "bernoulli")
 # The seed of the test images of a data set that has none; the seed of a run does not change it.
 _TEST_SEED = 7
 _BINARIZATION_SEED = 7
+_MOST_IN_MEMORY = {"train": 60_000, "validation": 5_000, "test": 10_000}
+_BYTES_IN_MEMORY = 2**30  # as float32
 _NUM_VALIDATION = 5000
 _NUM_FEW_LABELS = 550
 
@@ -145,6 +147,40 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
         # The images of a held-out class that were for training have no masks.
         test_masks=None if removed else image_set.test_masks,
     )
+
+
+def in_memory(split: Split) -> Split:
+    """A split whose images are in memory: of images on disk, a part drawn at random.
+
+    Of each of the three, at most as many images as MNIST has and at most 1 GiB, always the same
+    ones. Images that are in memory stay as they are.
+    """
+    if not isinstance(split.train.images, StoredImages):
+        return split
+    parts: dict[str, Subset] = {}
+    masks = split.test_masks
+    for name, number in num_in_memory(split).items():
+        part = getattr(split, name)
+        chosen = np.arange(len(part))
+        if number < len(part):
+            chosen = np.sort(np.random.default_rng(_TEST_SEED).permutation(len(part))[:number])
+        labels = None if part.labels is None else part.labels[chosen]
+        parts[name] = Subset(part.images[chosen], labels)
+        if name == "test" and masks is not None:
+            masks = masks[chosen]
+    return Split(**parts, test_masks=masks)
+
+
+def num_in_memory(split: Split) -> dict[str, int]:
+    """How many images `in_memory` keeps of each part."""
+    number = {}
+    for name, most in _MOST_IN_MEMORY.items():
+        images = getattr(split, name).images
+        number[name] = len(images)
+        if isinstance(images, StoredImages):
+            most = min(most, max(1, _BYTES_IN_MEMORY // images.image_bytes))
+            number[name] = min(number[name], most)
+    return number
 
 
 def _joined(images: Any, others: Any) -> Any:

@@ -41,14 +41,18 @@ from keras_ae.progress import StepProgress, counted
 from keras_ae.runs.catalog import TrainedRun, labels
 from keras_ae.runs.errors import RunError
 from keras_ae.runs.references import has_collapsed
+from keras_ae.stored_images import StoredImages
 
 
-def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
+def load_data(
+    run: TrainedRun, data_dir: str | None = None, storage: data.Storage | None = None
+) -> data.ImageSet:
     """Load the images that a run was trained on.
 
     Args:
         run: A finished run.
         data_dir: Folder of prepared data sets; None for the one that the run used.
+        storage: Where the images are kept; None for memory, where they fit.
 
     Raises:
         ValueError: the images cannot be loaded, or have changed since.
@@ -58,6 +62,7 @@ def load_data(run: TrainedRun, data_dir: str | None = None) -> data.ImageSet:
         classes=run.data.classes,
         data_dir=data_dir or run.data.data_dir,
         **run.data.settings().to_dict(),
+        storage=storage,
     )
     if run.data.binarize:
         image_set = data.binarized(image_set, run.data.binarize)
@@ -107,6 +112,9 @@ class Evaluation:
         self.labels = labels(runs)
         self.names = [name for name in names if self.runs_of(name)]
         self.left_out = [self._why_not(name) for name in names if name not in self.names]
+        self._on_disk = isinstance(image_set.train_images, StoredImages)
+        if self._on_disk:
+            self.left_out.append(self._why_limited())
         if any(not COMPARISONS[name].held_out for name in self.names):
             self.left_out += self._images_left_out()
         self._as_published = {run.directory for run in runs if follows_bake_off(run)}
@@ -128,6 +136,16 @@ class Evaluation:
         if comparison.labels and not self.has_labels:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
+
+    def _why_limited(self) -> str:
+        """What is measured of images that do not fit into memory."""
+        whole = data.split(self.image_set, seed=self.seed)
+        number = data.num_in_memory(whole)
+        return (
+            "The set is larger than the memory limit. Drawn at random, "
+            f"{number['test']:,} of its {len(whole.test):,} test images are measured, and "
+            f"{number['train']:,} of its {len(whole.train):,} training images are used."
+        )
 
     def _why_not(self, name: str) -> str:
         comparison = COMPARISONS[name]
@@ -395,6 +413,7 @@ class Evaluation:
             "seed": self.seed,
             "options": self._options_of(name),
             "published": bool(self._as_published),
+            **({"drawn": True} if self._on_disk else {}),
             "version": comparison.load().VERSION,
             "reference_classifier": reference_classifier.VERSION
             if comparison.reference_classifier
@@ -431,6 +450,7 @@ class Evaluation:
     def _make_split(self, split_seed: int, held_out: str | None) -> EvaluationData:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
+        split = data.in_memory(split)
         if self.normal_class is not None:
             names = tuple(image_set.class_names)
             return EvaluationData(split, names, normal=names.index(self.normal_class))
@@ -450,7 +470,7 @@ class Evaluation:
         key["packages"] = self._versions
         path = self._cache.folder / f"reference-classifier-{json_digest(key)}.keras"
         return reference_classifier.train_reference_classifier(
-            data.split(self.image_set), len(self.image_set.class_names), path
+            data.in_memory(data.split(self.image_set)), len(self.image_set.class_names), path
         )
 
     # ---- drawing ----
