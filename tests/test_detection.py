@@ -84,7 +84,7 @@ def slow_aupro(maps, masks, end=0.3):
     points = [(0.0, 0.0)]
     for threshold in sorted(set(maps.ravel()), reverse=True):
         overlap = np.mean([(region >= threshold).mean() for region in regions])
-        points.append(((maps[~masks] >= threshold).mean(), overlap))
+        points.append((float((maps[~masks] >= threshold).mean()), float(overlap)))
     area = 0.0
     for (x, y), (next_x, next_y) in zip(points, points[1:], strict=False):
         if x < end and next_x > x:

@@ -129,6 +129,7 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     from sklearn.neighbors import LocalOutlierFactor
 
     anomalous, images = anomalous_images(data), data.split.test.images
+    masks = data.split.test_masks
     train, test = data.split.train.images, flatten(images)
     scores: dict[str, np.ndarray] = {}
     differences: dict[str, np.ndarray] = {}
@@ -136,13 +137,13 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
         label, pca = fit_pca(train, number)
         differences[label] = pca.inverse_transform(pca.transform(test)) - test
         scores[label] = np.square(differences[label]).sum(axis=1)
-        if data.split.test_masks is None:
+        if masks is None:
             del differences[label]
     scores[sum_name(data)] = test.sum(axis=1, dtype=np.float64)
     references = flatten(random_images(train, max(1, MAX_REFERENCE_VALUES // test.shape[1])))
     nearest = references[nearest_references(test, references)] - test
     scores[NEAREST] = np.square(nearest).mean(axis=1)
-    if data.split.test_masks is not None:
+    if masks is not None:
         differences[NEAREST] = nearest
     few = pca.transform(flatten(random_images(train, MAX_DETECTOR_IMAGES)))
     codes = pca.transform(test)
@@ -157,8 +158,8 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
         metrics = {**made.metrics, **score_metrics(of_name, anomalous)}
         if parts := metrics_of_parts(data, of_name, None, anomalous):
             metrics["parts"] = parts
-        if name in differences:
-            metrics |= pixel_metrics(maps_of(differences.pop(name), images), data.split.test_masks)
+        if masks is not None and name in differences:
+            metrics |= pixel_metrics(maps_of(differences.pop(name), images), masks)
         rows[name] = Measurement(metrics, made.arrays)
     rows[FOREST].metrics["note"] = (
         f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "

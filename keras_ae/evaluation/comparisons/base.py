@@ -122,6 +122,8 @@ class EvaluationData:
         anomalous = self.is_anomalous(self.split.test.labels)
         assert anomalous is not None
         test = self.split.test.where(~anomalous)
-        parts = (replace(part, labels=None) for part in (self.split.train, self.split.validation))
-        split = Split(*parts, replace(test, labels=None))
+        train, validation, test = (
+            replace(part, labels=None) for part in (self.split.train, self.split.validation, test)
+        )
+        split = Split(train, validation, test)
         return replace(self, split=split, class_names=(), held_out=None, normal=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 MAX_FALSE_POSITIVES = 0.3  # of AUPRO
@@ -59,6 +61,8 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
         maps: `(N, H, W)`, higher where an image is anomalous; of normal images too.
         masks: `(N, H, W)` booleans.
     """
+    from scipy.integrate import trapezoid  # NumPy below 2 has none
+
     flat = masks.ravel()
     if not 0 < flat.sum() < flat.size:
         return {}
@@ -73,7 +77,7 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
 
     false_positives = share(~flat)
     return {
-        "pixel_auc": float(np.trapezoid(share(flat), false_positives)),
+        "pixel_auc": float(trapezoid(share(flat), false_positives)),
         "aupro": area_up_to(false_positives, share(region_weights(masks).ravel())),
     }
 
@@ -82,9 +86,10 @@ def region_weights(masks: np.ndarray) -> np.ndarray:
     """1 / size of its region for each anomalous pixel, 0 for the others, `(N, H, W)` float64."""
     from scipy.ndimage import label
 
+    regions: Any
     weights = np.zeros(masks.shape)
     for weight, mask in zip(weights, masks, strict=True):
-        regions, _ = label(mask, NEIGHBORS)  # pyright: ignore
+        regions, _ = label(mask, NEIGHBORS)  # pyright: ignore[reportGeneralTypeIssues]
         sizes = np.bincount(regions.ravel())
         weight[mask] = 1.0 / sizes[regions[mask]]
     return weights
@@ -92,8 +97,10 @@ def region_weights(masks: np.ndarray) -> np.ndarray:
 
 def area_up_to(x: np.ndarray, y: np.ndarray, end: float = MAX_FALSE_POSITIVES) -> float:
     """The area under a rising curve from (0, 0) to (1, 1) up to `end`, divided by `end`."""
+    from scipy.integrate import trapezoid
+
     inside = x < end
     first = int(inside.sum())  # the first point at or beyond the end
     step = (end - x[first - 1]) / (x[first] - x[first - 1])
     height = y[first - 1] + step * (y[first] - y[first - 1])
-    return float(np.trapezoid(np.append(y[:first], height), np.append(x[:first], end)) / end)
+    return float(trapezoid(np.append(y[:first], height), np.append(x[:first], end)) / end)

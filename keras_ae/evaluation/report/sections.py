@@ -269,7 +269,7 @@ def best_of_row(values: dict[str, Any], columns: list[dict[str, Any]]) -> str | 
     means = [
         (mean, rounded(mean, column))
         for column in columns
-        if (mean := mean_of(values.get(column.get("key")))) is not None
+        if (mean := mean_of(values.get(column.get("key", "")))) is not None
     ]
     return max(means)[1] if len(means) > 1 else None
 
