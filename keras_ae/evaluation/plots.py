@@ -426,7 +426,7 @@ def legend_height(num_lines: int) -> float:
 
 
 class Histogram(NamedTuple):
-    """Scores of normal and of anomalous images, `(N,)` each, the threshold, and a note."""
+    """Scores of normal and of anomalous images, `(N,)` each, the threshold, a second title."""
 
     normal: np.ndarray
     anomalous: np.ndarray
@@ -445,7 +445,7 @@ def histogram_panels(
     columns = min(per_row, len(panels))
     rows = -(-len(panels) // columns)
     width = max(columns * WIDTH / per_row, 5.0)
-    figure, axes = new_figure(width, rows * 2.1 + 0.4, rows, columns)
+    figure, axes = new_figure(width, rows * 2.2 + 0.4, rows, columns)
     for axis in axes[len(panels) :]:
         axis.axis("off")
     handles = []
@@ -464,11 +464,8 @@ def histogram_panels(
         handles.append(
             axis.axvline(panel.threshold, color="black", linestyle="--", label="threshold")
         )
-        axis.set_title(panel_title(title, per_row), fontsize=9)
+        axis.set_title(f"{panel_title(title, per_row)}\n{panel.note}".strip(), fontsize=9)
         axis.set_yticks([])
-        axis.text(
-            0.98, 0.95, panel.note, ha="right", va="top", transform=axis.transAxes, fontsize=7
-        )
     for axis in axes[max(0, len(panels) - columns) : len(panels)]:
         axis.set_xlabel(x_label)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -544,7 +541,7 @@ def dots(
             markersize=6, elinewidth=1.4,
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), rows)
-    axis.invert_yaxis()
+    axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(alpha=0.25)
     axis.set_xlabel(x_label)
     figure.legend(loc="outside upper center", ncols=min(len(series), 4))

@@ -163,8 +163,8 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
         rows[name] = Measurement(metrics, made.arrays)
     rows[FOREST].metrics["note"] = (
         f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "
-        f"with {pca.n_components_} components of {len(few):,} training images. Nearest neighbor: "
-        f"the mean squared difference to the nearest of {len(references):,} training images."
+        f"with {pca.n_components_} components of at most {MAX_DETECTOR_IMAGES:,} training images. "
+        "Nearest neighbor: the mean squared difference to the nearest training image."
     )
     return rows
 
@@ -356,7 +356,7 @@ def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -
             arrays["scores"][~anomalous],
             arrays["scores"][anomalous],
             metrics["threshold"]["threshold"],
-            f"recall {metrics['recall']:.3f}\nfalse positives {metrics['false_positive_rate']:.3f}",
+            f"recall {metrics['recall']:.3f}, false positives {metrics['false_positive_rate']:.3f}",
         )
     path = plots.histogram_panels(panels, "anomaly score", folder / "anomaly_scores.png")
     return Figure(
