@@ -53,7 +53,9 @@ class Fake(FakeAutoencoder):
     def reconstruct(self, images):
         return np.zeros_like(images)
 
-    def anomaly_map(self, images, sigma=None):
+    def anomaly_map(self, images, sigma=None, score=None):
+        if score == "mse":
+            return -self.anomaly_map(images)
         return images.reshape(*images.shape[:3], -1).sum(axis=-1)
 
 
@@ -87,7 +89,7 @@ def test_auc_is_the_share_of_correctly_ordered_pairs():
     assert numbers["auc"] == pytest.approx(auc_by_pairs(anomalous, bce))
     assert numbers["auc_signed"] == pytest.approx(auc_by_pairs(anomalous, signed))
     assert json.loads(json.dumps(numbers)) == numbers
-    masked = {"pixel_auc", "aupro"}
+    masked = {"pixel_auc", "aupro", "pixel_auc_mse", "aupro_mse"}
     assert {column.key for column in COMPARISONS["anomaly"].columns} - masked <= set(numbers)
 
 
@@ -325,7 +327,10 @@ def test_pixel_metrics_are_measured_where_there_are_masks():
     assert numbers["pixel_auc"] == pytest.approx(
         auc_by_pairs(masks.ravel(), data.split.test.images.ravel()), abs=1e-6
     )
+    assert numbers["pixel_auc_mse"] == pytest.approx(1 - numbers["pixel_auc"], abs=1e-6)
     rows = anomaly.baselines(data, seed=0)
+    for row in rows.values():
+        assert row.metrics.get("aupro") == row.metrics.get("aupro_mse")
     with_maps = [name for name, row in rows.items() if "aupro" in row.metrics]
     assert with_maps == ["PCA, 2 components", "PCA, 20 components", "nearest neighbor in pixels"]
     assert "aupro" not in anomaly.measure(Fake(contrast), defects(), seed=0).metrics

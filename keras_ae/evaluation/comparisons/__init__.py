@@ -178,8 +178,9 @@ COMPARISONS: dict[str, Comparison] = {
         "at most 1% or 5% of the normal test images exceed. At the threshold: with the one stored "
         "in the model, else with one fitted to the validation images for 1% false positives. PCA "
         "of the same code size has as many components as the model's code has numbers. Pixel AUC "
-        "and AUPRO compare the smoothed maps with the masks; AUPRO is the area under the curve of "
-        "the overlap of each region, up to 30% false positives.",
+        "and AUPRO compare the smoothed maps of the loss and of the squared error with the masks; "
+        "AUPRO is the area under the curve of the overlap of each region, up to 30% false "
+        "positives.",
         (
             Column("auc", "AUC, reconstruction loss", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
@@ -194,6 +195,8 @@ COMPARISONS: dict[str, Comparison] = {
             ),
             Column("pixel_auc", "pixel AUC", 4, "higher", MASKS, by_class=False),
             Column("aupro", "AUPRO", 4, "higher", MASKS, by_class=False),
+            Column("pixel_auc_mse", "pixel AUC, squared error", 4, needs=MASKS, by_class=False),
+            Column("aupro_mse", "AUPRO, squared error", 4, needs=MASKS, by_class=False),
         ),
         with_published="The text of the published comparison describes this score; its figures "
         "were made with another one, the signed residual.",

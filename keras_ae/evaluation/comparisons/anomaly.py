@@ -36,6 +36,7 @@ GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
 # Suffix of the keys, and the score: None is the loss that the model was trained with.
 SCORES = {"": None, "_signed": "signed_residual"}
+MAPS = {"": None, "_mse": "mse"}  # the same for the maps that are compared with masks
 PLAIN_STYLE = {"color": "0.35", "linestyle": (0, (1, 1))}
 BASELINE_STYLES = {
     "PCA, 20 components": {"color": "0.55", "linestyle": (0, (1, 3))},
@@ -61,9 +62,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         `auc_signed` of the signed residual (where `data.published`), each in [0, 1]. 0.5 is
         chance; below 0.5 the unseen images look more normal than the others. `pca_auc` of the
         squared error of PCA with `pca_components`, as many as the code has numbers. See
-        `score_metrics`, `verdict_metrics` and, where there are masks, `pixel_metrics`. `threshold`,
-        its value, its score and what it was fitted to. `parts`, where there are several classes of
-        anomalous images: numbers of each.
+        `score_metrics`, `verdict_metrics` and, where there are masks, `pixel_metrics`, also of the
+        squared error with the suffix `_mse`. `threshold`, its value, its score and what it was
+        fitted to. `parts`, where there are several classes of anomalous images: numbers of each.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
         `scores` `(N,)`, those that the threshold is compared with, and `anomalous` `(N,)`.
         `{group}_images`, `_reconstructions` and `_maps`: up to 10 of each of `GROUPS`.
@@ -72,15 +73,15 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         ValueError: no class is held out, or all test images are anomalous, or none.
     """
     images, anomalous = data.split.test.images, anomalous_images(data)
-    metrics, arrays, found = {}, {}, {}
+    metrics, arrays, scores_of = {}, {}, {}
     for suffix, score in SCORES.items():
         if suffix and not data.published:
             continue
-        found[score] = np.asarray(model.anomaly_score(images, score=score))
-        of_score = measure_scores(found[score], anomalous, suffix)
+        scores_of[score] = np.asarray(model.anomaly_score(images, score=score))
+        of_score = measure_scores(scores_of[score], anomalous, suffix)
         metrics |= of_score.metrics
         arrays |= of_score.arrays
-    scores = found[None]
+    scores = scores_of[None]
     pca = data.principal_components(model.code_size)
     metrics["pca_components"] = int(pca.n_components_)
     errors = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
@@ -99,11 +100,13 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         )
     verdicts = scores > np.float32(threshold["threshold"])
     metrics |= {**verdict_metrics(verdicts, anomalous), "threshold": threshold}
-    if parts := metrics_of_parts(data, found[None], verdicts, anomalous):
+    if parts := metrics_of_parts(data, scores_of[None], verdicts, anomalous):
         metrics["parts"] = parts
     if data.split.test_masks is not None:
-        maps = np.asarray(model.anomaly_map(images, sigma=map_sigma(images)))
-        metrics |= pixel_metrics(maps, data.split.test_masks)
+        for suffix, score in MAPS.items():
+            maps = np.asarray(model.anomaly_map(images, sigma=map_sigma(images), score=score))
+            found = pixel_metrics(maps, data.split.test_masks)
+            metrics |= {f"{key}{suffix}": number for key, number in found.items()}
     if note:
         metrics["note"] = note.strip()
     arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
@@ -159,7 +162,8 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
         if parts := metrics_of_parts(data, of_name, None, anomalous):
             metrics["parts"] = parts
         if masks is not None and name in differences:
-            metrics |= pixel_metrics(maps_of(differences.pop(name), images), masks)
+            found = pixel_metrics(maps_of(differences.pop(name), images), masks)
+            metrics |= {f"{key}{suffix}": found[key] for key in found for suffix in MAPS}
         rows[name] = Measurement(metrics, made.arrays)
     rows[FOREST].metrics["note"] = (
         f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "
