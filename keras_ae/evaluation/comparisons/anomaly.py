@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,11 @@ import numpy as np
 from keras_ae.data.baselines import fit_pca, flatten, random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
-from keras_ae.evaluation.comparisons.common import clip_to_images, nearest_references
+from keras_ae.evaluation.comparisons.common import (
+    clip_to_images,
+    nearest_references,
+    with_warnings,
+)
 from keras_ae.evaluation.comparisons.detection import (
     pixel_metrics,
     score_metrics,
@@ -245,12 +248,10 @@ def threshold_of(model: Any, data: EvaluationData) -> tuple[dict[str, Any], str]
         validation = data.split.validation
         anomalous = data.is_anomalous(validation.labels)
         images = validation.images if anomalous is None else validation.where(~anomalous).images
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            fit = model.fit_threshold(images, false_positive_rate=FALSE_POSITIVE_RATE)
-        note = " ".join(
-            f"Threshold: {one.message}" for one in caught if issubclass(one.category, UserWarning)
+        fit, warned = with_warnings(
+            lambda: model.fit_threshold(images, false_positive_rate=FALSE_POSITIVE_RATE)
         )
+        note = " ".join(f"Threshold: {words}" for words in warned)
     interval = None if fit.interval is None else list(fit.interval)  # as in JSON
     return {**fit.to_dict(), "interval": interval}, note
 

@@ -11,6 +11,7 @@ from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.anomaly import anomalous_images
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation.comparisons.common import with_warnings
 
 VERSION = 1
 MAX_FITTED = 10_000  # training images that scores of codes are fitted to
@@ -42,7 +43,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     if len(chosen) < len(images):
         notes.append(f"AUCs of the scores: of {len(chosen):,} of the {len(images):,} test images.")
     images, anomalous = images[chosen], anomalous[chosen]
-    model.fit_scores(random_images(data.split.train.images, MAX_FITTED))
+    train = random_images(data.split.train.images, MAX_FITTED)
+    notes += with_warnings(lambda: model.fit_scores(train))[1]
     metrics: dict[str, Any] = {}
     for name in model.score_names:
         options = {"num_samples": NUM_SAMPLES[name]} if name in NUM_SAMPLES else {}
