@@ -216,6 +216,9 @@ def test_histograms_have_a_threshold_and_hold_all_scores(tmp_path, monkeypatch):
     assert axis.get_title() == "deep\nrecall 0.700" and seen[0].axes[1].get_title() == "flat"
     (line,) = axis.lines
     assert set(line.get_xdata()) == {1.5}
-    for bars in axis.patches:  # the area is 1 although the outermost scores lie beyond the edges
+    for bars, group in zip(axis.patches, scores, strict=True):
         values, edges, _ = bars.get_data()
-        assert (values * np.diff(edges)).sum() == pytest.approx(1.0)
+        shares = values * np.diff(edges)
+        assert shares.sum() == pytest.approx(1.0)
+        assert shares[0] == pytest.approx((group < edges[1]).mean())  # with those before the edge
+        assert shares[-1] == pytest.approx((group >= edges[-2]).mean())
