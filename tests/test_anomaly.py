@@ -8,6 +8,8 @@ from fakes import FakeAutoencoder
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
+import keras_ae
+from keras_ae.anomaly.threshold import ThresholdFit
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import COMPARISONS, anomaly
 from keras_ae.evaluation.comparisons.base import EvaluationData, Measurement, Result
@@ -28,13 +30,33 @@ def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
 
 
 class Fake(FakeAutoencoder):
-    """Scores an image by `bce(images)` or by `signed(images)`."""
+    """Scores an image by `bce(images)` or by `signed(images)`; its reconstructions are black.
 
-    def __init__(self, bce, signed=lambda images: np.zeros(len(images))):
-        self.scores = {None: bce, "signed_residual": signed}
+    The threshold that it fits is the highest score; its maps are the images.
+    """
+
+    reconstruction_loss = "bce"
+
+    def __init__(self, bce, signed=lambda images: np.zeros(len(images)), threshold=None):
+        self.scores = {None: bce, "bce": bce, "signed_residual": signed}
+        self.threshold_fit = threshold
+        self.fitted_to = None
 
     def anomaly_score(self, images, score=None):
         return self.scores[score](images)
+
+    def fit_threshold(self, images, false_positive_rate=None):
+        self.fitted_to = images
+        highest = float(np.max(self.scores[None](images)))
+        return ThresholdFit(highest, "bce", "false_positive_rate", num_images=len(images))
+
+    def reconstruct(self, images):
+        return np.zeros_like(images)
+
+    def anomaly_map(self, images, sigma=None, score=None):
+        if score == "mse":
+            return -self.anomaly_map(images)
+        return images.reshape(*images.shape[:3], -1).sum(axis=-1)
 
 
 def ink(images):
@@ -61,13 +83,14 @@ def test_auc_is_the_share_of_correctly_ordered_pairs():
     data = problem(held_out=1)
     random = np.random.default_rng(2)
     bce, signed = random.integers(0, 12, (2, 90))  # with ties
-    model = Fake(lambda images: bce, lambda images: signed)
+    model = Fake(lambda images: bce[: len(images)], lambda images: signed)
     numbers = anomaly.measure(model, data, seed=0).metrics
     anomalous = data.split.test.labels == 1
     assert numbers["auc"] == pytest.approx(auc_by_pairs(anomalous, bce))
     assert numbers["auc_signed"] == pytest.approx(auc_by_pairs(anomalous, signed))
     assert json.loads(json.dumps(numbers)) == numbers
-    assert {column.key for column in COMPARISONS["anomaly"].columns} <= set(numbers)
+    masked = {"pixel_auc", "aupro", "pixel_auc_mse", "aupro_mse"}
+    assert {column.key for column in COMPARISONS["anomaly"].columns} - masked <= set(numbers)
 
 
 def test_thinned_curves_keep_their_ends_and_area():
@@ -88,7 +111,14 @@ def test_thinned_curves_keep_their_ends_and_area():
 def test_baselines_match_numpy():
     data = problem(held_out=1)
     rows = anomaly.baselines(data, seed=0)
-    assert list(rows) == ["PCA, 2 components", "sum of the pixels"]
+    assert list(rows) == [
+        "PCA, 2 components",
+        "PCA, 16 components",
+        "sum of the pixels",
+        "nearest neighbor in pixels",
+        "IsolationForest",
+        "LocalOutlierFactor",
+    ]
     anomalous = data.split.test.labels == 1
     test = data.split.test.images.reshape(90, -1).astype("float64")
     train = data.split.train.images.reshape(-1, 16).astype("float64")
@@ -145,14 +175,198 @@ def test_sum_of_the_pixels_is_ink_in_drawings_only():
 def test_signed_residual_is_measured_where_published_figures_are_compared_with(tmp_path):
     data = EvaluationData(problem().split, NAMES, 2)
     made = anomaly.measure(Fake(ink), data, seed=0)
-    assert set(made.metrics) == {"auc"} and set(made.arrays) == {"fpr", "tpr"}
+    assert "auc_signed" not in made.metrics and "fpr_signed" not in made.arrays
     entry = Result("deep", "deep", 1, 2, "odd", made)
     rows = [
         Result(name, "", 0, 0, "odd", row) for name, row in anomaly.baselines(data, seed=0).items()
     ]
-    (figure,) = anomaly.draw([entry], rows, data, tmp_path)
+    figure, histogram, gallery = anomaly.draw([entry], rows, data, tmp_path)
+    assert histogram.path.name == "anomaly_scores.png"
+    assert gallery.path.name == "anomaly_images-deep.png"
     assert "published" not in figure.caption and "ink" not in figure.caption
     assert "sum of the pixels counts a larger sum" in figure.caption
+
+
+# ---- a normal class, thresholds, kinds of anomalies ----
+
+
+def defects(masks=False):
+    """Good images, and two kinds of others, `bright` and `dark`; 8x8 pixels."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([1, 0, 2], [20, 10, 10])  # class 1 is normal
+    images = random.uniform(0.4, 0.6, (40, 8, 8)).astype("float32")
+    places = np.zeros((40, 8, 8), bool)
+    places[20:30, 2:4, 2:6] = places[30:, 5:7, 1:3] = True
+    images[20:30][places[20:30]] = 1.0
+    images[30:][places[30:]] = 0.0
+    good = random.uniform(0.4, 0.6, (2, 60, 8, 8)).astype("float32")
+    normal = np.ones(60, int)
+    split = Split(
+        Subset(good[0], normal), Subset(good[1], normal), Subset(images, labels),
+        test_masks=places if masks else None,
+    )  # fmt: skip
+    return EvaluationData(split, ("bright", "good", "dark"), normal=1)
+
+
+def contrast(images):
+    return np.abs(images - 0.5).reshape(len(images), -1).max(axis=1)
+
+
+def test_all_classes_but_the_normal_one_are_anomalous():
+    data = defects()
+    numbers = anomaly.measure(Fake(contrast), data, seed=0).metrics
+    assert numbers["auc"] == numbers["aupr"] == numbers["recall_1"] == numbers["recall"] == 1.0
+    assert numbers["f1"] == pytest.approx(1.0, abs=0.05)  # a false alarm is possible
+    # A score that finds one of the two kinds: the other kind comes after the normal images.
+    made = anomaly.measure(
+        Fake(lambda images: images.reshape(len(images), -1).max(1)), data, seed=0
+    )
+    auc, recall = made.metrics["parts"].values()
+    assert list(auc) == list(recall) == ["bright", "dark"]
+    assert auc["bright"] == recall["bright"] == 1.0 and recall["dark"] < 0.5
+    rest = np.r_[0:20, 30:40]
+    highest = data.split.test.images[rest].reshape(30, -1).max(axis=1)
+    assert auc["dark"] == pytest.approx(auc_by_pairs(rest >= 30, highest))
+    rows = anomaly.baselines(data, seed=0)
+    assert rows["sum of the pixels"].metrics["parts"]["AUC, by class of anomaly"]["bright"] > 0.9
+
+
+def test_threshold_of_the_model_is_used_else_one_is_fitted_to_normal_validation_images():
+    data = defects()
+    model = Fake(contrast)
+    numbers = anomaly.measure(model, data, seed=0).metrics
+    assert model.fitted_to is not None and len(model.fitted_to) == 60
+    own = ThresholdFit(-0.25, "signed_residual", "given")
+    model = Fake(contrast, lambda images: -images.reshape(len(images), -1).min(1), own)
+    made = anomaly.measure(model, data, seed=0)
+    assert model.fitted_to is None
+    # Below -0.25: images without a dark pixel.
+    assert made.metrics["recall"] == 0.5 and made.metrics["false_positive_rate"] == 0.0
+    assert made.metrics["f1"] == pytest.approx(2 * 1 * 0.5 / 1.5)
+    assert made.metrics["threshold"]["threshold"] == -0.25
+    assert made.metrics["auc"] == numbers["auc"]  # that of the loss
+    assert "one of the score signed_residual" in made.metrics["note"]
+    np.testing.assert_array_equal(made.arrays["scores"][30:], 0.0)
+
+
+def test_warning_about_the_threshold_becomes_a_note():
+    model = keras_ae.Shallow(image_shape=(8, 8), latent_dim=2)
+    made = anomaly.measure(model, defects(masks=True), seed=0)
+    assert "60 normal images are too few" in made.metrics["note"]
+    fit = model.threshold_fit
+    assert fit.num_images == 60 and made.metrics["threshold"]["threshold"] == fit.threshold
+    assert made.metrics["threshold"]["false_positive_rate"] == 0.01
+    verdicts = model.is_anomalous(defects().split.test.images)
+    assert made.metrics["recall"] == pytest.approx(verdicts[20:].mean())
+    assert made.metrics["false_positive_rate"] == pytest.approx(verdicts[:20].mean())
+    assert json.loads(json.dumps(made.metrics)) == made.metrics
+    assert 0 <= made.metrics["aupro"] <= 1
+
+
+def test_validation_images_of_other_classes_are_left_out_of_the_threshold():
+    data = defects()
+    mixed = Subset(data.split.test.images, data.split.test.labels)
+    split = Split(data.split.train, mixed, data.split.test)
+    model = Fake(contrast)
+    anomaly.threshold_of(model, EvaluationData(split, data.class_names, normal=1))
+    assert len(model.fitted_to) == 20
+
+
+def test_shown_images_are_the_highest_the_missed_and_the_false_alarms(tmp_path):
+    data = defects()
+    scores = np.arange(40.0)[::-1]  # the first normal images have the highest scores
+    verdicts = scores > 24.5  # 15 normal images
+    anomalous = data.split.test.labels != 1
+    images = data.split.test.images
+    found = anomaly.shown_images(Fake(ink), images, scores, verdicts, anomalous)
+    np.testing.assert_array_equal(found["top_images"], images[:10])
+    np.testing.assert_array_equal(found["false_images"], images[:10])
+    np.testing.assert_array_equal(found["missed_images"], images[:29:-1])  # the lowest first
+    np.testing.assert_array_equal(found["top_maps"], images[:10])
+    assert not found["top_reconstructions"].any()
+    none = anomaly.shown_images(Fake(ink), images, scores, anomalous, anomalous)
+    assert not [name for name in none if not name.startswith("top")]
+    for arrays, words in ((found, "Maps"), (none, "None are missed or false alarms.")):
+        entry = Result("deep", "deep", 1, 2, None, Measurement({}, arrays))
+        figure = anomaly.draw_gallery("deep", entry, data, tmp_path / "a.png")
+        assert words.lower() in figure.caption.lower()
+        assert Image.open(figure.path).width > 400
+
+
+def test_nearest_neighbor_and_detectors_match_their_definitions():
+    from sklearn.ensemble import IsolationForest
+    from sklearn.neighbors import LocalOutlierFactor
+
+    data = defects()
+    rows = anomaly.baselines(data, seed=3)
+    test, train = (
+        part.images.reshape(len(part), -1).astype("float64")
+        for part in (data.split.test, data.split.train)
+    )
+    anomalous = data.split.test.labels != 1
+    distances = np.square(test[:, None] - train[None]).mean(axis=2).min(axis=1)
+    found = rows["nearest neighbor in pixels"].metrics
+    assert found["auc"] == pytest.approx(auc_by_pairs(anomalous, distances))
+    center = train.mean(axis=0)
+    axes = np.linalg.svd(train - center, full_matrices=False)[2][:20]
+    # Both are independent of the signs of the axes, up to the random cuts of the forest.
+    codes, fitted = ((part - center) @ axes.T for part in (test, train))
+    outliers = -LocalOutlierFactor(20, novelty=True).fit(fitted).score_samples(codes)
+    expected = auc_by_pairs(anomalous, outliers)
+    assert rows["LocalOutlierFactor"].metrics["auc"] == pytest.approx(expected, abs=0.01)
+    forest = -IsolationForest(random_state=3).fit(fitted).score_samples(codes)
+    expected = auc_by_pairs(anomalous, forest)
+    assert rows["IsolationForest"].metrics["auc"] == pytest.approx(expected, abs=0.1)
+    assert "at most 10,000 training images" in rows["IsolationForest"].metrics["note"]
+
+
+def test_pixel_metrics_are_measured_where_there_are_masks():
+    data = defects(masks=True)
+    numbers = anomaly.measure(Fake(contrast), data, seed=0).metrics
+    masks = data.split.test_masks
+    assert numbers["pixel_auc"] == pytest.approx(
+        auc_by_pairs(masks.ravel(), data.split.test.images.ravel()), abs=1e-6
+    )
+    assert numbers["pixel_auc_mse"] == pytest.approx(1 - numbers["pixel_auc"], abs=1e-6)
+    rows = anomaly.baselines(data, seed=0)
+    for row in rows.values():
+        assert row.metrics.get("aupro") == row.metrics.get("aupro_mse")
+    with_maps = [name for name, row in rows.items() if "aupro" in row.metrics]
+    assert with_maps == ["PCA, 2 components", "PCA, 20 components", "nearest neighbor in pixels"]
+    assert "aupro" not in anomaly.measure(Fake(contrast), defects(), seed=0).metrics
+
+
+def test_baseline_maps_are_smoothed_as_those_of_models():
+    from scipy.ndimage import gaussian_filter
+
+    random = np.random.default_rng(0)
+    differences, images = random.normal(size=(2, 3, 64, 32, 3))
+    maps = anomaly.maps_of(differences.reshape(3, -1), images)
+    for found, difference in zip(maps, differences, strict=True):
+        expected = gaussian_filter(np.square(difference).sum(axis=-1), 1.0)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pca_of_the_same_code_size_matches_numpy():
+    data = problem(held_out=1)
+    test = data.split.test.images.reshape(90, -1).astype("float64")
+    train = data.split.train.images.reshape(-1, 16).astype("float64")
+    center = train.mean(axis=0)
+    axes = np.linalg.svd(train - center, full_matrices=False)[2][:2]
+    left = (test - center) - (test - center) @ axes.T @ axes
+    made = anomaly.measure(Fake(ink), data, seed=0).metrics
+    expected = auc_by_pairs(data.split.test.labels == 1, (left**2).sum(axis=1))
+    assert made["pca_auc"] == pytest.approx(expected) and made["pca_components"] == 2
+
+
+def test_normal_test_images_are_chosen_for_other_comparisons():
+    data = defects(masks=True)
+    part = data.normal_only()
+    np.testing.assert_array_equal(part.split.test.images, data.split.test.images[:20])
+    assert part.split.test.labels is None and part.split.train.labels is None
+    assert part.split.test_masks is None and part.class_names == ()
+    assert part.principal_components is data.principal_components
+    assert part.is_anomalous(np.zeros(3)) is None
 
 
 # ---- figures ----

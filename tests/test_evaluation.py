@@ -535,3 +535,73 @@ def test_metrics_that_are_not_json_are_refused(tmp_path):
     with pytest.raises(ValueError):
         MeasurementCache(tmp_path).put(tmp_path / "x.npz", Measurement({"bad": float("nan")}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def defect_set(image_set):
+    """Good training images; good, torn and dirty test images, with masks."""
+    labels = np.zeros(240, "int64")
+    test_labels = np.arange(30) % 3
+    masks = np.zeros((30, 4, 4), bool)
+    return data.ImageSet(
+        "defects", image_set.train_images, labels, image_set.test_images, test_labels,
+        ("good", "torn", "dirty"), test_masks=masks,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def defect_runs(tmp_path, defect_set, model_file):
+    folder = tmp_path / "defect runs"
+    request = {"latent_dim": 2, "dataset": "defects", "fingerprint": defect_set.fingerprint}
+    for seed in (1, 2):
+        shutil.copy(
+            model_file,
+            write_run(folder / str(seed), "shallow", seed=seed, **request) / "model.keras",
+        )
+    return folder
+
+
+def test_other_classes_are_only_in_comparisons_about_anomalies(
+    defect_runs, defect_set, fakes, tmp_path
+):
+    done = evaluate(defect_runs, defect_set, tmp_path / "out")
+    for name, num, normal in (("whole", 10, None), ("novel", 30, 0)):
+        assert [one.seed for one in done.results(name)] == [1, 2]
+        splits = [call[4] for call in fakes[name].calls]
+        assert len(splits) == 3  # two runs and the baselines
+        for split in splits:
+            assert len(split.test) == num
+            assert (split.test_masks is None) == (split.test.labels is None) == (name == "whole")
+        assert done._data_of(name, 1, None).normal == normal
+    assert done.draw("whole") and done.draw("novel")
+    (note,) = done.left_out
+    assert note == (
+        "The 20 test images of torn, dirty: only anomaly detection uses them, the other "
+        "comparisons measure on the 10 test images of good."
+    )
+    assert evaluate(defect_runs, defect_set, tmp_path / "out", names=("novel",)).left_out == []
+
+
+def test_classifiers_are_left_out_where_training_has_one_class(
+    defect_runs, defect_set, fakes, tmp_path, monkeypatch
+):
+    uses = dataclasses.replace(COMPARISONS["whole"], reference_classifier=True)
+    monkeypatch.setitem(COMPARISONS, "whole", uses)
+    monkeypatch.setattr(reference_classifier, "train_reference_classifier", None)  # not called
+    names = ["classification", "whole", "novel"]
+    done = evaluate(defect_runs, defect_set, tmp_path / "out", names=names)
+    assert done.names == ["whole", "novel"] and not done.has_labels
+    assert done.left_out[0] == (
+        "Classification from few labels: all training images are of one class, good."
+    )
+
+
+def test_baselines_of_a_set_with_a_normal_class_are_cached(
+    defect_runs, defect_set, fakes, tmp_path
+):
+    first = evaluate(defect_runs, defect_set, tmp_path / "out")
+    before = count(fakes)
+    again = evaluate(defect_runs, defect_set, tmp_path / "out")
+    assert count(fakes) == before == {"whole": 3, "novel": 3}
+    assert [one.label for one in again.baselines("novel")] == ["chance"]
+    assert first._key("novel")["normal_class"] == "good"

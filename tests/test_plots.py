@@ -200,3 +200,25 @@ def test_manifold_figure_has_no_gaps(tmp_path, monkeypatch, shape):
             np.testing.assert_array_equal(place, images[row, column])
     with Image.open(path) as image:
         assert image.width > 600
+
+
+def test_histograms_have_a_threshold_and_hold_all_scores(tmp_path, monkeypatch):
+    seen = []
+    save = plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, *a: seen.append(figure) or save(figure, *a))
+    random = np.random.default_rng(0)
+    scores = random.normal(size=200), random.normal(2, 1, size=50)
+    one = plots.Histogram(*scores, 1.5, "recall 0.700")
+    flat = plots.Histogram(np.ones(3), np.ones(2), 1.0)
+    path = plots.histogram_panels({"deep": one, "flat": flat}, "score", tmp_path / "a.png")
+    assert Image.open(path).width > 400
+    axis = seen[0].axes[0]
+    assert axis.get_title() == "deep\nrecall 0.700" and seen[0].axes[1].get_title() == "flat"
+    (line,) = axis.lines
+    assert set(line.get_xdata()) == {1.5}
+    for bars, group in zip(axis.patches, scores, strict=True):
+        values, edges, _ = bars.get_data()
+        shares = values * np.diff(edges)
+        assert shares.sum() == pytest.approx(1.0)
+        assert shares[0] == pytest.approx((group < edges[1]).mean())  # with those before the edge
+        assert shares[-1] == pytest.approx((group >= edges[-2]).mean())

@@ -768,3 +768,29 @@ def test_report_imports_no_heavy_packages(tmp_path):
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
+
+
+def test_best_of_each_row_is_marked_and_not_in_the_overview():
+    table = {
+        "title": "Scores",
+        "best_in_row": True,
+        "columns": [{"key": key, "heading": key, "digits": 2} for key in ("a", "b", "c")],
+        "rows": [
+            row("deep", a=value(0.2), b=value(0.801), c=value(0.804)),
+            row("vae", a=value(0.9), b=value(0.8)),
+            row("one", a=value(0.9)),
+            row("chance", "baseline", a=value(0.9), b=value(0.1)),
+        ],
+    }
+    rows = sections.result_rows(table)
+    marked = [[cell.best for cell in made.cells] for made in rows]
+    assert marked == [
+        [False, True, True],  # equal as printed
+        [True, False, False],
+        [False, False, False],  # nothing to compare with
+        [False, False, False],
+    ]
+    content = metrics()
+    content["comparisons"]["scores"] = table
+    headings = sections.overview(content).blocks[2].headings
+    assert not [heading for heading in headings if heading.startswith("Scores")]

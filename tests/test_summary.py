@@ -214,3 +214,37 @@ def test_configuration_row_has_seeds_and_times(tmp_path):
     assert rows[0]["training_seconds"] == {"mean": 0.75, "std": None, "num": 1}
     assert rows[0]["seconds_per_epoch"]["mean"] == 0.25
     assert rows[0]["num_parameters"] is None and rows[1]["latent_dim"] == 2
+
+
+def test_parts_are_summarized_over_seeds_in_a_table_each():
+    entries = [
+        entry("vae", 0.5, seed=seed, parts={"AUC, by class": {"torn": torn, "dirty": 0.5}})
+        for seed, torn in enumerate((0.2, 0.4))
+    ]
+    chance = entry("chance", 0.5, variant="", parts={"AUC, by class": {"torn": 0.1}})
+    part = summarize("whole", WHOLE, entries, [chance], "toy")
+    (table,) = part["by_class"]
+    assert table["heading"] == "AUC, by class" and table["classes"] == ["torn", "dirty"]
+    vae, baseline = table["rows"]
+    assert vae["values"][0] == {
+        "mean": pytest.approx(0.3),
+        "std": pytest.approx(statistics.stdev((0.2, 0.4))),
+        "num": 2,
+    }
+    assert vae["kind"] == "variant" and baseline["kind"] == "baseline"
+    assert baseline["values"][0]["mean"] == 0.1 and baseline["values"][1]["mean"] is None
+
+
+def test_columns_can_do_without_a_table_by_class():
+    columns = (COLUMNS[0], Column("odd", "odd", by_class=False))
+    comparison = Comparison("novel", "Novelty", "", columns, held_out=True)
+    entries = [entry("vae", 0.2, odd=1, held_out=name) for name in "01"]
+    part = summarize("novel", comparison, entries, [], "toy")
+    assert [table["heading"] for table in part["by_class"]] == ["AUC, by held-out class"]
+
+
+def test_comparison_with_the_best_in_each_row_ranks_nothing():
+    comparison = Comparison("whole", "Whole", "", COLUMNS, best_in_row=True)
+    part = summarize("whole", comparison, [entry("vae", 0.2), entry("deep", 0.4)], [], "toy")
+    assert part["best_in_row"] and part["rankings"] == []
+    assert not summarize("whole", WHOLE, [entry("vae", 0.2)], [], "toy")["best_in_row"]

@@ -8,6 +8,7 @@ of the packages. Nothing here imports Keras or TensorFlow before something is me
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections import Counter
@@ -36,7 +37,7 @@ from keras_ae.evaluation.comparisons.base import (
 )
 from keras_ae.evaluation.published import follows_bake_off
 from keras_ae.files import atomic_write, file_digest, json_digest
-from keras_ae.progress import StepProgress
+from keras_ae.progress import StepProgress, counted
 from keras_ae.runs.catalog import TrainedRun, labels
 from keras_ae.runs.errors import RunError
 from keras_ae.runs.references import has_collapsed
@@ -88,7 +89,8 @@ class Evaluation:
         labels: The label of each run, by its directory.
         names: Names of the comparisons that are made.
         collapsed: The labels of models that ignore their input; known after `measure`.
-        left_out: A sentence for each comparison that no run can be used for.
+        left_out: A sentence for each comparison that no run can be used for, and one on images that
+            only anomaly detection uses.
         broken: One line for each run, or run and comparison, that could not be measured.
     """
 
@@ -113,6 +115,8 @@ class Evaluation:
         self._on_disk = isinstance(image_set.train_images, StoredImages)
         if self._on_disk:
             self.left_out.append(self._why_limited())
+        if any(not COMPARISONS[name].held_out for name in self.names):
+            self.left_out += self._images_left_out()
         self._as_published = {run.directory for run in runs if follows_bake_off(run)}
         self.collapsed: list[str] = []
         self.broken: list[str] = []
@@ -127,6 +131,8 @@ class Evaluation:
     def runs_of(self, name: str) -> list[TrainedRun]:
         """The runs that a comparison can use."""
         comparison = COMPARISONS[name]
+        if comparison.held_out and self.normal_class is not None:
+            return self.runs
         if comparison.labels and not self.has_labels:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
@@ -145,7 +151,9 @@ class Evaluation:
         comparison = COMPARISONS[name]
         if comparison.labels and not self.has_labels:
             reason = "the images have no class labels"
-            if self.image_set.class_names:
+            if self.normal_class is not None:
+                reason = f"all training images are of one class, {self.normal_class}"
+            elif self.image_set.class_names:
                 reason = "all images have the same class label"
         elif comparison.held_out:
             reason = "no run was trained without one of the classes"
@@ -153,10 +161,27 @@ class Evaluation:
             reason = "all runs were trained without one of the classes"
         return f"{comparison.title}: {reason}."
 
+    def _images_left_out(self) -> list[str]:
+        """A sentence on the images of classes that are not in training, where there are some."""
+        if self.normal_class is None:
+            return []
+        normal = self.image_set.test_labels == self.image_set.class_names.index(self.normal_class)
+        left_out, used = (counted(int(part.sum()), "test image") for part in (~normal, normal))
+        others = [name for name in self.image_set.class_names if name != self.normal_class]
+        return [
+            f"The {left_out} of {', '.join(others)}: only anomaly detection uses them, the other "
+            f"comparisons measure on the {used} of {self.normal_class}."
+        ]
+
+    @functools.cached_property
+    def normal_class(self) -> str | None:
+        """`ImageSet.normal_class`: all images of other test classes are anomalous."""
+        return self.image_set.normal_class
+
     @property
     def has_labels(self) -> bool:
-        """Whether the images have labels of several classes."""
-        return len(self.image_set.class_names) > 1  # one class is not enough for a classifier
+        """Whether the training images have labels of several classes."""
+        return len(self.image_set.class_names) > 1 and self.normal_class is None
 
     # ---- results ----
 
@@ -380,7 +405,10 @@ class Evaluation:
     def _key(self, name: str) -> dict[str, Any]:
         """The part of the cache key that is the same for all runs."""
         comparison = COMPARISONS[name]
+        # Sets without a normal class keep the keys that they had before there were such sets.
+        normal = {} if self.normal_class is None else {"normal_class": self.normal_class}
         return {
+            **normal,
             "fingerprint": self.image_set.fingerprint,
             "seed": self.seed,
             "options": self._options_of(name),
@@ -397,7 +425,7 @@ class Evaluation:
 
     def _evaluation_data(self, name: str, split_seed: int, held_out: str | None) -> EvaluationData:
         """The data of a comparison, with the reference classifier where it uses one."""
-        prepared = self._split(split_seed, held_out)
+        prepared = self._data_of(name, split_seed, held_out)
         if COMPARISONS[name].reference_classifier and self.has_labels:
             if self._classifier is None:
                 self._classifier = self._train_classifier()
@@ -405,6 +433,13 @@ class Evaluation:
                 prepared = dataclasses.replace(prepared, reference_classifier=self._classifier)
                 self._data = (split_seed, held_out), prepared
         return prepared
+
+    def _data_of(self, name: str, split_seed: int, held_out: str | None) -> EvaluationData:
+        """The images of a comparison: the normal ones alone, unless it is about the others."""
+        prepared = self._split(split_seed, held_out)
+        if prepared.normal is None or COMPARISONS[name].held_out:
+            return prepared
+        return prepared.normal_only()
 
     def _split(self, split_seed: int, held_out: str | None) -> EvaluationData:
         if self._data is None or self._data[0] != (split_seed, held_out):
@@ -416,6 +451,9 @@ class Evaluation:
         image_set = self.image_set
         split = data.split(image_set, seed=split_seed, held_out_class=held_out)
         split = data.in_memory(split)
+        if self.normal_class is not None:
+            names = tuple(image_set.class_names)
+            return EvaluationData(split, names, normal=names.index(self.normal_class))
         if not self.has_labels:
             train, validation, test = (
                 data.Subset(part.images) for part in (split.train, split.validation, split.test)
@@ -468,7 +506,7 @@ class Evaluation:
             .draw(
                 self.results(name),
                 self.baselines(name),
-                self._split(self.seed, held_out),
+                self._data_of(name, self.seed, held_out),
                 self.folder,
             )
         )

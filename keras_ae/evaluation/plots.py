@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_ae.files import atomic_write
 
-VERSION = 3  # bump it when figures change: they are drawn again
+VERSION = 4  # bump it when figures change: they are drawn again
 PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
@@ -425,6 +425,53 @@ def legend_height(num_lines: int) -> float:
     return max(4.6, 0.19 * num_lines + 0.5)
 
 
+class Histogram(NamedTuple):
+    """Scores of normal and of anomalous images, `(N,)` each, the threshold, a second title."""
+
+    normal: np.ndarray
+    anomalous: np.ndarray
+    threshold: float
+    note: str = ""
+
+
+def histogram_panels(
+    panels: dict[str, Histogram], x_label: str, path: Path, num_bins: int = 40
+) -> Path:
+    """Draw two histograms of area 1 in a panel for each title, with the threshold as a line.
+
+    Bars reach to the 99th percentile of each group; the outermost ones hold everything beyond.
+    """
+    per_row = panels_per_row(len(panels))
+    columns = min(per_row, len(panels))
+    rows = -(-len(panels) // columns)
+    width = max(columns * WIDTH / per_row, 5.0)
+    figure, axes = new_figure(width, rows * 2.2 + 0.4, rows, columns)
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    handles = []
+    for axis, (title, panel) in zip(axes, panels.items(), strict=False):
+        groups = {"normal images": panel.normal, "anomalous images": panel.anomalous}
+        ends = [np.quantile(scores, (0.01, 0.99)) for scores in groups.values()]
+        low = min(panel.threshold, *(end[0] for end in ends))
+        high = max(panel.threshold, *(end[1] for end in ends))
+        edges = np.linspace(low, high if high > low else low + 1.0, num_bins + 1)
+        handles = []
+        for (name, scores), color in zip(groups.items(), SERIES_COLORS, strict=False):
+            heights, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges, density=True)
+            handles.append(
+                axis.stairs(heights, edges, fill=True, color=color, alpha=0.5, label=name)
+            )
+        handles.append(
+            axis.axvline(panel.threshold, color="black", linestyle="--", label="threshold")
+        )
+        axis.set_title(f"{panel_title(title, per_row)}\n{panel.note}".strip(), fontsize=9)
+        axis.set_yticks([])
+    for axis in axes[max(0, len(panels) - columns) : len(panels)]:
+        axis.set_xlabel(x_label)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return save(figure, path)
+
+
 class Curve(NamedTuple):
     """A line, a note for the legend, and the half-width of the band around the line."""
 
@@ -494,7 +541,7 @@ def dots(
             markersize=6, elinewidth=1.4,
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), rows)
-    axis.invert_yaxis()
+    axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(alpha=0.25)
     axis.set_xlabel(x_label)
     figure.legend(loc="outside upper center", ncols=min(len(series), 4))

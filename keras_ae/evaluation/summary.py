@@ -68,10 +68,18 @@ def summarize(
             *make_rows([one for one in baselines if one.held_out in common], columns, "baseline"),
         ],
         "published_column": COMPARABLE.get(name),
-        "by_class": [by_class(column, results, baselines, held_out) for column in columns]
-        if len(held_out) > 1
-        else [],
-        "rankings": [make_ranking(column, used) for column in columns if column.better],
+        "best_in_row": comparison.best_in_row,
+        "by_class": [
+            *(
+                by_class(column, results, baselines, held_out)
+                for column in columns
+                if column.by_class and len(held_out) > 1
+            ),
+            *by_part(results, baselines),
+        ],
+        "rankings": []
+        if comparison.best_in_row
+        else [make_ranking(column, used) for column in columns if column.better],
         "notes": [
             *make_notes([*results, *baselines], sorted(filter(None, common))),
             *note_on_collapsed(results),
@@ -219,6 +227,38 @@ def by_class(
             for label, of_class in values.items()
         ],
     }
+
+
+def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, Any]]:
+    """A table for each heading in the `parts` of the metrics, with a column for each part.
+
+    `parts` is `{heading: {part: number}}`; the cells are summarized over the seeds.
+    """
+    variants = {result.label for result in results}
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for result in [*results, *baselines]:
+        for heading, parts in result.measurement.metrics.get("parts", {}).items():
+            row = values.setdefault(heading, {}).setdefault(result.label, {})
+            for part, number in parts.items():
+                row.setdefault(part, []).append(number)
+    return [
+        {
+            "heading": heading,
+            "digits": 3,
+            "classes": (
+                names := list(dict.fromkeys(name for row in rows.values() for name in row))
+            ),
+            "rows": [
+                {
+                    "label": label,
+                    "kind": "variant" if label in variants else "baseline",
+                    "values": [mean_and_std(row.get(name, [])) for name in names],
+                }
+                for label, row in rows.items()
+            ],
+        }
+        for heading, rows in values.items()
+    ]
 
 
 def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict[str, Any]]:

@@ -37,10 +37,13 @@ class Column:
     digits: int = 2
     better: str | None = None
     needs: str = ""
+    by_class: bool = True
 
 
 LABELS = "class labels"
 PRIOR = "a prior of the model's own"
+MASKS = "masks of the test images"
+GAUSSIAN = "a Gaussian code"
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class Comparison:
         with_labels: What to add to it where the images have labels.
         with_published: What to add to it where published figures are shown.
         columns: Columns of the table, the main number first.
-        held_out: True to compare runs trained without one class, False for runs with all classes.
+        held_out: True to compare runs that are tested on a class which is not in training, False
+            for the others; for these, test images of such classes are left out.
         labels: Whether it needs class labels.
         reference_classifier: Whether it uses the reference classifier, where there are labels.
         options: Names of the keyword arguments that it takes.
         is_slow: Whether the module has `work`, to announce what takes long.
+        best_in_row: Whether the best number of each row is marked, not that of each column.
     """
 
     module: str
@@ -72,6 +77,7 @@ class Comparison:
     reference_classifier: bool = False
     options: tuple[str, ...] = ()
     is_slow: bool = False
+    best_in_row: bool = False
 
     def load(self) -> ModuleType:
         """Import the module."""
@@ -98,8 +104,8 @@ COMPARISONS: dict[str, Comparison] = {
         (
             Column("bce", "BCE, mean code", better="lower", needs="a sigmoid output"),
             Column("pca_bce", "BCE, PCA of the same code size"),
-            Column("sampled_bce", "BCE, sampled code", better="lower", needs="a Gaussian code"),
-            Column("negative_elbo", "-ELBO", better="lower", needs="a Gaussian code"),
+            Column("sampled_bce", "BCE, sampled code", better="lower", needs=GAUSSIAN),
+            Column("negative_elbo", "-ELBO", better="lower", needs=GAUSSIAN),
             Column("mse", "squared error", better="lower"),
             Column("pca_mse", "squared error, PCA of the same code size"),
         ),
@@ -154,8 +160,8 @@ COMPARISONS: dict[str, Comparison] = {
             Column("retrieval_precision", "precision of the 10 nearest", 3, needs=LABELS),
             Column("silhouette", "silhouette", 3, "higher", LABELS),
             Column("trustworthiness", "trustworthiness of the map", 3),
-            Column("active_units", "active units", 0, needs="a Gaussian code"),
-            Column("kl", "KL, nats", needs="a Gaussian code"),
+            Column("active_units", "active units", 0, needs=GAUSSIAN),
+            Column("kl", "KL, nats", needs=GAUSSIAN),
             Column("perplexity", "perplexity", 1, needs="a quantized code"),
             Column("codes_used", "codes used", 3, needs="a quantized code"),
         ),
@@ -164,17 +170,59 @@ COMPARISONS: dict[str, Comparison] = {
     "anomaly": Comparison(
         "anomaly",
         "Anomaly detection",
-        "Area under the ROC curve when the anomalies are the images of a class that training did "
-        "not see. The score is the reconstruction loss: the BCE, or the squared error where the "
-        "model was trained with it.",
+        "How well the anomaly score tells test images of classes that training did not see "
+        "from the others. AUC: the area under the ROC curve. The score is the reconstruction "
+        "loss: the BCE, or the squared error where the model was trained with it. AUPR: the "
+        "average precision; that of a score without information is the share of anomalous images. "
+        "Recall at 1% or 5% false positives: the share of anomalous images above a threshold that "
+        "at most 1% or 5% of the normal test images exceed. At the threshold: with the one stored "
+        "in the model, else with one fitted to the validation images for 1% false positives. PCA "
+        "of the same code size has as many components as the model's code has numbers. Pixel AUC "
+        "and AUPRO compare the smoothed maps of the loss and of the squared error with the masks; "
+        "AUPRO is the area under the curve of the overlap of each region, up to 30% false "
+        "positives.",
         (
             Column("auc", "AUC, reconstruction loss", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
+            Column("pca_auc", "AUC, PCA of the same code size", 4, by_class=False),
+            Column("aupr", "AUPR", 3, by_class=False),
+            Column("recall_1", "recall at 1% false positives", 3, by_class=False),
+            Column("recall_5", "recall at 5% false positives", 3, by_class=False),
+            Column("f1", "F1 at the threshold", 3, by_class=False),
+            Column("recall", "recall at the threshold", 3, by_class=False),
+            Column(
+                "false_positive_rate", "false positive rate at the threshold", 3, by_class=False
+            ),
+            Column("pixel_auc", "pixel AUC", 4, "higher", MASKS, by_class=False),
+            Column("aupro", "AUPRO", 4, "higher", MASKS, by_class=False),
+            Column("pixel_auc_mse", "pixel AUC, squared error", 4, needs=MASKS, by_class=False),
+            Column("aupro_mse", "AUPRO, squared error", 4, needs=MASKS, by_class=False),
         ),
         with_published="The text of the published comparison describes this score; its figures "
         "were made with another one, the signed residual.",
         held_out=True,
         labels=True,
+    ),
+    "scores": Comparison(
+        "scores",
+        "Anomaly scores",
+        "AUC of every anomaly score that a model has, with the best of each row in bold. It is the "
+        "best on the test images, so on other images it may be another one. mahalanobis and "
+        "latent_density are fitted to the codes of training images.",
+        (
+            Column("bce", "bce", 3, "higher", "a sigmoid output", by_class=False),
+            Column("mse", "mse", 3, "higher", by_class=False),
+            Column("ssim", "ssim", 3, "higher", "images of 3x3 pixels", by_class=False),
+            Column("signed_residual", "signed_residual", 3, "higher", by_class=False),
+            Column("elbo", "elbo", 3, "higher", GAUSSIAN, by_class=False),
+            Column("log_likelihood", "log_likelihood", 3, "higher", GAUSSIAN, by_class=False),
+            Column("latent_density", "latent_density", 3, "higher", by_class=False),
+            Column("mahalanobis", "mahalanobis", 3, "higher", by_class=False),
+        ),
+        held_out=True,
+        labels=True,
+        is_slow=True,
+        best_in_row=True,
     ),
     "classification": Comparison(
         "classification",

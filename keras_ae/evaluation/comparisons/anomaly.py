@@ -1,4 +1,4 @@
-"""Anomaly detection: ROC curves of scores that should single out a class unseen in training."""
+"""Anomaly detection: scores that should single out images of classes unseen in training."""
 
 from __future__ import annotations
 
@@ -7,68 +7,173 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.data.baselines import fit_pca, flatten
+from keras_ae.data.baselines import fit_pca, flatten, random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation.comparisons.common import (
+    clip_to_images,
+    nearest_references,
+    with_warnings,
+)
+from keras_ae.evaluation.comparisons.detection import (
+    pixel_metrics,
+    score_metrics,
+    verdict_metrics,
+)
+from keras_ae.files import safe_name
 
-VERSION = 2
+VERSION = 3
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
+NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
 NUM_COMPONENTS = 2
+NUM_DETECTOR_COMPONENTS = 20
+MAX_DETECTOR_IMAGES = 10_000  # that the detectors of scikit-learn are fitted to
+MAX_REFERENCE_VALUES = 2**27  # of all nearest-neighbor candidates: 171,000 images of MNIST
+FALSE_POSITIVE_RATE = 0.01  # of a threshold that is fitted here
+SIGMA_SHARE = 1 / 32  # standard deviation of the smoothing of maps, as a share of the shorter side
 MAX_PANELS = 3
+MAX_HISTOGRAMS = 15
+NUM_SHOWN = 10
+GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
 # Suffix of the keys, and the score: None is the loss that the model was trained with.
 SCORES = {"": None, "_signed": "signed_residual"}
-BASELINE_STYLES = (
-    {"color": "0.35", "linestyle": (0, (1, 1))},
-    {"color": "0.6", "linestyle": (0, (6, 1.5))},
-)
+MAPS = {"": None, "_mse": "mse"}  # the same for the maps that are compared with masks
+PLAIN_STYLE = {"color": "0.35", "linestyle": (0, (1, 1))}
+BASELINE_STYLES = {
+    "PCA, 20 components": {"color": "0.55", "linestyle": (0, (1, 3))},
+    INK: {"color": "0.6", "linestyle": (0, (6, 1.5))},
+    BRIGHTNESS: {"color": "0.6", "linestyle": (0, (6, 1.5))},
+    NEAREST: {"color": "0.2", "linestyle": (0, (4, 1, 1, 1))},
+    FOREST: {"color": "0.5", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    OUTLIERS: {"color": "0.7", "linestyle": (0, (2, 1))},
+}
 
 
 def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
-    """Areas under the ROC curve; the positives are the images of the held-out class.
+    """Numbers of anomaly detection; the positives are the images of classes not in training.
 
     Args:
-        model: An autoencoder that was trained without the held-out class.
-        data: With labels and a held-out class.
+        model: An autoencoder that was trained without these classes. Where it has no threshold, one
+            is fitted to the validation images, and stored in it.
+        data: With labels, and a held-out or a normal class.
         seed: Not used.
 
     Returns:
         Metrics: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
         `auc_signed` of the signed residual (where `data.published`), each in [0, 1]. 0.5 is
-        chance; below 0.5 the unseen images look more normal than the others.
+        chance; below 0.5 the unseen images look more normal than the others. `pca_auc` of the
+        squared error of PCA with `pca_components`, as many as the code has numbers. See
+        `score_metrics`, `verdict_metrics` and, where there are masks, `pixel_metrics`, also of the
+        squared error with the suffix `_mse`. `threshold`, its value, its score and what it was
+        fitted to. `parts`, where there are several classes of anomalous images: numbers of each.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
+        `scores` `(N,)`, those that the threshold is compared with, and `anomalous` `(N,)`.
+        `{group}_images`, `_reconstructions` and `_maps`: up to 10 of each of `GROUPS`.
 
     Raises:
-        ValueError: no class is held out, or all test images are held out, or none.
+        ValueError: no class is held out, or all test images are anomalous, or none.
     """
-    images = data.split.test.images
-    metrics, arrays = {}, {}
+    images, anomalous = data.split.test.images, anomalous_images(data)
+    metrics, arrays, scores_of = {}, {}, {}
     for suffix, score in SCORES.items():
         if suffix and not data.published:
             continue
-        scores = model.anomaly_score(images, score=score)
-        of_score = measure_scores(scores, anomalous_images(data), suffix)
+        scores_of[score] = np.asarray(model.anomaly_score(images, score=score))
+        of_score = measure_scores(scores_of[score], anomalous, suffix)
         metrics |= of_score.metrics
         arrays |= of_score.arrays
-    return Measurement(metrics, arrays)
+    scores = scores_of[None]
+    pca = data.principal_components(model.code_size)
+    metrics["pca_components"] = int(pca.n_components_)
+    errors = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
+    metrics["pca_auc"] = score_metrics(np.square(errors).sum(axis=1), anomalous)["auc"]
+    del errors
+    metrics |= score_metrics(scores, anomalous)
+
+    threshold, note = threshold_of(model, data)
+    if threshold["score"] != model.reconstruction_loss:
+        compared = {"score": threshold["score"]}
+        if threshold["num_samples"] is not None:
+            compared["num_samples"] = threshold["num_samples"]
+        scores = np.asarray(model.anomaly_score(images, **compared))
+        note += (
+            f" The threshold of {type(model).__name__} is one of the score {threshold['score']}."
+        )
+    verdicts = scores > np.float32(threshold["threshold"])
+    metrics |= {**verdict_metrics(verdicts, anomalous), "threshold": threshold}
+    if parts := metrics_of_parts(data, scores_of[None], verdicts, anomalous):
+        metrics["parts"] = parts
+    if data.split.test_masks is not None:
+        for suffix, score in MAPS.items():
+            maps = np.asarray(model.anomaly_map(images, sigma=map_sigma(images), score=score))
+            found = pixel_metrics(maps, data.split.test_masks)
+            metrics |= {f"{key}{suffix}": number for key, number in found.items()}
+    if note:
+        metrics["note"] = note.strip()
+    arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
+    return Measurement(
+        metrics, {**arrays, **shown_images(model, images, scores, verdicts, anomalous)}
+    )
 
 
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
-    """The squared error of a PCA with two components, and the sum of the pixels.
+    """Scores without a network.
 
-    PCA is fitted to the training images, without the held-out class. A larger sum, which is more
-    ink in drawings, counts as more anomalous; the AUC of the opposite rule is 1 minus this one.
+    - The squared error of a PCA with two components, and of one with 20.
+    - The sum of the pixels. A larger sum, which is more ink in drawings, counts as more anomalous;
+      the AUC of the opposite rule is 1 minus this one.
+    - The mean squared difference to the nearest training image.
+    - scikit-learn's IsolationForest and LocalOutlierFactor (as a novelty detector) with their
+      default settings, on the codes of the PCA with 20 components.
+
+    All are fitted to the training images, the two detectors to at most 10,000 of them. With masks,
+    the errors of PCA and the differences to the nearest image are also maps.
     """
-    anomalous = anomalous_images(data)
-    test = flatten(data.split.test.images)
-    label, pca = fit_pca(data.split.train.images, NUM_COMPONENTS)
-    errors = pca.inverse_transform(pca.transform(test)) - test
-    scores = {
-        label: np.square(errors).sum(axis=1),
-        sum_name(data): test.sum(axis=1, dtype=np.float64),
-    }
-    return {name: measure_scores(score, anomalous) for name, score in scores.items()}
+    from sklearn.ensemble import IsolationForest
+    from sklearn.neighbors import LocalOutlierFactor
+
+    anomalous, images = anomalous_images(data), data.split.test.images
+    masks = data.split.test_masks
+    train, test = data.split.train.images, flatten(images)
+    scores: dict[str, np.ndarray] = {}
+    differences: dict[str, np.ndarray] = {}
+    for number in (NUM_COMPONENTS, NUM_DETECTOR_COMPONENTS):
+        label, pca = fit_pca(train, number)
+        differences[label] = pca.inverse_transform(pca.transform(test)) - test
+        scores[label] = np.square(differences[label]).sum(axis=1)
+        if masks is None:
+            del differences[label]
+    scores[sum_name(data)] = test.sum(axis=1, dtype=np.float64)
+    references = flatten(random_images(train, max(1, MAX_REFERENCE_VALUES // test.shape[1])))
+    nearest = references[nearest_references(test, references)] - test
+    scores[NEAREST] = np.square(nearest).mean(axis=1)
+    if masks is not None:
+        differences[NEAREST] = nearest
+    few = pca.transform(flatten(random_images(train, MAX_DETECTOR_IMAGES)))
+    codes = pca.transform(test)
+    forest = IsolationForest(random_state=seed).fit(few)
+    scores[FOREST] = -forest.score_samples(codes)
+    if len(few) > 2:
+        detector = LocalOutlierFactor(min(20, len(few) - 1), novelty=True).fit(few)
+        scores[OUTLIERS] = -detector.score_samples(codes)
+    rows = {}
+    for name, of_name in scores.items():
+        made = measure_scores(of_name, anomalous)
+        metrics = {**made.metrics, **score_metrics(of_name, anomalous)}
+        if parts := metrics_of_parts(data, of_name, None, anomalous):
+            metrics["parts"] = parts
+        if masks is not None and name in differences:
+            found = pixel_metrics(maps_of(differences.pop(name), images), masks)
+            metrics |= {f"{key}{suffix}": found[key] for key in found for suffix in MAPS}
+        rows[name] = Measurement(metrics, made.arrays)
+    rows[FOREST].metrics["note"] = (
+        f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "
+        f"with {pca.n_components_} components of at most {MAX_DETECTOR_IMAGES:,} training images. "
+        "Nearest neighbor: the mean squared difference to the nearest training image."
+    )
+    return rows
 
 
 def draw(
@@ -76,16 +181,212 @@ def draw(
 ) -> list[Figure]:
     """ROC curves: one panel for each held-out class; above three, their mean.
 
-    Where `data.published`, also those of the signed residual.
+    Where `data.published`, also those of the signed residual. Histograms of the scores, and the
+    images that are most anomalous, missed, and false alarms.
     """
     if not results:
         return []
+    figures = draw_all_curves(results, baselines, data, folder)
+    shown = [result for result in results if "scores" in result.measurement.arrays]
+    first: dict[tuple[str, str | None], Result] = {}
+    for result in shown:
+        first.setdefault((result.label, result.held_out), result)
+    if first:
+        figures.append(draw_histograms(first, folder))
+    galleries: dict[str, Result] = {}
+    for result in first.values():
+        galleries.setdefault(result.label, result)
+    return figures + [
+        draw_gallery(label, result, data, folder / f"anomaly_images-{safe_name(label)}.png")
+        for label, result in galleries.items()
+    ]
+
+
+# ---- scores ----
+
+
+def sum_name(data: EvaluationData) -> str:
+    """The name of the sum of the pixels: of drawings it is the amount of ink."""
+    return INK if plots.are_drawings(data.split.test.images) else BRIGHTNESS
+
+
+def anomalous_images(data: EvaluationData) -> np.ndarray:
+    """`(N,)` booleans: which test images belong to classes that are not in training."""
+    anomalous = data.is_anomalous(data.split.test.labels)
+    if anomalous is None:
+        raise ValueError(
+            "Anomaly detection needs a run trained without one class; this one had all classes."
+        )
+    if not 0 < anomalous.sum() < len(anomalous):
+        which = (
+            "the held-out class" if data.held_out is not None else "other classes than in training"
+        )
+        raise ValueError(
+            f"An ROC curve needs test images of {which} and of others; "
+            f"received {anomalous.sum()} of {which} among {len(anomalous)}."
+        )
+    return anomalous
+
+
+def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") -> Measurement:
+    """The area under a ROC curve, and at most 200 points of the curve."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    fpr, tpr, _ = roc_curve(anomalous, scores)
+    # Both rise along the curve: equal steps of their sum are equal steps along it.
+    kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0.0, 2.0, NUM_POINTS) - 1e-9))
+    return Measurement(
+        {f"auc{suffix}": float(roc_auc_score(anomalous, scores))},
+        {f"fpr{suffix}": fpr[kept], f"tpr{suffix}": tpr[kept]},
+    )
+
+
+def threshold_of(model: Any, data: EvaluationData) -> tuple[dict[str, Any], str]:
+    """The threshold of a model, fitted to the normal validation images if it has none; a note."""
+    fit, note = model.threshold_fit, ""
+    if fit is None:
+        validation = data.split.validation
+        anomalous = data.is_anomalous(validation.labels)
+        images = validation.images if anomalous is None else validation.where(~anomalous).images
+        fit, warned = with_warnings(
+            lambda: model.fit_threshold(images, false_positive_rate=FALSE_POSITIVE_RATE)
+        )
+        note = " ".join(f"Threshold: {words}" for words in warned)
+    interval = None if fit.interval is None else list(fit.interval)  # as in JSON
+    return {**fit.to_dict(), "interval": interval}, note
+
+
+def metrics_of_parts(
+    data: EvaluationData, scores: np.ndarray, verdicts: np.ndarray | None, anomalous: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """AUC and recall of each class of anomalous images; `{}` with fewer than two classes.
+
+    The AUC is that of one class against all normal images.
+    """
+    labels = data.split.test.labels
+    assert labels is not None
+    classes = {data.class_names[index]: labels == index for index in np.unique(labels[anomalous])}
+    if len(classes) < 2:
+        return {}
+    parts = {
+        "AUC, by class of anomaly": {
+            name: score_metrics(scores[chosen | ~anomalous], chosen[chosen | ~anomalous])["auc"]
+            for name, chosen in classes.items()
+        }
+    }
+    if verdicts is not None:
+        parts["Recall at the threshold, by class of anomaly"] = {
+            name: float(verdicts[chosen].mean()) for name, chosen in classes.items()
+        }
+    return parts
+
+
+# ---- maps and images ----
+
+
+def map_sigma(images: np.ndarray) -> float:
+    """The standard deviation, in pixels, of the Gaussian that smooths maps of these images."""
+    return SIGMA_SHARE * min(images.shape[1:3])
+
+
+def maps_of(differences: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Smoothed squared differences, summed over the channels, `(N, H, W)`."""
+    from scipy.ndimage import gaussian_filter1d
+
+    maps = np.square(differences).reshape(*images.shape[:3], -1).sum(axis=-1)
+    for axis in (1, 2):
+        maps = gaussian_filter1d(maps, map_sigma(images), axis=axis, mode="reflect")
+    return maps
+
+
+def shown_images(
+    model: Any, images: np.ndarray, scores: np.ndarray, verdicts: np.ndarray, anomalous: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The images with the highest scores, the missed ones with the lowest, false alarms."""
+    order = np.argsort(-scores, kind="stable")
+    groups = {
+        "top": order,
+        "missed": order[::-1][(anomalous & ~verdicts)[order[::-1]]],
+        "false": order[(verdicts & ~anomalous)[order]],
+    }
+    arrays = {}
+    for name, indices in groups.items():
+        shown = images[indices[:NUM_SHOWN]]
+        if len(shown):
+            arrays[f"{name}_images"] = shown
+            arrays[f"{name}_reconstructions"] = clip_to_images(model.reconstruct(shown))
+            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown))
+    return arrays
+
+
+def draw_gallery(label: str, result: Result, data: EvaluationData, path: Path) -> Figure:
+    """Images above their reconstructions and maps, in up to three groups."""
+    arrays = result.measurement.arrays
+    present = {name: words for name, words in GROUPS.items() if f"{name}_images" in arrays}
+    maps = np.concatenate([arrays[f"{name}_maps"] for name in present])
+    lowest, highest = (float(end) for end in np.quantile(maps, (0.01, 0.999)))
+    scale = max(highest - lowest, 1e-6)
+    rows, dark = {}, set()
+    for name, words in present.items():
+        rows[words] = arrays[f"{name}_images"]
+        rows[f"{words}: reconstructions"] = arrays[f"{name}_reconstructions"]
+        rows[f"{words}: maps"] = np.clip((arrays[f"{name}_maps"] - lowest) / scale, 0.0, 1.0)
+        dark.add(f"{words}: maps")
+    plots.image_rows(rows, path, like=data.split.test.images[:1000], dark_zero=dark)
+    absent = [words for name, words in GROUPS.items() if name not in present]
+    without = f", trained without class {result.held_out}" if result.held_out is not None else ""
+    return Figure(
+        path,
+        f"{label}, seed {result.seed}{without}: the test images with the highest scores, "
+        "the anomalous images with the lowest scores below the threshold, and the normal images "
+        f"with the highest scores above it. In all maps black is {lowest:.2g} or less, "
+        f"white {lowest + scale:.2g} or more."
+        + (f" None are {' or '.join(absent)}." if absent else ""),
+    )
+
+
+def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -> Figure:
+    """The scores of normal and anomalous images, with the threshold: the first seed of each."""
+    only = None
+    if len(first) > MAX_HISTOGRAMS:
+        only = next(iter(first))[1]
+    panels = {}
+    for (label, held_out), result in first.items():
+        if only is not None and held_out != only:
+            continue
+        arrays, metrics = result.measurement.arrays, result.measurement.metrics
+        title = label if held_out is None else f"{label}, without {held_out}"
+        anomalous = arrays["anomalous"]
+        panels[title] = plots.Histogram(
+            arrays["scores"][~anomalous],
+            arrays["scores"][anomalous],
+            metrics["threshold"]["threshold"],
+            f"recall {metrics['recall']:.3f}, false positives {metrics['false_positive_rate']:.3f}",
+        )
+    path = plots.histogram_panels(panels, "anomaly score", folder / "anomaly_scores.png")
+    return Figure(
+        path,
+        "Scores of the normal and the anomalous test images, each with its own area of 1, and the "
+        "threshold as a dashed line (first seed). The outermost bars hold all scores beyond them."
+        + (f" Runs trained without {only}." if only is not None else ""),
+    )
+
+
+# ---- curves ----
+
+
+def draw_all_curves(
+    results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
+) -> list[Figure]:
+    """ROC curves of the reconstruction loss and, where `data.published`, the signed residual."""
     name = sum_name(data)
     sums = [baseline for baseline in baselines if baseline.label == name]
     path, signed_path = folder / "anomaly.png", folder / "anomaly_signed.png"
     draw_curves(results, baselines, data, "", path)
     held_out = {result.held_out for result in results}
     positives = "with the images of the held-out class as positives"
+    if data.normal is not None:
+        positives = f"with all images but those of {data.class_names[data.normal]} as positives"
     if len(held_out) > MAX_PANELS:
         positives += f"; means over {len(held_out)} classes, at equal false positive rates"
     references = "Baselines are gray."
@@ -114,45 +415,6 @@ def draw(
     ]
 
 
-# ---- scores ----
-
-
-def sum_name(data: EvaluationData) -> str:
-    """The name of the sum of the pixels: of drawings it is the amount of ink."""
-    return INK if plots.are_drawings(data.split.test.images) else BRIGHTNESS
-
-
-def anomalous_images(data: EvaluationData) -> np.ndarray:
-    """`(N,)` booleans: which test images belong to the held-out class."""
-    if data.held_out is None or data.split.test.labels is None:
-        raise ValueError(
-            "Anomaly detection needs a run trained without one class; this one had all classes."
-        )
-    anomalous = data.split.test.labels == data.held_out
-    if not 0 < anomalous.sum() < len(anomalous):
-        raise ValueError(
-            "An ROC curve needs test images of the held-out class and of others; "
-            f"received {anomalous.sum()} of the held-out class among {len(anomalous)}."
-        )
-    return anomalous
-
-
-def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") -> Measurement:
-    """The area under a ROC curve, and at most 200 points of the curve."""
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    fpr, tpr, _ = roc_curve(anomalous, scores)
-    # Both rise along the curve: equal steps of their sum are equal steps along it.
-    kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0.0, 2.0, NUM_POINTS) - 1e-9))
-    return Measurement(
-        {f"auc{suffix}": float(roc_auc_score(anomalous, scores))},
-        {f"fpr{suffix}": fpr[kept], f"tpr{suffix}": tpr[kept]},
-    )
-
-
-# ---- curves ----
-
-
 def draw_curves(
     results: list[Result], baselines: list[Result], data: EvaluationData, suffix: str, path: Path
 ) -> Path:
@@ -160,10 +422,12 @@ def draw_curves(
     held_out = [name for name in data.class_names if name in classes]
     styles = plots.label_styles({result.label: result.variant for result in results})
     names = dict.fromkeys(baseline.label for baseline in baselines)
-    styles |= {name: BASELINE_STYLES[name in (INK, BRIGHTNESS)] for name in names}
+    styles |= {name: BASELINE_STYLES.get(name, PLAIN_STYLE) for name in names}
     axes = ("false positive rate", "true positive rate")
     everything = [*results, *baselines]
-    if len(held_out) > MAX_PANELS:
+    if not held_out:
+        panels = {"all anomalous images": by_label(everything, suffix)}
+    elif len(held_out) > MAX_PANELS:
         panels = {"mean of the classes": mean_over_classes(everything, held_out, suffix)}
     else:
         panels = {

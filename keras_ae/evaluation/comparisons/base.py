@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_ae.data import Split
 from keras_ae.data.baselines import PrincipalComponents
-
-if TYPE_CHECKING:
-    from keras_ae.data import Split
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,7 @@ class EvaluationData:
             any.
         class_names: One name for each class; empty without labels.
         held_out: Index of the held-out class, or None. The test images contain the class.
+        normal: Index of the only class in training where the test images have others, else None.
         reference_classifier: For comparisons that request it in the registry, if the images have
             labels; else None.
         published: Whether published figures are compared with: then what is needed for that alone,
@@ -97,6 +96,7 @@ class EvaluationData:
     split: Split
     class_names: tuple[str, ...] = ()
     held_out: int | None = None
+    normal: int | None = None
     reference_classifier: ReferenceClassifier | None = None
     published: bool = False
     principal_components: PrincipalComponents = None  # pyright: ignore
@@ -105,3 +105,25 @@ class EvaluationData:
         if self.principal_components is None:
             fitted = PrincipalComponents(self.split.train.images)
             object.__setattr__(self, "principal_components", fitted)
+
+    def is_anomalous(self, labels: np.ndarray | None) -> np.ndarray | None:
+        """Which labels are of a class that is not in training, `(N,)`; None without such a class.
+
+        The counterpart of `RunData.is_anomalous`, which knows the classes by name.
+        """
+        if labels is None:
+            return None
+        if self.held_out is not None:
+            return labels == self.held_out
+        return None if self.normal is None else labels != self.normal
+
+    def normal_only(self) -> EvaluationData:
+        """The same data with the normal test images alone, without labels and masks."""
+        anomalous = self.is_anomalous(self.split.test.labels)
+        assert anomalous is not None
+        test = self.split.test.where(~anomalous)
+        train, validation, test = (
+            replace(part, labels=None) for part in (self.split.train, self.split.validation, test)
+        )
+        split = Split(train, validation, test)
+        return replace(self, split=split, class_names=(), held_out=None, normal=None)

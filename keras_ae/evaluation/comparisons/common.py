@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,14 @@ def posterior(model: Any, inputs: Inputs) -> tuple[np.ndarray, np.ndarray] | Non
     return np.concatenate(means), np.concatenate(log_vars)
 
 
+def with_warnings(function: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What a function returns, and the texts of its warnings to users, for a note."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function()
+    return result, [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+
+
 def mean(values: Any) -> float:
     """The mean, accumulated in float64."""
     return float(np.mean(values, dtype=np.float64))
@@ -58,15 +67,32 @@ def nearest_distances(
     images: np.ndarray, references: np.ndarray, batch_size: int = 200
 ) -> np.ndarray:
     """The L2 distance of each image to the nearest of `references`, `(N,)`; 0 for a copy."""
+    nearest = nearest_references(images, references, batch_size)
+    images, references = (flatten(np.asarray(each, np.float32)) for each in (images, references))
+    return np.concatenate(
+        [
+            np.linalg.norm(
+                images[start : start + batch_size]
+                - references[nearest[start : start + batch_size]],
+                axis=1,
+            )
+            for start in range(0, len(images), batch_size)
+        ]
+    )
+
+
+def nearest_references(
+    images: np.ndarray, references: np.ndarray, batch_size: int = 200
+) -> np.ndarray:
+    """The index of the nearest of `references` for each image, by the L2 distance, `(N,)`."""
     images = flatten(np.asarray(images, dtype=np.float32))
     references = flatten(np.asarray(references, dtype=np.float32))
     half_norms = 0.5 * np.einsum("nd,nd->n", references, references)
-    distances = []
+    found = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        nearest = references[np.argmin(half_norms - batch @ references.T, axis=1)]
-        distances.append(np.linalg.norm(batch - nearest, axis=1))
-    return np.concatenate(distances)
+        found.append(np.argmin(half_norms - batch @ references.T, axis=1))
+    return np.concatenate(found)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def overview(metrics: dict[str, Any]) -> Section:
         first.setdefault(text_of(one.get("label")), one)
     columns, headings = [], []
     for key, one in get(metrics, "comparisons").items():
-        if has_table(one):
+        if has_table(one) and not one.get("best_in_row"):  # else there is no main number
             rows = [row for row in result_rows(one) if not row.baseline]
             columns.append({row.label: row.cells[0] for row in rows})
             headings.append(f"{title_of(key, one)}: {heading_of(one['columns'][0])}")
@@ -222,10 +222,12 @@ def result_rows(comparison: dict[str, Any]) -> list[Row]:
     """The rows of variants, then of baselines, with a cell for each column."""
     rows = comparison.get("rows") or []
     columns = comparison.get("columns") or []
-    best = [best_shown(column, rows) for column in columns]
+    in_row = comparison.get("best_in_row")
+    best = [None if in_row else best_shown(column, rows) for column in columns]
     made = []
     for row in sorted(rows, key=is_baseline):
         values = get(row, "values")
+        best = [best_of_row(values, columns)] * len(columns) if in_row else best
         cells = []
         for column, target in zip(columns, best, strict=True):
             value = values.get(column.get("key"))
@@ -260,6 +262,16 @@ def best_shown(column: dict[str, Any], rows: list[dict[str, Any]]) -> str | None
     if column.get("better") not in ARROWS or len(means) < 2:
         return None
     return rounded(min(means) if column["better"] == "lower" else max(means), column)
+
+
+def best_of_row(values: dict[str, Any], columns: list[dict[str, Any]]) -> str | None:
+    """The highest mean of a row as it is printed; None with fewer than two means."""
+    means = [
+        (mean, rounded(mean, column))
+        for column in columns
+        if (mean := mean_of(values.get(column.get("key", "")))) is not None
+    ]
+    return max(means)[1] if len(means) > 1 else None
 
 
 def result_table(comparison: dict[str, Any]) -> Table:

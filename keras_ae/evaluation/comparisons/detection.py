@@ -1,0 +1,106 @@
+"""Numbers of anomaly detection: from scores of images, and from maps of pixels with masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+MAX_FALSE_POSITIVES = 0.3  # of AUPRO
+NEIGHBORS = np.ones((3, 3), int)  # pixels that touch at a corner are in one region
+
+
+def score_metrics(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
+    """`auc`, `aupr`, `recall_1` and `recall_5` of scores.
+
+    AUPR is the average precision. The recalls are the largest ones at thresholds that at most 1%
+    and 5% of the normal images exceed.
+
+    Args:
+        scores: `(N,)`, higher for anomalous images.
+        anomalous: `(N,)` booleans, at least one of each.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+    fpr, tpr, _ = roc_curve(anomalous, scores, drop_intermediate=False)
+    return {
+        "auc": float(roc_auc_score(anomalous, scores)),
+        "aupr": float(average_precision_score(anomalous, scores)),
+        **{
+            f"recall_{percent}": float(tpr[fpr <= percent / 100 + 1e-12].max())
+            for percent in (1, 5)
+        },
+    }
+
+
+def verdict_metrics(verdicts: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
+    """`f1`, `recall` and `false_positive_rate` of verdicts; F1 is 0 where no verdict is right.
+
+    Args:
+        verdicts: `(N,)` booleans, whether an image is called anomalous.
+        anomalous: `(N,)` booleans, whether it is; at least one of each.
+    """
+    hits = int((verdicts & anomalous).sum())
+    return {
+        "f1": 2.0 * hits / int(verdicts.sum() + anomalous.sum()),
+        "recall": hits / int(anomalous.sum()),
+        "false_positive_rate": float(verdicts[~anomalous].mean()),
+    }
+
+
+def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """`pixel_auc` and `aupro` of anomaly maps; `{}` where no pixel or every pixel is anomalous.
+
+    The pixel AUC is that of all pixels of all images. AUPRO is the area under the curve of the
+    per-region overlap against the false positive rate of the pixels, up to 30% and divided by
+    that: the overlap is the mean over all regions of the share of a region above the threshold, so
+    small defects count as much as large ones (Bergmann et al., IJCV 129, 2021, sec. 4). A region
+    is a set of anomalous pixels that touch, also at a corner.
+
+    Args:
+        maps: `(N, H, W)`, higher where an image is anomalous; of normal images too.
+        masks: `(N, H, W)` booleans.
+    """
+    from scipy.integrate import trapezoid  # NumPy below 2 has none
+
+    flat = masks.ravel()
+    if not 0 < flat.sum() < flat.size:
+        return {}
+    order = np.argsort(-maps.ravel(), kind="stable")
+    ranked = maps.ravel()[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of pixels with equal scores
+
+    def share(weights: np.ndarray) -> np.ndarray:
+        """The summed weights of the pixels above each threshold, from 0 to 1."""
+        total = np.cumsum(weights[order], dtype=np.float64)[last]
+        return np.append(0.0, total / total[-1])
+
+    false_positives = share(~flat)
+    return {
+        "pixel_auc": float(trapezoid(share(flat), false_positives)),
+        "aupro": area_up_to(false_positives, share(region_weights(masks).ravel())),
+    }
+
+
+def region_weights(masks: np.ndarray) -> np.ndarray:
+    """1 / size of its region for each anomalous pixel, 0 for the others, `(N, H, W)` float64."""
+    from scipy.ndimage import label
+
+    regions: Any
+    weights = np.zeros(masks.shape)
+    for weight, mask in zip(weights, masks, strict=True):
+        regions, _ = label(mask, NEIGHBORS)  # pyright: ignore[reportGeneralTypeIssues]
+        sizes = np.bincount(regions.ravel())
+        weight[mask] = 1.0 / sizes[regions[mask]]
+    return weights
+
+
+def area_up_to(x: np.ndarray, y: np.ndarray, end: float = MAX_FALSE_POSITIVES) -> float:
+    """The area under a rising curve from (0, 0) to (1, 1) up to `end`, divided by `end`."""
+    from scipy.integrate import trapezoid
+
+    inside = x < end
+    first = int(inside.sum())  # the first point at or beyond the end
+    step = (end - x[first - 1]) / (x[first] - x[first - 1])
+    height = y[first - 1] + step * (y[first] - y[first - 1])
+    return float(trapezoid(np.append(y[:first], height), np.append(x[:first], end)) / end)
