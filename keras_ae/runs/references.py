@@ -21,7 +21,6 @@ from keras_ae.data.baselines import (
     pca_reconstructions,
     random_images,
 )
-from keras_ae.losses import probabilities_bce
 from keras_ae.progress import counted
 from keras_ae.stored_images import StoredImages
 
@@ -128,6 +127,8 @@ def reference_losses(
 
 def _sums(images: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """BCE in nats and squared error, summed over images of probabilities between 0 and 1."""
+    from keras_ae.losses import probabilities_bce  # loads TensorFlow, an evaluation may not
+
     bce = probabilities_bce(images, probabilities).sum()
     return {"bce": float(bce), "mse": float(np.square(images - probabilities).sum())}
 
