@@ -25,7 +25,6 @@ from keras_ae.progress import counted
 
 EXAMPLES = (
     "runs/my_photographs/vae-20d-seed42 new_photographs",
-    "model.keras new_photographs --output scores --reconstructions --error-maps",
     "runs/bricks/convolutional-2048d-seed42 new_photographs --maps",
     "exported_model images.npy --output scores --batch-size 64 --overwrite",
 )

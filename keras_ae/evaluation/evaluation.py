@@ -112,9 +112,9 @@ class Evaluation:
         self.labels = labels(runs)
         self.names = [name for name in names if self.runs_of(name)]
         self.left_out = [self._why_not(name) for name in names if name not in self.names]
-        self._on_disk = isinstance(image_set.train_images, StoredImages)
-        if self._on_disk:
-            self.left_out.append(self._why_limited())
+        why_drawn = self._why_drawn()
+        self._is_drawn = why_drawn is not None
+        self.left_out += [why_drawn] if why_drawn else []
         if any(not COMPARISONS[name].held_out for name in self.names):
             self.left_out += self._images_left_out()
         self._as_published = {run.directory for run in runs if follows_bake_off(run)}
@@ -137,10 +137,14 @@ class Evaluation:
             return []
         return [run for run in self.runs if (run.held_out is not None) == comparison.held_out]
 
-    def _why_limited(self) -> str:
-        """What is measured of images that do not fit into memory."""
+    def _why_drawn(self) -> str | None:
+        """What is measured of images that do not fit into memory; None for all of them."""
+        if not isinstance(self.image_set.train_images, StoredImages):
+            return None
         whole = data.split(self.image_set, seed=self.seed)
         number = data.num_in_memory(whole)
+        if number == {name: len(getattr(whole, name)) for name in number}:
+            return None
         return (
             "The set is larger than the memory limit. Drawn at random, "
             f"{number['test']:,} of its {len(whole.test):,} test images are measured, and "
@@ -413,7 +417,7 @@ class Evaluation:
             "seed": self.seed,
             "options": self._options_of(name),
             "published": bool(self._as_published),
-            **({"drawn": True} if self._on_disk else {}),
+            **({"drawn": True} if self._is_drawn else {}),
             "version": comparison.load().VERSION,
             "reference_classifier": reference_classifier.VERSION
             if comparison.reference_classifier
@@ -468,6 +472,8 @@ class Evaluation:
         """The reference classifier, shared by all runs of all seeds."""
         key = {"fingerprint": self.image_set.fingerprint, "version": reference_classifier.VERSION}
         key["packages"] = self._versions
+        if self._is_drawn:
+            key["drawn"] = True
         path = self._cache.folder / f"reference-classifier-{json_digest(key)}.keras"
         return reference_classifier.train_reference_classifier(
             data.in_memory(data.split(self.image_set)), len(self.image_set.class_names), path
