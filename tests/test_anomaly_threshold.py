@@ -18,6 +18,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from small_variants import SHAPE, inputs, pictures, small
 
 import keras_ae
+from keras_ae.anomaly.state import AnomalyState
 from keras_ae.anomaly.threshold import (
     ThresholdFit,
     binomial_interval,
@@ -233,6 +234,10 @@ def test_scores_of_codes_are_fitted_to_other_images_than_the_threshold(fresh):
         fresh._anomaly.statistics["mahalanobis"]["mean"], codes.mean(axis=0), rtol=1e-5, atol=1e-6
     )
     assert "latent_density" not in fresh._anomaly.statistics
+    again = fresh.fit_threshold(images, 0.1, "mahalanobis")  # not to the images of the first fit
+    assert (again.threshold, again.num_images) == (fit.threshold, 31)
+    state = AnomalyState.from_arrays(fresh._anomaly.to_arrays())  # nor after loading
+    assert state.halved == {"mahalanobis"}
     fresh.fit_scores(images)  # with statistics of their own, all images set the threshold
     assert fresh.threshold is None
     assert fresh.fit_threshold(images, 0.1, "mahalanobis").num_images == 61

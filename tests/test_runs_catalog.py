@@ -224,3 +224,21 @@ def test_nothing_is_missing_from_own_images_without_a_bake_off(tmp_path):
     config["request"] |= {"epochs": 60, "batch_size": 10}  # images, as the fake runs say
     (run / "config.json").write_text(json.dumps(config))
     assert len(missing_runs(find_runs(tmp_path).runs, image_set())) == 2
+
+
+def test_runs_of_other_defaults_are_not_seeds_of_one_model(tmp_path):
+    """As where two versions chose other kernels: no request names the argument."""
+    for seed, kernel_size in enumerate([4, 4, 3, None]):
+        folder = write_run(tmp_path / f"{seed}", "convolutional", latent_dim=64, seed=seed)
+        content = json.loads((folder / "config.json").read_text())
+        content["model"] = {"seed": seed, "name": f"convolutional_{seed}", "filters": [4, 8]}
+        if kernel_size is not None:
+            content["model"]["kernel_size"] = kernel_size
+        (folder / "config.json").write_text(json.dumps(content))
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named == {
+        "0": "convolutional",
+        "1": "convolutional",
+        "2": "convolutional, kernel_size 3",
+        "3": "convolutional",
+    }

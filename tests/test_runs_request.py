@@ -197,6 +197,15 @@ def test_moved_data_is_not_a_difference():
     assert "num_train" in config().difference(dataclasses.replace(config(), data=fewer))
 
 
+def test_run_of_an_older_version_can_be_resumed():
+    """It had fewer test images of a held-out class, and did not record the normal class."""
+    data = dataclasses.replace(config().data, num_test=9, normal_class="1")
+    assert config().difference(dataclasses.replace(config(), data=data)) is None
+    other = dataclasses.replace(data, normal_class="2")
+    now = dataclasses.replace(config(), data=data)
+    assert "normal_class" in now.difference(dataclasses.replace(config(), data=other))
+
+
 def test_model_difference_ignores_names_and_new_arguments():
     before = {"name": "vae", "beta": 1.0, "hidden_units": [3, 2]}
     now = {"name": "vae_1", "beta": 1.0, "hidden_units": (3, 2), "added_since": 5}

@@ -46,7 +46,7 @@ SMALLEST_SIDE = 3  # of an image with SSIM
 
 
 class ScoredBatch:
-    """A batch of inputs and what the network makes of it, each computed on first use.
+    """A batch of inputs and the outputs of the network for it, each computed on first use.
 
     Args:
         model: An autoencoder.

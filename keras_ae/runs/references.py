@@ -69,7 +69,7 @@ def measure(
     Args:
         model: A trained autoencoder.
         train, test: Training and test images, with labels where the model needs them.
-        references: A `References` that several runs share; None computes them anew.
+        references: A `References` that several runs share; None to compute them again.
 
     Returns:
         `mse` and, where the output is a probability, `bce`, each summed over the pixels and

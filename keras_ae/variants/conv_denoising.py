@@ -16,7 +16,7 @@ class ConvDenoising(ConvolutionalAutoencoder):
     """Denoising autoencoder with convolutions: reconstructs the clean image from a noisy one.
 
     The networks are those of `Convolutional`, the noise is that of `Denoising`: the input is
-    `clip(x + noise_stddev * N(0, 1), 0, 1)` in training only; the target is always the clean image.
+    `clip(x + noise_stddev * N(0, 1))` in training only; the target is always the clean image.
 
     Args:
         latent_dim: As in `Convolutional`.

@@ -15,7 +15,7 @@ from keras_ae.variants.settings import layer_setting
 class Denoising(DenseAutoencoder):
     """Denoising autoencoder: reconstructs the clean image from a noisy one.
 
-    The input is `clip(x + noise_stddev * N(0, 1), 0, 1)` in training only; the target is always the
+    The input is `clip(x + noise_stddev * N(0, 1))` in training only; the target is always the
     clean image (Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 3.3).
 
     Args:
