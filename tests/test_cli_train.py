@@ -226,7 +226,10 @@ def test_output_names_device_data_run_result_and_next_command(tiny, tmp_path, ca
 
 
 def test_next_commands_are_those_of_the_best_run():
-    runs = [SimpleNamespace(results=results) for results in ({"mse": 3.0}, {"mse": 2.0}, {})]
+    runs = [
+        SimpleNamespace(finished=True, results=results)
+        for results in ({"mse": 3.0}, {"mse": 2.0}, {})
+    ]
     assert best_of(runs) is runs[1]
     assert best_of(runs[2:]) is runs[2]  # one of an older version, that was finished
 

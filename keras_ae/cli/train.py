@@ -380,7 +380,7 @@ def _train(
 
 def best_of(runs: Sequence[Any]) -> Any:
     """The run with the lowest squared error on the test images, which every variant has."""
-    return min(runs, key=lambda run: run.results.get("mse", math.inf))
+    return min(runs, key=lambda run: run.results.get("mse", math.inf) if run.finished else math.inf)
 
 
 def next_command(prog: str, command: Sequence[str]) -> list[str]:
