@@ -195,7 +195,7 @@ def reading_progress(enabled: bool = True) -> Callable[[int, int], None]:
     def report(done: int, number: int) -> None:
         nonlocal last
         now = time.perf_counter()
-        if now - last < SECONDS_BEFORE_PROGRESS and done < number or now == start:
+        if now - last < SECONDS_BEFORE_PROGRESS and done < number:
             return
         if not lines and done >= number:  # it took no time
             return

@@ -6,6 +6,7 @@ import argparse
 import ast
 import difflib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -118,44 +119,33 @@ def num_bytes(text: str) -> int:
 
 def above_zero(text: str) -> float:
     """An argument type: a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"needs a number above 0; received {text}")
-    return value
+    return _number(text, lambda value: 0.0 < value < math.inf, "a number above 0")
 
 
 def finite(text: str) -> float:
     """An argument type: a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("inf")
-    if not float("-inf") < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"needs a finite number; received {text}")
-    return value
+    return _number(text, math.isfinite, "a finite number")
 
 
 def at_least_zero(text: str) -> float:
     """An argument type: a finite number >= 0."""
-    value = finite(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"needs a number of at least 0; received {text}")
-    return value
+    finite(text)
+    return _number(text, lambda value: value >= 0, "a number of at least 0")
 
 
 def rate(text: str) -> float:
     """An argument type: a number between 0 and 1, exclusive."""
+    needed = "a number between 0 and 1, exclusive, such as 0.01"
+    return _number(text, lambda value: 0.0 < value < 1.0, needed)
+
+
+def _number(text: str, allowed: Callable[[float], bool], needed: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0.0 < value < 1.0:
-        raise argparse.ArgumentTypeError(
-            f"needs a number between 0 and 1, exclusive, such as 0.01; received {text}"
-        )
+        value = math.nan
+    if not allowed(value):
+        raise argparse.ArgumentTypeError(f"needs {needed}; received {text}")
     return value
 
 

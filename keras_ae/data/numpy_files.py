@@ -31,7 +31,7 @@ from keras_ae.data.storage import Storage
 from keras_ae.stored_images import PART_BYTES, StoredImages
 
 _MAX_HEADER_BYTES = 2**14  # NumPy itself accepts at most 10,000
-_PART_BYTES = 2**20
+_BATCH_BYTES = 2**20
 _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 # The names that an archive's arrays usually have, in upper or lower case; the first one that is
 # there is read.
@@ -285,7 +285,7 @@ class ArrayStream:
         """
         row_shape = self.shape[1:]
         row_bytes = math.prod(row_shape) * self.dtype.itemsize
-        batch_size = batch_size or max(1, _PART_BYTES // max(1, row_bytes))
+        batch_size = batch_size or max(1, _BATCH_BYTES // max(1, row_bytes))
         with _plain_errors(self.path), self._opened() as file:
             if self._header.in_columns:
                 whole = _read_array(file, self.path, sys.maxsize)

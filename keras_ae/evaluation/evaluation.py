@@ -298,7 +298,7 @@ class Evaluation:
         counts = Counter(name for of_run in missing for name in of_run)
         sizes = self.runs[0].data.num_train, math.prod(self.image_set.image_shape)
         return [
-            f"{name}, {count} run{'s' * (count > 1)}: {words}; the time left follows from the first"
+            f"{name}, {counted(count, 'run')}: {words}; the time left follows from the first"
             for name, count in counts.items()
             if (words := COMPARISONS[name].work(*sizes))
         ]

@@ -27,6 +27,7 @@ from keras_ae.prediction.outputs import error_maps as error_maps_of
 from keras_ae.prediction.overlays import default_sigma, overlays, write_legend
 from keras_ae.prediction.trained_model import UNITS, TrainedModel, open_model
 from keras_ae.progress import CountProgress
+from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
 
 RESULTS = (
     "predictions.csv",
@@ -36,7 +37,6 @@ RESULTS = (
     "maps",
     "map_scale.png",
 )
-DEFAULT_FALSE_POSITIVE_RATE = 0.01
 DEFAULT_BATCH_SIZE = 256
 _WHITE_ERROR = 0.5  # of an error map; errors are small, and linear up to 1 would look black
 _BATCH_VALUES = 2**24  # pixels of a batch, where images are large

@@ -294,9 +294,7 @@ class EpochTrainer(keras.Model):
             (x, y, sample_weight), validation_data = split_validation(
                 (x, y, sample_weight), validation_split
             )
-            validation_data = self._check_validation(
-                without_none(validation_data), arguments["validation_batch_size"]
-            )
+            validation_data = read_in_batches(validation_data, arguments["validation_batch_size"])
         else:
             validation_data = self._check_validation(
                 validation_data, arguments["validation_batch_size"]
@@ -401,7 +399,7 @@ class EpochTrainer(keras.Model):
                 x, y, sample_weight = self._check_arrays(x, y, sample_weight)
                 batch_size = batch_size or BATCH_SIZE
                 if is_stored((x, y)):
-                    x = stored_batches(without_none((x, y, sample_weight)), batch_size)
+                    x = read_in_batches((x, y, sample_weight), batch_size)
                     y = sample_weight = batch_size = None
             else:
                 x = self._check_source(x)
@@ -536,10 +534,7 @@ class EpochTrainer(keras.Model):
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if is_array(x):
-            arrays = self._check_arrays(x, y, sample_weight)
-            if is_stored(arrays[:2]):
-                return stored_batches(without_none(arrays), batch_size or BATCH_SIZE)
-            return arrays
+            return read_in_batches(self._check_arrays(x, y, sample_weight), batch_size)
         x = self._check_source(x)
         return (x, y, sample_weight) if isinstance(data, tuple) else x
 
@@ -618,6 +613,13 @@ def warn_unused(parts: dict) -> None:
         warnings.warn(
             f"The keys {', '.join(map(repr, unused))} of the inputs are not used.", stacklevel=2
         )
+
+
+def read_in_batches(arrays: tuple, batch_size: int | None) -> Any:
+    """Checked inputs, targets and weights for Keras: batches of those that stay on disk."""
+    if not is_stored(arrays[:2]):
+        return arrays
+    return stored_batches(without_none(arrays), batch_size or BATCH_SIZE)
 
 
 def without_none(parts: tuple) -> tuple:

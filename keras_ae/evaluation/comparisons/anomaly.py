@@ -21,6 +21,8 @@ from keras_ae.evaluation.comparisons.detection import (
     verdict_metrics,
 )
 from keras_ae.files import safe_name
+from keras_ae.prediction.overlays import default_sigma
+from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
 
 VERSION = 3
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
@@ -30,8 +32,6 @@ NUM_COMPONENTS = 2
 NUM_DETECTOR_COMPONENTS = 20
 MAX_DETECTOR_IMAGES = 10_000  # that the detectors of scikit-learn are fitted to
 MAX_REFERENCE_VALUES = 2**27  # of all nearest-neighbor candidates: 171,000 images of MNIST
-FALSE_POSITIVE_RATE = 0.01  # of a threshold that is fitted here
-SIGMA_SHARE = 1 / 32  # standard deviation of the smoothing of maps, as a share of the shorter side
 MAX_PANELS = 3
 MAX_HISTOGRAMS = 15
 NUM_SHOWN = 10
@@ -107,7 +107,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         metrics["parts"] = parts
     if data.split.test_masks is not None:
         for suffix, score in MAPS.items():
-            maps = np.asarray(model.anomaly_map(images, sigma=map_sigma(images), score=score))
+            maps = np.asarray(
+                model.anomaly_map(images, sigma=default_sigma(images.shape[1:]), score=score)
+            )
             found = pixel_metrics(maps, data.split.test_masks)
             metrics |= {f"{key}{suffix}": number for key, number in found.items()}
     if note:
@@ -249,7 +251,7 @@ def threshold_of(model: Any, data: EvaluationData) -> tuple[dict[str, Any], str]
         anomalous = data.is_anomalous(validation.labels)
         images = validation.images if anomalous is None else validation.where(~anomalous).images
         fit, warned = with_warnings(
-            lambda: model.fit_threshold(images, false_positive_rate=FALSE_POSITIVE_RATE)
+            lambda: model.fit_threshold(images, false_positive_rate=DEFAULT_FALSE_POSITIVE_RATE)
         )
         note = " ".join(f"Threshold: {words}" for words in warned)
     interval = None if fit.interval is None else list(fit.interval)  # as in JSON
@@ -284,18 +286,13 @@ def metrics_of_parts(
 # ---- maps and images ----
 
 
-def map_sigma(images: np.ndarray) -> float:
-    """The standard deviation, in pixels, of the Gaussian that smooths maps of these images."""
-    return SIGMA_SHARE * min(images.shape[1:3])
-
-
 def maps_of(differences: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Smoothed squared differences, summed over the channels, `(N, H, W)`."""
     from scipy.ndimage import gaussian_filter1d
 
     maps = np.square(differences).reshape(*images.shape[:3], -1).sum(axis=-1)
     for axis in (1, 2):
-        maps = gaussian_filter1d(maps, map_sigma(images), axis=axis, mode="reflect")
+        maps = gaussian_filter1d(maps, default_sigma(images.shape[1:]), axis=axis, mode="reflect")
     return maps
 
 
