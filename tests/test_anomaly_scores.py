@@ -10,13 +10,14 @@ from sklearn.mixture import GaussianMixture
 from small_variants import NAMES, SHAPE, inputs, pictures, small
 
 from keras_ae.anomaly.codes import (
-    CodeSample,
     fit_latent_density,
     fit_mahalanobis,
     latent_density,
     mahalanobis,
 )
+from keras_ae.anomaly.fitted import FeatureSample
 from keras_ae.anomaly.maps import MapMoments
+from keras_ae.anomaly.residuals import fit_local_residual, local_residual, window_step
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import reconstruction
 from keras_ae.evaluation.comparisons.base import EvaluationData
@@ -25,6 +26,7 @@ from keras_ae.variants.variational import shared_noise
 
 GAUSSIAN = ("elbo", "log_likelihood")
 COMMON = ("bce", "mse", "ssim", "signed_residual", "latent_density", "mahalanobis")
+COMMON += ("local_residual",)
 
 
 @pytest.fixture(scope="module")
@@ -294,18 +296,98 @@ def test_scores_of_codes_rise_with_the_distance(model):
 
 
 def test_sample_of_codes_is_bounded_and_uniform(monkeypatch):
-    monkeypatch.setattr("keras_ae.anomaly.codes.MAX_CODES", 100)
+    monkeypatch.setattr("keras_ae.anomaly.fitted.MAX_FEATURES", 100)
     counts = np.zeros(1000)
     for seed in range(60):
-        sample = CodeSample(seed)
+        sample = FeatureSample(seed)
         for start in range(0, 1000, 50):
-            sample.add(np.arange(start, start + 50, dtype="f4")[:, None])
+            numbers = np.arange(start, start + 50, dtype="f4")
+            sample.add(numbers[:, None], numbers % 3 == 0)
             assert sample._num <= 250
-        found = sample.result()[:, 0].astype(int)
+        features, are_normal = sample.result()
+        found = features[:, 0].astype(int)
+        np.testing.assert_array_equal(are_normal, found % 3 == 0)
         assert len(found) == len(set(found)) == 100
         counts[found] += 1
     # Six are expected of each; every tenth of the codes has its share.
     np.testing.assert_allclose(counts.reshape(10, 100).sum(axis=1), 600, rtol=0.15)
+
+
+# ---- local residuals ----
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (12, 70, 1), (66, 40, 3)])
+def test_local_residual_is_the_mahalanobis_distance_of_windows(shape):
+    model = small("deep", shape)
+    normal, images = pictures(30, shape, seed=1), pictures(6, shape, seed=2)
+    model.fit_scores(normal, ["local_residual"])
+    step = window_step(shape)
+    assert step == (1 if shape == SHAPE else 2)
+    places = np.ix_(*(np.arange(step // 2, side, step) for side in shape[:2]))
+
+    def features(images):
+        x = images.reshape(len(images), *shape[:2], -1).astype(np.float64)
+        residual = model.reconstruct(images).reshape(x.shape) - x
+        sigma = (0, step, step, 0)
+        mean = ndimage.gaussian_filter(residual, sigma)
+        variance = (ndimage.gaussian_filter(residual**2, sigma) - mean**2).sum(axis=-1)
+        both = np.concatenate([mean, np.log(variance + 1e-4)[..., None]], axis=-1)
+        return both[:, places[0], places[1]]
+
+    known = features(normal).reshape(-1, 2 if len(shape) == 2 else 1 + shape[2])
+    inverse = np.linalg.inv(np.cov(known.T, bias=True))
+    centered = features(images) - known.mean(axis=0)
+    distances = np.sqrt(np.einsum("nabf,fg,nabg->nab", centered, inverse, centered))
+    num = max(1, round(0.05 * distances[0].size))
+    expected = np.sort(distances.reshape(len(images), -1), axis=1)[:, -num:].mean(axis=1)
+    np.testing.assert_allclose(
+        model.anomaly_score(images, "local_residual"), expected, rtol=2e-2, atol=1e-3
+    )
+    maps = model.anomaly_map(images, score="local_residual")
+    assert maps.shape == (6, *shape[:2])
+    np.testing.assert_allclose(maps[:, places[0], places[1]], distances, rtol=2e-2, atol=1e-3)
+    between = distances[:, :, :2].mean(axis=2)  # linear between two windows
+    if step == 2:
+        np.testing.assert_allclose(maps[:, 1::2, 2][:, : between.shape[1]], between, rtol=2e-2)
+
+
+def test_local_residual_needs_no_half_of_the_images():
+    model, images = small("deep"), pictures(40)
+    with pytest.raises(ValueError, match="local_residual has not been fitted: call fit_scores"):
+        model.anomaly_map(images, score="local_residual")
+    fit = model.fit_threshold(images, 0.1, "local_residual")
+    assert fit.num_images == 40 and fit.rate == pytest.approx(0.1)
+    scores = model.anomaly_score(images, "local_residual")
+    other = small("deep")
+    other.fit_scores(images, ["local_residual"])
+    np.testing.assert_allclose(other.anomaly_score(images, "local_residual"), scores, rtol=1e-5)
+    model.fit_threshold(pictures(40, seed=5), 0.1, "local_residual")  # fits it anew
+    assert not np.allclose(model.anomaly_score(images, "local_residual"), scores)
+    maps = model.anomaly_map(images, score="local_residual").astype(np.float64)
+    model.fit_scores(images, ["local_residual"])
+    model.fit_threshold(images, 0.1, "local_residual")
+    found = model.anomaly_map(images, normalize=True, score="local_residual")
+    maps = model.anomaly_map(images, score="local_residual").astype(np.float64)
+    expected = (maps - maps.mean(axis=0)) / np.maximum(maps.std(axis=0), 1e-9)
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_local_residual_finds_what_the_squared_error_does_not():
+    """Where the texture is gone the error is small, so only its spread says so."""
+    random = np.random.default_rng(0)
+    normal = 0.1 * random.normal(size=(60, 32, 32, 2))  # features: one mean, one log variance
+    features = np.stack([normal[..., 0], normal[..., 1] - 3], axis=-1).astype("f4")
+    statistics = fit_local_residual(features)
+    gone = features[:20].copy()
+    gone[:, 8:16, 8:16, 1] -= 2.0
+    scores = local_residual(statistics, np.concatenate([features[20:], gone])).numpy()
+    assert scores[-20:].min() > scores[:-20].max()
+
+
+@pytest.mark.parametrize("scores", [["bce"], ["mahalanobis", "nothing"]])
+def test_scores_that_cannot_be_fitted_are_refused(model, scores):
+    with pytest.raises(ValueError, match="scores must be one of latent_density, mahalanobis, loc"):
+        model.fit_scores(pictures(9), scores)
 
 
 # ---- maps ----
@@ -394,7 +476,9 @@ def test_pixels_without_spread_do_not_divide_by_zero():
 
 
 def test_map_without_a_score_of_pixels_is_refused(model):
-    with pytest.raises(ValueError, match="one of bce, mse, ssim, signed_residual; received 'maha"):
+    with pytest.raises(
+        ValueError, match="one of bce, mse, ssim, signed_residual, local_residual; received 'maha"
+    ):
         model.anomaly_map(pictures(2), score="mahalanobis")
 
 

@@ -22,64 +22,8 @@ from keras_ae.priors.mixtures import (
 
 Statistics = Mapping[str, np.ndarray]
 
-MAX_CODES = 20_000  # codes that are fitted; more take longer without visible gain
-MAX_NUMBERS = 2**25  # numbers in those codes: 128 MiB
 MAX_AXES = 256  # principal axes of the covariance of wide codes
 FLOOR = 1e-6  # smallest variance of a direction, as a share of the mean variance
-
-
-class NotFitted(ValueError):
-    """A score of codes that has not been fitted to normal images.
-
-    Attributes:
-        problem: The message without advice.
-    """
-
-    def __init__(self, name: str):
-        self.problem = f"the score {name} has not been fitted"
-        super().__init__(f"{self.problem}: call fit_scores(normal_images) first.")
-
-
-class CodeSample:
-    """Codes that arrive in batches; if they are too many, a random sample of them."""
-
-    def __init__(self, seed: int = 0):
-        self._random = np.random.default_rng(seed)
-        self._codes: list[np.ndarray] = []
-        self._keys: list[np.ndarray] = []
-        self._num = 0
-
-    def add(self, codes: np.ndarray) -> None:
-        self._codes.append(codes)
-        self._keys.append(self._random.random(len(codes)))
-        self._num += len(codes)
-        if self._num > 2 * self.limit(codes.shape[1]):
-            self._reduce()
-
-    @staticmethod
-    def limit(width: int) -> int:
-        return min(MAX_CODES, max(2, MAX_NUMBERS // max(1, width)))
-
-    def _reduce(self) -> None:
-        codes, keys = np.concatenate(self._codes), np.concatenate(self._keys)
-        chosen = np.sort(np.argsort(keys)[: self.limit(codes.shape[1])])
-        self._codes, self._keys, self._num = [codes[chosen]], [keys[chosen]], len(chosen)
-
-    def result(self) -> np.ndarray:
-        """`(N, D)`.
-
-        Raises:
-            ValueError: fewer than two codes, or codes that are not finite.
-        """
-        self._reduce()
-        codes = self._codes[0]
-        if len(codes) < 2:
-            raise ValueError(
-                f"scores of codes need at least two normal images; received {len(codes)}."
-            )
-        if not np.isfinite(codes).all():
-            raise ValueError("the codes are not finite: the model may have diverged in training.")
-        return codes
 
 
 def fit_mahalanobis(codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -194,10 +138,3 @@ def beyond(codes: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
     """The squared length of codes outside the axes they were projected on, `(N,)`."""
     squared = tf.reduce_sum(tf.square(codes), 1) - tf.reduce_sum(tf.square(along), 1)
     return tf.maximum(squared, 0.0)
-
-
-# Name of each score of codes: the function that fits it, and the score itself.
-CODE_SCORES = {
-    "latent_density": (fit_latent_density, latent_density),
-    "mahalanobis": (fit_mahalanobis, mahalanobis),
-}

@@ -79,15 +79,17 @@ def smoothed(maps: tf.Tensor, sigma: float | None) -> tf.Tensor:
     """
     if sigma is None:
         return maps
-    from scipy.ndimage import gaussian_filter1d
-
     # Each axis is one product with a matrix: it runs in an exported graph, for any sigma.
     sides: Any = maps.shape[1:]
-    rows, columns = (
-        gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect").astype(np.float32)
-        for side in sides
-    )
+    rows, columns = (gaussian_window(side, sigma) for side in sides)
     return tf.einsum("ah,nhw,bw->nab", rows, maps, columns)
+
+
+def gaussian_window(side: int, sigma: float) -> np.ndarray:
+    """Matrix `(side, side)` that smooths a row of pixels, mirrored at its ends; float32."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect").astype(np.float32)
 
 
 class MapMoments:

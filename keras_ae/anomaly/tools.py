@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.anomaly.codes import CODE_SCORES, CodeSample, NotFitted
+from keras_ae.anomaly.fitted import FITTED_SCORES, FeatureSample, NotFitted
 from keras_ae.anomaly.maps import (
     MapMoments,
     check_sigma,
@@ -21,6 +21,7 @@ from keras_ae.anomaly.maps import (
     ssim_filter_size,
     ssim_of,
 )
+from keras_ae.anomaly.residuals import local_residual_map
 from keras_ae.anomaly.state import AnomalyState, is_of_state
 from keras_ae.anomaly.threshold import (
     CRITERIA,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-MAPS = ("bce", "mse", "signed_residual", "ssim")  # the scores that have a map
+MAPS = ("bce", "mse", "signed_residual", "ssim", "local_residual")  # the scores that have a map
 SMALLEST_SIDE = 3  # of an image with SSIM
 
 
@@ -149,7 +150,9 @@ class AnomalyTools(Base):
                 "log_likelihood", for a Gaussian code: the negative of `log_likelihood`, in nats.
                 "latent_density": the negative log density of the code among those of normal images,
                 in nats. "mahalanobis": the distance of the code to their mean, in standard
-                deviations. Both need `fit_scores`.
+                deviations. "local_residual": the same distance of the mean and the spread of the
+                residual in small windows, a mean of the twentieth of the windows that is most
+                unusual (see `keras_ae.anomaly.residuals`). These three need `fit_scores`.
             num_samples: For "elbo" (default 16) and "log_likelihood" (default 100): how many
                 samples of the code are drawn, >= 1. All images get the same random numbers, so the
                 score of an image does not depend on the others.
@@ -171,7 +174,8 @@ class AnomalyTools(Base):
         """Where an image is anomalous: the error of each pixel, `(N, height, width)`, float32.
 
         Channels are summed. The map of "bce", "mse" and "signed_residual" sums to the score; that
-        of "ssim" is 1 - SSIM of the window around each pixel (see `anomaly_score`).
+        of "ssim" is 1 - SSIM of the window around each pixel, that of "local_residual" how unusual
+        the residual around it is, in standard deviations (see `anomaly_score`).
 
         Args:
             images: `(N, *image_shape)`.
@@ -179,12 +183,12 @@ class AnomalyTools(Base):
                 the sum. None for no smoothing.
             normalize: Whether each pixel is given in standard deviations above the mean of the same
                 pixel in the maps of the normal images that `fit_threshold` has seen.
-            score: "bce", "mse", "ssim" or "signed_residual". By default the loss that the model was
-                trained with.
+            score: "bce", "mse", "ssim", "signed_residual" or "local_residual". By default the loss
+                that the model was trained with.
 
         Raises:
-            ValueError: unusable images, a score without a map, or maps to be normalized before
-                `fit_threshold`.
+            ValueError: unusable images, a score without a map, one that has not been fitted, or
+                maps to be normalized before `fit_threshold`.
         """
         score = check_choice("score", score or self.reconstruction_loss, self._map_names())
         sigma, moments = check_sigma(sigma), None
@@ -197,7 +201,7 @@ class AnomalyTools(Base):
                 )
 
         def maps(inputs):
-            found = error_map(score, ScoredBatch(self, inputs))
+            found = self._map(score, ScoredBatch(self, inputs))
             if moments is not None:
                 found = (found - moments[0]) / moments[1]
             return smoothed(found, sigma)
@@ -236,29 +240,40 @@ class AnomalyTools(Base):
         fit = ThresholdFit(threshold, name, "given", num_samples=num_samples)
         self._anomaly = dataclasses.replace(self._anomaly, fit=fit)
 
-    def fit_scores(self, normal_images: Any) -> None:
-        """Fit the scores "latent_density" and "mahalanobis" to the codes of normal images.
+    def fit_scores(self, normal_images: Any, scores: Sequence[str] | None = None) -> None:
+        """Fit "latent_density", "mahalanobis" and "local_residual" to normal images.
 
-        The training images may be used: `fit_threshold` then corrects for them. At most 20,000
-        codes are used, drawn at random; fewer where they are wide (2**25 numbers in all). A
+        The first two may be fitted to the training images: `fit_threshold` then corrects for them.
+        Residuals of training images are smaller than those of others, so fit "local_residual" to
+        images that were not used in training, such as the validation images. At most 20,000 images
+        are used, drawn at random; fewer where codes or images are large (2**25 numbers in all). A
         threshold of one of these scores is dropped. After more training, call it again.
 
         Args:
             normal_images: `(N, *image_shape)`, N >= 2, or a source of batches.
+            scores: Which of the three are fitted; None for all.
 
         Raises:
-            ValueError: unusable images, or fewer than two.
+            ValueError: unusable images, fewer than two, or other scores.
         """
-        sample = CodeSample()
+        names = list(FITTED_SCORES) if scores is None else list(scores)
+        for name in names:
+            check_choice("scores", name, list(FITTED_SCORES))
+        samples = {FITTED_SCORES[name].features: FeatureSample() for name in names}
         for inputs in self._batches(normal_images):
-            sample.add(ScoredBatch(self, inputs).codes.numpy())
-        codes = sample.result()
+            batch = ScoredBatch(self, inputs)
+            for features_of, sample in samples.items():
+                sample.add(features_of(batch).numpy())
+        features = {each: sample.result()[0] for each, sample in samples.items()}
+        found = {
+            name: FITTED_SCORES[name].fit(features[FITTED_SCORES[name].features]) for name in names
+        }
         fit = self._anomaly.fit
         self._anomaly = dataclasses.replace(
             self._anomaly,
-            fit=None if fit and fit.score in CODE_SCORES else fit,
-            statistics={name: fit_code(codes) for name, (fit_code, _) in CODE_SCORES.items()},
-            halved=frozenset(),
+            fit=None if fit and fit.score in names else fit,
+            statistics={**self._anomaly.statistics, **found},
+            halved=self._anomaly.halved.difference(names),
         )
 
     def fit_threshold(
@@ -284,10 +299,11 @@ class AnomalyTools(Base):
         if that has a map. Everything is saved with the model and exported. After more training,
         call it again.
 
-        "latent_density" and "mahalanobis" use what `fit_scores` has stored; after more training,
-        call it before this. Without it they are fitted to a random half of the normal images and
-        the threshold to the other half: scores of images that they were fitted to are too low. Of
-        many images at most 20,000 are then used, drawn at random.
+        "latent_density", "mahalanobis" and "local_residual" use what `fit_scores` has stored; after
+        more training, call it before this. Without it the first two are fitted to a random half of
+        the normal images and the threshold to the other half: scores of images that they were
+        fitted to are too low. "local_residual" is fitted to all of them, since it has few numbers.
+        Of many images at most 20,000 are then used, drawn at random.
 
         Args:
             normal_images: `(N, *image_shape)`, N >= 2, or a source of batches, which is read once.
@@ -349,17 +365,30 @@ class AnomalyTools(Base):
         if ssim_filter_size(self.image_shape) < SMALLEST_SIDE:
             del scores["ssim"]
         scores["signed_residual"] = signed_residual
-        return scores | {name: functools.partial(self._code_score, name) for name in CODE_SCORES}
+        return scores | {
+            name: functools.partial(self._fitted_score, name) for name in FITTED_SCORES
+        }
 
     def _map_names(self) -> list[str]:
         return [name for name in self._scores() if name in MAPS]
 
-    def _code_score(self, name: str, batch: ScoredBatch) -> tf.Tensor:
-        """The score of codes `name`; ValueError if it has not been fitted."""
+    def _fitted_score(self, name: str, batch: ScoredBatch) -> tf.Tensor:
+        """The score `name` with its statistics; ValueError if it has not been fitted."""
+        fitted = FITTED_SCORES[name]
+        return fitted.score(self._statistics(name), fitted.features(batch))
+
+    def _statistics(self, name: str) -> Any:
         statistics = self._anomaly.statistics.get(name)
         if statistics is None:
             raise NotFitted(name)
-        return CODE_SCORES[name][1](statistics, batch.codes)
+        return statistics
+
+    def _map(self, name: str, batch: ScoredBatch) -> tf.Tensor:
+        """The map of the score `name`, `(N, height, width)`, float32."""
+        if name not in FITTED_SCORES:
+            return error_map(name, batch)
+        features = FITTED_SCORES[name].features(batch)
+        return local_residual_map(self._statistics(name), features, self.image_shape)
 
     def _scorer(self, score: Any, num_samples: int | None) -> tuple[Callable, str, int | None]:
         """The function of inputs that gives a score, float32 `(N,)`; its name; its samples."""
@@ -390,25 +419,26 @@ class AnomalyTools(Base):
         _, name, num_samples = self._scorer(score, num_samples)
         function = self._scores()[name]
         known = self._anomaly.statistics.keys() - self._anomaly.halved
-        lacking = name in CODE_SCORES and name not in known
-        sample = CodeSample()
-        kinds = {self.reconstruction_loss, *({name} & set(MAPS))}
+        lacking = FITTED_SCORES.get(name) if name not in known else None
+        sample = FeatureSample()
+        kinds = {self.reconstruction_loss}
+        if name in MAPS and not lacking:
+            kinds.add(name)
         moments = {kind: MapMoments() for kind in kinds}
         found, normal = [], []
         for inputs, are_normal in self._labeled_batches(images, anomalous):
             batch = ScoredBatch(self, inputs, num_samples or 1)
-            if lacking:  # with a column that says which are normal
-                sample.add(np.column_stack([batch.codes.numpy(), are_normal]))
+            if lacking:
+                sample.add(lacking.features(batch).numpy(), are_normal)
             else:
                 found.append(tf.cast(function(batch), tf.float32).numpy())
                 normal.append(are_normal)
             for kind in kinds:
-                moments[kind].add(error_map(kind, batch).numpy()[are_normal])
+                moments[kind].add(self._map(kind, batch).numpy()[are_normal])
         state = self._anomaly
         if lacking:
-            codes = sample.result()
-            normal = codes[:, -1] > 0.5
-            state, scores, normal = fit_to_half(state, name, codes[:, :-1], normal)
+            features, normal = sample.result()
+            state, scores, normal = fit_to_part(state, name, features, normal)
         else:
             scores, normal = np.concatenate(found), np.concatenate(normal)
         state = dataclasses.replace(
@@ -460,31 +490,37 @@ class AnomalyTools(Base):
 RATE = "false_positive_rate"
 
 
-def fit_to_half(
-    state: AnomalyState, name: str, codes: np.ndarray, normal: np.ndarray
+def fit_to_part(
+    state: AnomalyState, name: str, features: np.ndarray, normal: np.ndarray
 ) -> tuple[AnomalyState, np.ndarray, np.ndarray]:
-    """Fit a score of codes to a random half of the normal ones; score all others.
+    """Fit a score to a random half of the normal images and score all others.
+
+    A score with few statistics is fitted to all normal images, and all images are scored.
 
     Returns:
-        The state with the statistics, the scores of the others, and which of them are normal.
+        The state with the statistics, the scores, and which of the scored images are normal.
     """
+    _, fit, score_of, is_narrow = FITTED_SCORES[name]
     places = np.random.default_rng(0).permutation(np.flatnonzero(normal))
-    if len(places) < 4:
+    if len(places) < (2 if is_narrow else 4):
         raise ValueError(
-            f"a threshold of the score {name} needs at least four normal images, half of them to "
-            f"fit the score; received {len(places)}."
+            f"a threshold of the score {name} needs at least two normal images; received "
+            f"{len(places)}."
+            if is_narrow
+            else f"a threshold of the score {name} needs at least four normal images, half of them "
+            f"to fit the score; received {len(places)}."
         )
-    half = places[: len(places) // 2]
-    sample = CodeSample()
-    sample.add(codes[half])
-    fit_code, score_of = CODE_SCORES[name]
-    statistics = fit_code(sample.result())
-    rest = np.ones(len(codes), bool)
-    rest[half] = False
+    fitted = places if is_narrow else places[: len(places) // 2]
+    sample = FeatureSample()
+    sample.add(features[fitted])
+    statistics = fit(sample.result()[0])
+    rest = np.ones(len(features), bool)
+    if not is_narrow:
+        rest[fitted] = False
     scores = np.concatenate(
         [
             tf.cast(score_of(statistics, tf.constant(part)), tf.float32).numpy()
-            for part in np.array_split(codes[rest], max(1, rest.sum() // 2000))
+            for part in np.array_split(features[rest], max(1, rest.sum() // 500))
         ]
     )
     state = dataclasses.replace(

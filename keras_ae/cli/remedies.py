@@ -34,7 +34,7 @@ def describe(
         remedies: The option for each remedy.
         command: The words of the command that failed.
     """
-    from keras_ae.anomaly.codes import NotFitted  # not before there is an error
+    from keras_ae.anomaly.fitted import NotFitted  # not before there is an error
     from keras_ae.data.image_set import MixedSizes
     from keras_ae.prediction.inputs import NotAllImages
     from keras_ae.prediction.outputs import OutputExists

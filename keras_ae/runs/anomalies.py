@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_ae import data
-from keras_ae.anomaly.codes import CODE_SCORES
+from keras_ae.anomaly.fitted import CODE_SCORES
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE, RunRequest
@@ -80,7 +80,7 @@ def fit_threshold(
             f"there is {len(split.validation)}."
         ]
     if score in CODE_SCORES:
-        model.fit_scores(split.train.images)
+        model.fit_scores(split.train.images, [score])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = model.fit_threshold(

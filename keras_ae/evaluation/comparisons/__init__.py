@@ -208,7 +208,8 @@ COMPARISONS: dict[str, Comparison] = {
         "Anomaly scores",
         "AUC of every anomaly score that a model has, with the best of each row in bold. It is the "
         "best on the test images, so on other images it may be another one. mahalanobis and "
-        "latent_density are fitted to the codes of training images.",
+        "latent_density are fitted to the codes of training images, local_residual to validation "
+        "images.",
         (
             Column("bce", "bce", 3, "higher", "a sigmoid output", by_class=False),
             Column("mse", "mse", 3, "higher", by_class=False),
@@ -218,6 +219,7 @@ COMPARISONS: dict[str, Comparison] = {
             Column("log_likelihood", "log_likelihood", 3, "higher", GAUSSIAN, by_class=False),
             Column("latent_density", "latent_density", 3, "higher", by_class=False),
             Column("mahalanobis", "mahalanobis", 3, "higher", by_class=False),
+            Column("local_residual", "local_residual", 3, "higher", by_class=False),
         ),
         held_out=True,
         labels=True,

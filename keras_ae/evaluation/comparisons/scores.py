@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.fitted import CODE_SCORES, RESIDUAL_SCORES, NotFitted
 from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.anomaly import anomalous_images
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import with_warnings
 
-VERSION = 1
-MAX_FITTED = 10_000  # training images that scores of codes are fitted to
+VERSION = 2
+MAX_FITTED = 10_000  # images that scores are fitted to
 MAX_VALUES = 2**23  # of all scored images: 10,000 of MNIST, 682 of 64x64 in color
 MIN_IMAGES = 500
 NUM_SAMPLES = {"elbo": 4, "log_likelihood": 10}
@@ -24,8 +25,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     """The area under the ROC curve of every score that the model has, by its name.
 
     "elbo" draws 4 samples of a code and "log_likelihood" 10. Scores of codes are fitted to at most
-    10,000 training images. Of many large images a part of the test set is scored, the same share of
-    normal and anomalous ones, and a `note` says so.
+    10,000 training images, "local_residual" to at most 10,000 validation images. Of many large
+    images a part of the test set is scored, the same share of normal and anomalous ones, and a
+    `note` says so.
 
     Args:
         model: An autoencoder that was trained without the anomalous classes.
@@ -44,11 +46,18 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         notes.append(f"AUCs of the scores: of {len(chosen):,} of the {len(images):,} test images.")
     images, anomalous = images[chosen], anomalous[chosen]
     train = random_images(data.split.train.images, MAX_FITTED)
-    notes += with_warnings(lambda: model.fit_scores(train))[1]
+    notes += with_warnings(lambda: model.fit_scores(train, CODE_SCORES))[1]
+    unseen = random_images(data.split.validation.images, MAX_FITTED)
+    if len(unseen) > 1:
+        model.fit_scores(unseen, RESIDUAL_SCORES)
     metrics: dict[str, Any] = {}
     for name in model.score_names:
         options = {"num_samples": NUM_SAMPLES[name]} if name in NUM_SAMPLES else {}
-        scores = np.asarray(model.anomaly_score(images, score=name, **options))
+        try:
+            scores = np.asarray(model.anomaly_score(images, score=name, **options))
+        except NotFitted:
+            notes.append(f"The score {name} needs at least two validation images.")
+            continue
         if np.isfinite(scores).all():
             metrics[name] = float(roc_auc_score(anomalous, scores))
         else:
