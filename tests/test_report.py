@@ -276,6 +276,23 @@ def test_comparisons_left_out_are_named_in_the_overview(tmp_path):
     assert "**Not ranked:** vae: a constant." in source and "vae: a constant." in page
 
 
+def test_commands_and_reading_of_the_images_are_told(tmp_path):
+    content = metrics()
+    for one in content["configurations"]:
+        one["command"] = f"keras-ae train --variant {one['variant']}"
+    content["data"] |= {"options": "--dataset my --image-size 64", "notices": ["skipped a.txt"]}
+    content["few_images"] = "The test set has 9 images."
+    source, page = report_on(content, tmp_path)
+    for words in (
+        "keras-ae train --variant deep\n",
+        "Data: --dataset my --image-size 64",
+        "Read with these notices: skipped a.txt",
+    ):
+        assert words.strip() in source.replace("`", "") and words.strip() in page
+    assert "**Few images:** The test set has 9 images." in source
+    assert source.count("keras-ae train --variant deep\n") == 1
+
+
 def test_model_that_ignores_its_input_is_never_bold(tmp_path):
     content = metrics()
     rows = content["comparisons"]["reconstruction"]["rows"]

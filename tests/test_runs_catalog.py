@@ -122,6 +122,34 @@ def test_label_names_what_differs_from_most_runs(tmp_path):
     }
 
 
+def test_label_omits_a_budget_that_follows_from_the_number_of_images(tmp_path):
+    budget = dataclasses.asdict(default_budget(10))
+    write_run(tmp_path / "deep", **budget)
+    write_run(tmp_path / "vae", "vae", **budget)
+    write_run(tmp_path / "greedy", "stacked", **{**budget, "patience": None})
+    write_run(tmp_path / "short", **{**budget, "epochs": 5})
+    larger = default_budget(2000)
+    assert larger != default_budget(10)
+    folder = write_run(tmp_path / "larger", "vae")
+    content = json.loads((folder / "config.json").read_text())
+    content["data"]["num_train"] = 2000
+    content["request"].update(dataclasses.asdict(larger))
+    (folder / "config.json").write_text(json.dumps(content))
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named == {
+        "deep": "deep",
+        "vae": "vae",
+        "greedy": "stacked",
+        "short": "deep, 5 epochs",
+        "larger": "vae",
+    }
+    for name in ("deep", "greedy", "larger"):  # now most are of another budget
+        (tmp_path / name / "config.json").unlink()
+    write_run(tmp_path / "also", **{**budget, "epochs": 5})
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named["also"] == "deep" and named["vae"].startswith(f"vae, {budget['epochs']} epochs")
+
+
 def test_label_omits_the_default_latent_dim(tmp_path):
     write_run(tmp_path / "deep")
     write_run(tmp_path / "vae", "vae")

@@ -7,7 +7,7 @@ from fake_runs import write_run
 
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Measurement, Result
-from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
+from keras_ae.evaluation.summary import caution, configurations, explain_collapsed, summarize
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
@@ -191,6 +191,19 @@ def test_columns_without_numbers_are_left_out_with_what_they_need():
     expected = "Not measured: AUC; share (needs class labels); KL (needs a Gaussian code)."
     assert part["notes"] == [expected] and part["summary"] == "All."
     assert summarize("whole", comparison, entries, [], "toy")["summary"] == "All. Of the classes."
+
+
+def test_comparison_without_any_number_gives_its_own_reason():
+    columns = (Column("auc", "AUC", needs="class labels"), Column("share", "share"))
+    comparison = Comparison("whole", "Whole", "All.", columns)
+    entries = [entry("vae", None, note="Too few images.")]
+    del entries[0].measurement.metrics["auc"]
+    assert summarize("whole", comparison, entries, [], "toy")["notes"] == ["Too few images."]
+
+
+@pytest.mark.parametrize("num, words", [(18, "18 images. One of them is 5.6%"), (200, "")])
+def test_small_test_set_is_cautioned_against(num, words):
+    assert words in caution(num) and bool(caution(num)) == bool(words)
 
 
 def test_repeated_notes_are_merged():

@@ -210,7 +210,7 @@ def _evaluate_data_set(
     """Measure and draw what is not cached; returns the content of `metrics.json`."""
     from keras_ae.data import DataError, Storage
     from keras_ae.evaluation.evaluation import Evaluation, load_data
-    from keras_ae.evaluation.summary import configurations, explain_collapsed, summarize
+    from keras_ae.evaluation.summary import caution, configurations, explain_collapsed, summarize
     from keras_ae.runs.catalog import missing_runs
 
     try:
@@ -262,6 +262,8 @@ def _evaluate_data_set(
     return {
         "data": {
             "name": image_set.name,
+            "options": shlex.join(runs[0].config.data_options()),
+            "notices": list(image_set.notices),
             "fingerprint": image_set.fingerprint,
             "image_shape": list(image_set.image_shape),
             "class_names": list(image_set.class_names),
@@ -273,6 +275,7 @@ def _evaluate_data_set(
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
         "left_out": evaluation.left_out,
+        "few_images": caution(data.num_test),
         "not_ranked": explain_collapsed(evaluation.collapsed),
         "missing": missing,
         "broken": evaluation.broken,

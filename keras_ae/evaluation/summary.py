@@ -6,6 +6,7 @@ Nothing here imports Keras or TensorFlow.
 from __future__ import annotations
 
 import math
+import shlex
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from keras_ae.runs.catalog import TrainedRun
 
 LEVEL = 0.05  # significance level of a ranking
+FEW_IMAGES = 200  # below it an accuracy has steps of more than half a percent
 
 
 def summarize(
@@ -83,7 +85,7 @@ def summarize(
         "notes": [
             *make_notes([*results, *baselines], sorted(filter(None, common))),
             *note_on_collapsed(results),
-            *note_on_columns(left_out),
+            *(note_on_columns(left_out) if has_numbers(results) else []),
         ],
     }
 
@@ -92,6 +94,11 @@ def has_values(column: Column, results: list[Result], baselines: list[Result]) -
     """Whether any measurement has a finite number for a column."""
     numbers = [one.measurement.metrics.get(column.key) for one in [*results, *baselines]]
     return any(number is not None and math.isfinite(number) for number in numbers)
+
+
+def has_numbers(results: list[Result]) -> bool:
+    """Whether anything was measured; else the notes of the measurements say why not."""
+    return any(result.measurement.metrics.keys() - {"note"} for result in results)
 
 
 def note_on_columns(left_out: list[Column]) -> list[str]:
@@ -108,6 +115,17 @@ def note_on_collapsed(results: list[Result]) -> list[str]:
     """A sentence on the labels that are not ranked; `explain_collapsed` has the reason."""
     labels = dict.fromkeys(result.label for result in results if result.collapsed)
     return [f"Not ranked, and below the others: {'; '.join(labels)}."] if labels else []
+
+
+def caution(num_test: int) -> str:
+    """What a small test set means for the numbers; empty for a large one."""
+    if num_test >= FEW_IMAGES:
+        return ""
+    return (
+        f"The test set has {num_test:,} images. One of them is {100 / max(1, num_test):.2g}% of an "
+        "accuracy, and a Fréchet distance is too high for so few: small differences, and rankings "
+        "by them, mean nothing. Use more images."
+    )
 
 
 def explain_collapsed(labels: list[str]) -> str:
@@ -273,6 +291,7 @@ def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict
     return [
         {
             "label": label,
+            "command": shlex.join(["keras-ae", "train", *group[0].config.command()]),
             "variant": group[0].request.variant,
             "arguments": group[0].request.arguments,
             "latent_dim": group[0].request.latent_dim,

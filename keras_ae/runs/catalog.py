@@ -34,7 +34,7 @@ _LABELS = {
     "patience": "patience {}",
     "lr_patience": "learning-rate patience {}",
 }
-
+_BUDGET = ("epochs", "batch_size", "patience")  # those that have a default for each set
 
 # Arguments of a model that seeds and held-out classes change, or that Keras numbers.
 _OF_EACH_RUN = ("name", "seed", "latent_dim", "image_shape", "num_classes")
@@ -159,13 +159,17 @@ def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
         key: _most_common(getattr(run.request, key) for run in runs) for key in _LABELS if runs
     }
     named = {}
+    mostly_default = bool(runs) and _most_common(map(_has_default_budget, runs))
     for run in runs:
+        by_default = _BUDGET if mostly_default and _has_default_budget(run) else ()
         parts = [run.request.variant]
         parts += [f"{name} {value}" for name, value in run.request.arguments.items()]
         expected = {**usual, "latent_dim": default_latent_dim(run, runs)}
         for key, pattern in _LABELS.items():
             value = getattr(run.request, key)
             if key == "patience" and value is None and _never_stops_early(run, runs):
+                continue
+            if key in by_default:  # it follows from the number of images
                 continue
             if value != expected[key]:
                 name = pattern.partition(" {")[0]
@@ -282,16 +286,21 @@ def _has_bake_off_budget(run: TrainedRun) -> bool:
     return (request.epochs, request.batch_size) == (usual.epochs, usual.batch_size)
 
 
-def _shared_options(run: TrainedRun) -> list[str]:
-    """The command-line options that a missing run shares with a trained one."""
-    options = run.config.data_options()
-    folder, request, num_train = str(run.directory.parent.parent), run.request, run.data.num_train
-    options += [] if folder == "runs" else ["--output-dir", folder]
-    budget = Budget(request.epochs, request.batch_size, request.patience)
+def _has_default_budget(run: TrainedRun) -> bool:
+    request, num_train = run.request, run.data.num_train
     published = run.data.source in data.PUBLISHED
     usual = bake_off_budget(num_train) if published else default_budget(num_train)
     # Greedy training has no patience, also where the others have the usual one.
-    if budget in (usual, dataclasses.replace(usual, patience=None)):
+    budget = Budget(request.epochs, request.batch_size, request.patience)
+    return budget in (usual, dataclasses.replace(usual, patience=None))
+
+
+def _shared_options(run: TrainedRun) -> list[str]:
+    """The command-line options that a missing run shares with a trained one."""
+    options = run.config.data_options()
+    folder, request = str(run.directory.parent.parent), run.request
+    options += [] if folder == "runs" else ["--output-dir", folder]
+    if _has_default_budget(run):
         return options
     options += ["--epochs", str(request.epochs), "--batch-size", str(request.batch_size)]
     return options + (["--patience", str(request.patience)] if request.patience else [])

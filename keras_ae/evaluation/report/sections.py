@@ -82,6 +82,8 @@ def overview(metrics: dict[str, Any]) -> Section:
                 Table("The main number of each comparison", ["variant", *headings, *COSTS], rows)
             ),
         ]
+    if metrics.get("few_images"):
+        section.blocks.append(Paragraph(text_of(metrics["few_images"]), "Few images:"))
     if metrics.get("not_ranked"):
         section.blocks.append(Paragraph(text_of(metrics["not_ranked"]), "Not ranked:"))
     if metrics.get("left_out"):
@@ -365,9 +367,19 @@ def reproduction(metrics: dict[str, Any]) -> Section:
         "Numbers were made with more than one version of": join(made_by.get("mixed")),
         "Trained with other versions": join(metrics.get("other_versions")),
         "Device": made_by.get("device"),
-        "Data": data.get("name"),
+        "Data": data.get("options") or data.get("name"),
+        "Read with these notices": join_sentences(data.get("notices") or []),
         "Fingerprint of the data": data.get("fingerprint"),
     }
+    commands = [text_of(one.get("command")) for one in metrics.get("configurations") or []]
+    if commands := [each for each in dict.fromkeys(commands) if each]:
+        section.blocks += [
+            Paragraph(
+                "These commands train the runs; several seeds or held-out classes differ in "
+                "--seed and --held-out-class only:"
+            ),
+            Code("\n".join(commands)),
+        ]
     items = [f"{name}: {text_of(fact)}" for name, fact in facts.items() if text_of(fact)]
     section.blocks += [Bullets(items)] if items else []
     section.blocks.append(
