@@ -35,7 +35,7 @@ def describe(
         command: The words of the command that failed.
     """
     from keras_ae.anomaly.fitted import NotFitted  # not before there is an error
-    from keras_ae.data.image_set import MixedSizes
+    from keras_ae.data.image_set import MixedSizes, SkippedFiles
     from keras_ae.prediction.inputs import NotAllImages
     from keras_ae.prediction.outputs import OutputExists
     from keras_ae.prediction.trained_model import WrongSize
@@ -55,6 +55,8 @@ def describe(
         )
     if isinstance(error, NotAllImages):
         return f"{error.problem} Remove such files, or leave out --strict to skip them."
+    if isinstance(error, SkippedFiles):
+        return f"{error.problem} Remove them, or leave out --strict to skip them."
     if isinstance(error, MixedSizes) and command:
         again = shlex.join([*command, "--image-size", str(error.image_size)])
         return f"{error.problem} To resize all of them: {again}"

@@ -22,7 +22,7 @@ from keras_ae.data.image_files import (
     has_image_suffix,
     image_header,
 )
-from keras_ae.data.image_set import DataError, MixedSizes, UnreadableImage
+from keras_ae.data.image_set import DataError, MixedSizes, SkippedFiles, UnreadableImage
 from keras_ae.data.listing import (
     Listed,
     Skipped,
@@ -322,9 +322,8 @@ def _check_skipped(
 ) -> None:
     """Raise a DataError for skipped files where they matter."""
     if strict and skipped:
-        raise DataError(
-            f"{folder}: {summary(skipped)} cannot be read as images: {names_of(folder, skipped)}. "
-            "Remove them, or load the folder without strict."
+        raise SkippedFiles(
+            f"{folder}: {summary(skipped)} cannot be read as images: {names_of(folder, skipped)}."
         )
     lost = {(each.part, each.class_name) for each in listed} - {
         (file.part, file.class_name) for file in files

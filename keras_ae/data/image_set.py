@@ -39,6 +39,18 @@ class MixedSizes(DataError):
         self.image_size = image_size
 
 
+class SkippedFiles(DataError):
+    """Files that are no readable images, in a folder that was to be read with `strict`.
+
+    Attributes:
+        problem: The message without advice.
+    """
+
+    def __init__(self, problem: str):
+        super().__init__(f"{problem} Remove them, or load the folder without strict.")
+        self.problem = problem
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """A data set: training and test images with labels.
