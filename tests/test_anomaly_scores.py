@@ -363,8 +363,6 @@ def test_local_residual_needs_no_half_of_the_images():
     np.testing.assert_allclose(other.anomaly_score(images, "local_residual"), scores, rtol=1e-5)
     model.fit_threshold(pictures(40, seed=5), 0.1, "local_residual")  # fits it anew
     assert not np.allclose(model.anomaly_score(images, "local_residual"), scores)
-    maps = model.anomaly_map(images, score="local_residual").astype(np.float64)
-    model.fit_scores(images, ["local_residual"])
     model.fit_threshold(images, 0.1, "local_residual")
     found = model.anomaly_map(images, normalize=True, score="local_residual")
     maps = model.anomaly_map(images, score="local_residual").astype(np.float64)

@@ -439,6 +439,11 @@ class AnomalyTools(Base):
         if lacking:
             features, normal = sample.result()
             state, scores, normal = fit_to_part(state, name, features, normal)
+            if name in MAPS:
+                moments[name] = MapMoments()
+                for part in np.array_split(features[normal], max(1, normal.sum() // PER_CALL)):
+                    found_maps = local_residual_map(state.statistics[name], part, self.image_shape)
+                    moments[name].add(found_maps.numpy())
         else:
             scores, normal = np.concatenate(found), np.concatenate(normal)
         state = dataclasses.replace(
@@ -488,6 +493,7 @@ class AnomalyTools(Base):
 
 
 RATE = "false_positive_rate"
+PER_CALL = 500  # images whose features are scored at once
 
 
 def fit_to_part(
@@ -520,7 +526,7 @@ def fit_to_part(
     scores = np.concatenate(
         [
             tf.cast(score_of(statistics, tf.constant(part)), tf.float32).numpy()
-            for part in np.array_split(features[rest], max(1, rest.sum() // 500))
+            for part in np.array_split(features[rest], max(1, rest.sum() // PER_CALL))
         ]
     )
     state = dataclasses.replace(
