@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_ae.data.drawings import are_drawings, is_gray
 from keras_ae.files import atomic_write
 
 VERSION = 4  # bump it when figures change: they are drawn again
@@ -142,15 +143,6 @@ def save(figure: Any, path: Path, num_colors: int | None = None) -> Path:
     return atomic_write(path, lambda temporary: image.save(temporary, optimize=True))
 
 
-def are_drawings(images: np.ndarray) -> bool:
-    """Whether images are light drawings on black: gray, more than a quarter of it nearly black.
-
-    Args:
-        images: `(N, ...)`, pixels in [0, 1].
-    """
-    return is_gray(images) and bool(np.mean(np.asarray(images) < 0.05) > 0.25)
-
-
 def gray_map(images: np.ndarray) -> str:
     """The colormap of gray images: drawings on black become dark on white, photographs stay.
 
@@ -158,11 +150,6 @@ def gray_map(images: np.ndarray) -> str:
         images: `(N, ...)`, pixels in [0, 1].
     """
     return "gray_r" if are_drawings(images) else "gray"
-
-
-def is_gray(images: np.ndarray) -> bool:
-    """Whether images, `(N, H, W)` or `(N, H, W, C)`, have one channel."""
-    return images.ndim < 4 or images.shape[-1] == 1
 
 
 def image_rows(
