@@ -30,31 +30,31 @@ def problem(held_out=2, num=90, seed=0, shape=(4, 4)):
 
 
 class Fake(FakeAutoencoder):
-    """Scores an image by `bce(images)` or by `signed(images)`; its reconstructions are black.
+    """Scores an image by `error(images)` or by `signed(images)`; its reconstructions are black.
 
     The threshold that it fits is the highest score; its maps are the images.
     """
 
     reconstruction_loss = "bce"
 
-    def __init__(self, bce, signed=lambda images: np.zeros(len(images)), threshold=None):
-        self.scores = {None: bce, "bce": bce, "signed_residual": signed}
+    def __init__(self, error, signed=lambda images: np.zeros(len(images)), threshold=None):
+        self.scores = {"bce": error, "mse": error, "signed_residual": signed}
         self.threshold_fit = threshold
         self.fitted_to = None
 
     def anomaly_score(self, images, score=None):
         return self.scores[score](images)
 
-    def fit_threshold(self, images, false_positive_rate=None):
+    def fit_threshold(self, images, false_positive_rate, score):
         self.fitted_to = images
-        highest = float(np.max(self.scores[None](images)))
-        return ThresholdFit(highest, "bce", "false_positive_rate", num_images=len(images))
+        highest = float(np.max(self.scores[score](images)))
+        return ThresholdFit(highest, score, "false_positive_rate", num_images=len(images))
 
     def reconstruct(self, images):
         return np.zeros_like(images)
 
     def anomaly_map(self, images, sigma=None, score=None):
-        if score == "mse":
+        if score == "bce":
             return -self.anomaly_map(images)
         return images.reshape(*images.shape[:3], -1).sum(axis=-1)
 
@@ -89,7 +89,7 @@ def test_auc_is_the_share_of_correctly_ordered_pairs():
     assert numbers["auc"] == pytest.approx(auc_by_pairs(anomalous, bce))
     assert numbers["auc_signed"] == pytest.approx(auc_by_pairs(anomalous, signed))
     assert json.loads(json.dumps(numbers)) == numbers
-    masked = {"pixel_auc", "aupro", "pixel_auc_mse", "aupro_mse"}
+    masked = {"pixel_auc", "aupro"}
     assert {column.key for column in COMPARISONS["anomaly"].columns} - masked <= set(numbers)
 
 
@@ -187,6 +187,30 @@ def test_signed_residual_is_measured_where_published_figures_are_compared_with(t
     assert "sum of the pixels counts a larger sum" in figure.caption
 
 
+def drawn(data):
+    """The same data as light drawings: half of each image is black."""
+    parts = (data.split.train, data.split.validation, data.split.test)
+    return EvaluationData(
+        Split(*(Subset(part.images * (np.arange(4) > 1), part.labels) for part in parts)),
+        data.class_names,
+        data.held_out,
+    )
+
+
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_score_is_the_loss_on_drawings_and_the_squared_error_on_photographs(loss):
+    for data, expected in ((drawn(problem()), loss), (problem(), "mse")):
+        model = Fake(ink)
+        model.reconstruction_loss = loss
+        for name in {"bce", "mse"} - {expected}:
+            model.scores[name] = lambda images: -ink(images)
+        made = anomaly.measure(model, data, seed=0).metrics
+        assert (made["anomaly_score"], made["auc"]) == (expected, 1.0)
+        assert made["threshold"]["score"] == expected
+        words = "mse, not the training loss bce, as the images are not light drawings on black."
+        assert (words in made.get("note", "")) == (expected != loss)
+
+
 # ---- a normal class, thresholds, kinds of anomalies ----
 
 
@@ -253,7 +277,9 @@ def test_warning_about_the_threshold_becomes_a_note():
     model = keras_ae.Shallow(image_shape=(8, 8), latent_dim=2)
     made = anomaly.measure(model, defects(masks=True), seed=0)
     assert "60 normal images are too few" in made.metrics["note"]
+    assert made.metrics["note"].startswith("Anomaly score: mse, not the training loss bce")
     fit = model.threshold_fit
+    assert fit.score == "mse"
     assert fit.num_images == 60 and made.metrics["threshold"]["threshold"] == fit.threshold
     assert made.metrics["threshold"]["false_positive_rate"] == 0.01
     verdicts = model.is_anomalous(defects().split.test.images)
@@ -268,7 +294,7 @@ def test_validation_images_of_other_classes_are_left_out_of_the_threshold():
     mixed = Subset(data.split.test.images, data.split.test.labels)
     split = Split(data.split.train, mixed, data.split.test)
     model = Fake(contrast)
-    anomaly.threshold_of(model, EvaluationData(split, data.class_names, normal=1))
+    anomaly.threshold_of(model, EvaluationData(split, data.class_names, normal=1), "mse")
     assert len(model.fitted_to) == 20
 
 
@@ -278,13 +304,13 @@ def test_shown_images_are_the_highest_the_missed_and_the_false_alarms(tmp_path):
     verdicts = scores > 24.5  # 15 normal images
     anomalous = data.split.test.labels != 1
     images = data.split.test.images
-    found = anomaly.shown_images(Fake(ink), images, scores, verdicts, anomalous)
+    found = anomaly.shown_images(Fake(ink), images, scores, verdicts, anomalous, "mse")
     np.testing.assert_array_equal(found["top_images"], images[:10])
     np.testing.assert_array_equal(found["false_images"], images[:10])
     np.testing.assert_array_equal(found["missed_images"], images[:29:-1])  # the lowest first
     np.testing.assert_array_equal(found["top_maps"], images[:10])
     assert not found["top_reconstructions"].any()
-    none = anomaly.shown_images(Fake(ink), images, scores, anomalous, anomalous)
+    none = anomaly.shown_images(Fake(ink), images, scores, anomalous, anomalous, "mse")
     assert not [name for name in none if not name.startswith("top")]
     for arrays, words in ((found, "Maps"), (none, "None are missed or false alarms.")):
         entry = Result("deep", "deep", 1, 2, None, Measurement({}, arrays))
@@ -327,10 +353,7 @@ def test_pixel_metrics_are_measured_where_there_are_masks():
     assert numbers["pixel_auc"] == pytest.approx(
         auc_by_pairs(masks.ravel(), data.split.test.images.ravel()), abs=1e-6
     )
-    assert numbers["pixel_auc_mse"] == pytest.approx(1 - numbers["pixel_auc"], abs=1e-6)
     rows = anomaly.baselines(data, seed=0)
-    for row in rows.values():
-        assert row.metrics.get("aupro") == row.metrics.get("aupro_mse")
     with_maps = [name for name, row in rows.items() if "aupro" in row.metrics]
     assert with_maps == ["PCA, 2 components", "PCA, 20 components", "nearest neighbor in pixels"]
     assert "aupro" not in anomaly.measure(Fake(contrast), defects(), seed=0).metrics

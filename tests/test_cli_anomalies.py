@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
 import pytest
 from data_helpers import random_images, write_image
-from programs import command, compiled, read_json, refused, run_of, small_images, snapshot, train
+from programs import (
+    command,
+    compiled,
+    predict,
+    read_json,
+    refused,
+    run_of,
+    small_images,
+    snapshot,
+    train,
+)
 
 from keras_ae import data
 from keras_ae.prediction.trained_model import open_model
 from keras_ae.runs.anomalies import measure
 from keras_ae.runs.plan import Splits
 from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.runs.scores import default_score
 from keras_ae.runs.train import Training
 
 pytestmark = pytest.mark.usefixtures("offline", "eager")
@@ -40,16 +52,16 @@ def parts_of(run) -> Any:
 def test_threshold_is_fitted_to_the_validation_images_and_stored(held_out):
     run = RunDirectory(held_out[1])
     model, split = run.load_model(), parts_of(run)
-    scores = np.sort(model.anomaly_score(split.validation.images))
+    scores = np.sort(model.anomaly_score(split.validation.images, "mse"))
     num_above = int(0.2 * len(scores))
     lowest = scores[len(scores) - 1 - num_above]
     assert model.threshold == pytest.approx(lowest, rel=2e-5) and model.threshold >= lowest
     assert 2 not in split.validation.labels
     fit = model.threshold_fit
-    assert (fit.score, fit.false_positive_rate) == ("bce", 0.2)
+    assert (fit.score, fit.false_positive_rate) == ("mse", 0.2)
     assert fit.num_images == len(split.validation) == run.results["threshold_num_images"]
     assert run.results["threshold"] == model.threshold
-    assert run.results["threshold_score"] == "bce" and run.results["threshold_rate"] == 0.2
+    assert run.results["threshold_score"] == "mse" and run.results["threshold_rate"] == 0.2
     served: Any = open_model(held_out[1] / "saved_model")
     verdict = served._served.verdict(split.test.images)
     assert float(verdict["threshold"]) == pytest.approx(model.threshold, rel=1e-6)
@@ -59,7 +71,7 @@ def test_threshold_is_fitted_to_the_validation_images_and_stored(held_out):
 def test_results_count_what_the_threshold_finds_in_the_test(held_out):
     run = RunDirectory(held_out[1])
     model, split, results = run.load_model(), parts_of(run), run.results
-    scores, anomalous = model.anomaly_score(split.test.images), split.test.labels == 2
+    scores, anomalous = model.anomaly_score(split.test.images, "mse"), split.test.labels == 2
     found = scores > model.threshold
     assert results["test_recall"] == pytest.approx(np.mean(found[anomalous]))
     assert results["test_false_positive_rate"] == pytest.approx(np.mean(found[~anomalous]))
@@ -93,7 +105,7 @@ def test_output_has_a_line_for_the_threshold_one_for_the_test_and_a_warning(tiny
     results = read_json(tmp_path / WITHOUT_2 / "test.json")
     (threshold,) = [line for line in printed if line.startswith("threshold: ")]
     num = results["threshold_num_images"]
-    for words in (f"{results['threshold']:.6g}", "score bce", "rate of 0.01", f"from {num} normal"):
+    for words in (f"{results['threshold']:.6g}", "score mse", "rate of 0.01", f"from {num} normal"):
         assert words in threshold
     # 0 of n images: the upper end is 1 - 0.025^(1/n).
     assert f"real rate 0 to {1 - 0.025 ** (1 / num):.2g} (95%" in threshold
@@ -135,7 +147,8 @@ def write_defects(folder):
     """A set with one normal class: 24 images for training, 6 + 4 for the test."""
     for part, name, number in (("train", "good", 24), ("test", "good", 6), ("test", "hole", 4)):
         for place, image in enumerate(random_images(number, 8, 8, seed=number)):
-            write_image(folder / part / name / f"{place}.png", image // (2 - (name == "hole")))
+            pixels = image if name == "hole" else 96 + image // 4
+            write_image(folder / part / name / f"{place}.png", pixels)
     return folder
 
 
@@ -146,7 +159,7 @@ def test_a_set_of_defects_gets_a_threshold(tmp_path):
     results = run.results
     assert (results["test_num_anomalous"], results["test_num_normal"]) == (4, 6)
     assert results["threshold"] == run.load_model().threshold
-    assert results["test_auroc"] == 1.0  # the defects have twice the brightness
+    assert results["test_auroc"] == 1.0  # the defects have four times the contrast
 
 
 def test_one_validation_image_gives_a_warning_and_no_threshold(tmp_path, capsys):
@@ -182,6 +195,128 @@ def test_unusable_options_are_refused_before_training(capsys, tiny, tmp_path, ar
     assert not (tmp_path / "runs").exists()
 
 
+# ---- the default score ----
+
+
+def drawings(path):
+    """The set of `small_images` with a black background."""
+    with np.load(small_images(path)) as stored:
+        images, labels = np.where(stored["images"] < 0.5, 0, stored["images"]), stored["labels"]
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_default_score_of_drawings_is_the_loss_and_of_other_images_mse(tmp_path, loss):
+    images = [
+        np.load(path)["images"]
+        for path in (drawings(tmp_path / "drawn.npz"), small_images(tmp_path / "gray.npz"))
+    ]
+    assert [default_score(loss, each) for each in images] == [loss, "mse"]
+    assert default_score(loss, np.uint8(255 * images[0])) == loss
+    assert default_score(loss, images[0][..., None].repeat(3, -1)) == "mse"  # color
+
+
+def score_lines(capsys) -> list[str]:
+    lines = capsys.readouterr().out.splitlines()
+    return [line for line in lines if line.startswith("anomaly score: ")]
+
+
+def test_drawings_get_a_threshold_of_the_loss(tmp_path, capsys):
+    path = drawings(tmp_path / "drawn.npz")
+    line = [*command(path, tmp_path / "runs", "shallow", epochs=1), "--held-out-class", "2"]
+    assert train(*line) == 0
+    assert score_lines(capsys) == ["anomaly score: bce, the training loss"]
+    run = RunDirectory(tmp_path / "runs" / "drawn.npz" / "shallow-20d-without-2-seed42")
+    results = run.results
+    assert results["threshold_score"] == results["default_score"] == "bce"
+    assert train(*line, "--anomaly-score", "bce") == 0  # the same request
+    assert "already finished, skipping" in capsys.readouterr().out
+    assert predict(run.directory, path, "--output", tmp_path / "out") == 0
+    assert "score bce)" in capsys.readouterr().out
+
+
+def test_score_line_names_the_score_and_the_reason(tiny, tmp_path, capsys):
+    why = "mse, not the training loss bce, as the images are not light drawings on black"
+    line = [*command(tiny, tmp_path, "shallow", epochs=1), "--held-out-class", "2"]
+    assert train(*line) == 0
+    assert score_lines(capsys) == [f"anomaly score: {why}"]
+    assert train(*line, "--anomaly-score", "bce", "--overwrite") == 0
+    assert score_lines(capsys) == ["anomaly score: bce"]
+    results = read_json(tmp_path / WITHOUT_2 / "test.json")
+    assert (results["threshold_score"], results["default_score"]) == ("bce", "mse")
+
+
+@pytest.fixture(scope="module")
+def plain(tiny, tmp_path_factory):
+    """An exported run without a threshold."""
+    output_dir = tmp_path_factory.mktemp("plain")
+    with compiled():
+        assert train(*command(tiny, output_dir, "shallow", epochs=1), "--export") == 0
+    return RunDirectory(run_of(output_dir, "shallow"))
+
+
+@pytest.mark.parametrize("name", [".", "saved_model"])
+def test_predictions_without_a_threshold_use_the_default_score(plain, tiny, tmp_path, capsys, name):
+    out, model = tmp_path / "out", plain.load_model()
+    assert predict(plain.directory / name, tiny, "--output", out) == 0
+    (line,) = score_lines(capsys)
+    assert line.startswith("anomaly score: mse, not the training loss bce, as")
+    images = np.load(tiny)["images"]
+    rows = np.genfromtxt(out / "predictions.csv", delimiter=",", names=True)
+    assert rows.dtype.names == ("index", "reconstruction_loss_nats", "anomaly_score")
+    expected = model.anomaly_score(images, "mse")
+    np.testing.assert_allclose(rows["anomaly_score"], expected, rtol=1e-4)
+    loss = model.anomaly_score(images)  # the library keeps its default
+    np.testing.assert_allclose(rows["reconstruction_loss_nats"], loss, rtol=1e-4)
+    assert not np.allclose(loss, expected, rtol=0.01)
+    assert (
+        predict(plain.directory / name, tiny, "--output", out, "--score", "bce", "--overwrite") == 0
+    )
+    assert score_lines(capsys) == ["anomaly score: bce"]
+    rows = np.genfromtxt(out / "predictions.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(rows["anomaly_score"], loss, rtol=1e-4)
+
+
+def test_export_of_a_run_has_the_default_score_and_that_of_a_model_its_loss(plain, tiny, tmp_path):
+    model, images = plain.load_model(), np.load(tiny)["images"][:20]
+    with compiled():
+        model.export(tmp_path / "of_library", verbose=False)
+    for folder, score in ((plain.path("saved_model"), "mse"), (tmp_path / "of_library", "bce")):
+        served: Any = open_model(folder)
+        assert (served.loss, served.default_score) == ("bce", score)
+        raw = served._served
+        for name, kind in (("anomaly_score", score), ("reconstruction_loss", "bce")):
+            expected = model.anomaly_score(images, kind)
+            np.testing.assert_allclose(getattr(raw, name)(images), expected, rtol=1e-4)
+        maps = model.anomaly_map(images, score=score)
+        np.testing.assert_allclose(raw.anomaly_map(images), maps, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            served.anomaly_map(images, "mse"),
+            model.anomaly_map(images, score="mse"),
+            rtol=1e-3,
+            atol=1e-5,
+        )
+
+
+def test_export_has_the_score_that_was_asked_for(tiny, tmp_path):
+    line = [*command(tiny, tmp_path, "shallow", epochs=1), "--held-out-class", "2", "--export"]
+    with compiled():
+        assert train(*line, "--anomaly-score", "bce") == 0
+    served = open_model(tmp_path / WITHOUT_2 / "saved_model")
+    assert served.default_score == "bce"
+
+
+def test_run_of_an_older_version_keeps_the_loss(plain, tiny, tmp_path, capsys):
+    run = tmp_path / "older"
+    shutil.copytree(plain.directory, run)
+    results = plain.results
+    del results["default_score"]
+    (run / "test.json").write_text(json.dumps(results))
+    assert predict(run, tiny, "--output", tmp_path / "out") == 0
+    assert score_lines(capsys) == ["anomaly score: bce, the training loss"]
+
+
 # ---- existing runs ----
 
 
@@ -194,6 +329,7 @@ def older(tiny, tmp_path):
     config, results = read_json(run / "config.json"), read_json(run / "test.json")
     del config["request"]["false_positive_rate"], config["request"]["anomaly_score"]
     kept = {name: value for name, value in results.items() if "thresh" not in name}
+    del kept["default_score"]
     kept = {name: value for name, value in kept.items() if not name.startswith("test_")}
     del kept["digests"]
     (run / "config.json").write_text(json.dumps(config))
@@ -202,7 +338,7 @@ def older(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "same", [[], ["--false-positive-rate", "0.01"], ["--anomaly-score", "bce"]]
+    "same", [[], ["--false-positive-rate", "0.01"], ["--anomaly-score", "mse"]]
 )
 def test_an_older_finished_run_is_skipped(older, capsys, same):
     line, run = older
@@ -222,7 +358,7 @@ def test_an_older_interrupted_run_is_resumed_and_gets_a_threshold(older, capsys)
     assert RunDirectory(run).load_model().threshold == RunDirectory(run).results["threshold"]
 
 
-@pytest.mark.parametrize("other", [["--false-positive-rate", "0.1"], ["--anomaly-score", "mse"]])
+@pytest.mark.parametrize("other", [["--false-positive-rate", "0.1"], ["--anomaly-score", "bce"]])
 def test_another_threshold_is_another_request(older, capsys, other):
     line, run = older
     before = snapshot(run)

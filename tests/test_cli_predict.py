@@ -582,8 +582,11 @@ def test_quiet_prints_nothing_and_progress_prints_few_lines(models, tmp_path, ca
     assert capsys.readouterr() == ("", "")
     assert predict(*arguments, tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert 3 < len(lines) < 10 and "60/60 images" in lines[-2]
-    assert lines[-1] == f"wrote 60 predictions to {tmp_path / 'out'}"
+    assert 4 < len(lines) < 11 and "60/60 images" in lines[-3]
+    assert lines[-2:] == [
+        f"wrote 60 predictions to {tmp_path / 'out'}",
+        "anomaly score: bce, the training loss",
+    ]
 
 
 # ---- decode ----

@@ -120,7 +120,7 @@ def test_exported_model_matches_the_saved_one(trained, tiny):
     run = run_of(trained[1], "vae")
     images = data.split(data.load(tiny)).test.images[:5]
     served = tf.saved_model.load(str(run / "saved_model"))
-    scores = RunDirectory(run).load_model().anomaly_score(images)
+    scores = RunDirectory(run).load_model().anomaly_score(images, "mse")
     assert np.allclose(served.anomaly_score(images), scores, rtol=1e-5)
 
 

@@ -257,6 +257,9 @@ def _evaluate_data_set(
             evaluation.has_labels,
         )
         comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
+        metrics = [result.measurement.metrics for result in evaluation.results(name)]
+        if used := dict.fromkeys(filter(None, (one.get("anomaly_score") for one in metrics))):
+            log(f"{name}: anomaly score {', '.join(used)}")
     if not comparisons:
         raise ValueError(f"no run could be measured: {'; '.join(evaluation.broken)}")
     return {

@@ -62,7 +62,8 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
         metavar="NAME",
         help="the anomaly score: bce, mse, ssim, signed_residual, elbo, log_likelihood, "
         "latent_density or mahalanobis, as far as the model has it (default: the score of the "
-        "model's threshold; without a threshold its reconstruction loss)",
+        "model's threshold; without a threshold mse for images that are not light drawings on "
+        "black, else the reconstruction loss)",
     )
     what.add_argument(
         "--threshold",
@@ -141,6 +142,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
 def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int:
     from keras_ae.data.contents import printable
     from keras_ae.prediction.predict import predict_files
+    from keras_ae.runs.scores import score_line
 
     done = predict_files(
         options.run,
@@ -170,6 +172,8 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
                 f"(threshold {fit.threshold:.6g}, score {fit.score})",
                 flush=True,
             )
+        else:
+            print(score_line(done.score, done.loss, options.score is None), flush=True)
         if done.highest is not None:
             print(f"maps: from 0 (transparent) to {done.highest:.3g} (yellow)", flush=True)
     if not done.skipped:

@@ -223,7 +223,8 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--anomaly-score",
         metavar="NAME",
         help="bce, mse, ssim, signed_residual, elbo, log_likelihood, latent_density or "
-        "mahalanobis, as far as the variant has it (default: the loss in training)",
+        "mahalanobis, as far as the variant has it (default: the loss in training, but mse instead "
+        "of bce for images that are not light drawings on black)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(

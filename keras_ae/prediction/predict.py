@@ -52,6 +52,8 @@ class Predictions(NamedTuple):
         threshold_fit: The threshold that the images were compared with, or None.
         num_anomalous: Number of images with a score above it; None without a threshold.
         highest: The end of the scale of the maps; None without maps.
+        score: The anomaly score.
+        loss: The reconstruction loss that the model was trained with.
     """
 
     num_images: int
@@ -60,6 +62,8 @@ class Predictions(NamedTuple):
     threshold_fit: ThresholdFit | None = None
     num_anomalous: int | None = None
     highest: float | None = None
+    score: str = ""
+    loss: str = ""
 
 
 def predict_files(
@@ -105,8 +109,9 @@ def predict_files(
         images: A folder of image files, an image file, or a `.npy` or `.npz` array. The
             preprocessing of the model is applied.
         output: The folder to write to.
-        score: The anomaly score, see `Autoencoder.anomaly_score`. None for that of the threshold,
-            or the reconstruction loss of a model without one. A SavedModel has these two, "mse" and
+        score: The anomaly score, see `Autoencoder.anomaly_score`. None for that of the threshold;
+            without one for the default of the run (see `keras_ae.runs.scores.default_score`) or
+            the reconstruction loss. A SavedModel has that of its threshold, the loss, "mse" and
             "signed_residual".
         threshold: Images with a score above it are anomalous; None for that of the model.
         normal_images: Normal images that the threshold is fitted to, as `images`. The model does
@@ -199,6 +204,8 @@ def predict_files(
         fit,
         None if fit is None else num_anomalous,
         highest if maps else None,
+        score,
+        opened.loss,
     )
 
 
@@ -214,7 +221,7 @@ def _threshold_of(
     if normal_images is not None:
         if threshold is not None:
             raise ValueError("Give a threshold or normal images to fit it to, not both.")
-        name = score or (opened.threshold_fit.score if opened.threshold_fit else opened.loss)
+        name = score or opened.usual_score
         normal = open_images(Path(normal_images), opened)
         batches = (batch.images for batch in normal.batches(batch_size))
         rate = DEFAULT_FALSE_POSITIVE_RATE if rate is None else rate

@@ -36,6 +36,8 @@ class TrainedModel:
         image_shape: Shape of an image.
         code_shape: Shape of a code.
         loss: "bce" or "mse": the reconstruction loss that the model was trained with.
+        default_score: The anomaly score where there is no threshold: that of the run (see
+            `keras_ae.runs.scores.default_score`) or of the export, else the loss.
         pixel_range: The range of pixels inside the model.
         preprocessing: How image files become images for it.
         notices: What the user should know about the model, a line each.
@@ -46,6 +48,7 @@ class TrainedModel:
     image_shape: tuple[int, ...]
     code_shape: tuple[int, ...]
     loss: str
+    default_score: str
     pixel_range: tuple[float, float]
     preprocessing: Preprocessing
     notices: tuple[str, ...] = ()
@@ -72,13 +75,18 @@ class TrainedModel:
         """The error of each pixel, `(N, height, width)`, not smoothed; one of `map_names`."""
         raise NotImplementedError
 
+    @property
+    def usual_score(self) -> str:
+        """The score of the threshold; without one `default_score`."""
+        return self.threshold_fit.score if self.threshold_fit else self.default_score
+
     def check_score(self, score: str | None) -> str:
-        """The name of a score; None for that of the threshold, or the model's own loss.
+        """The name of a score; None for `usual_score`.
 
         Raises:
             ValueError: the model does not have it; names those that it has.
         """
-        name = score or (self.threshold_fit.score if self.threshold_fit else self.loss)
+        name = score or self.usual_score
         self.anomaly_score(np.full((1, *self.image_shape), 0.5, np.float32), name)
         return name
 
@@ -120,14 +128,16 @@ class KerasModel(TrainedModel):
 
     Args:
         model: An `Autoencoder`.
+        default_score: See `TrainedModel`; None for the loss.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, default_score: str | None = None):
         from keras_ae.anomaly.tools import MAPS  # imports TensorFlow
 
         self._model = model
         self.image_shape, self.code_shape = model.image_shape, model.code_shape
         self.loss, self.pixel_range = model.reconstruction_loss, model.pixel_range
+        self.default_score = default_score or self.loss
         self.preprocessing = Preprocessing.from_dict(model.preprocessing)
         self.threshold_fit = model.threshold_fit
         self.map_names = tuple(name for name in MAPS if name in model.score_names)
@@ -188,7 +198,11 @@ class ServedModel(TrainedModel):
         self.code_shape = self._shape_of("decode") or ()
         self.preprocessing = Preprocessing.from_dict(self._settings())
         self.pixel_range = self._find_pixel_range()
-        self.loss = self._find_loss()
+        # Exports of version 0.1.0 have the loss under the name of the score only.
+        has_loss = "reconstruction_loss" in self._served.signatures
+        self._loss_endpoint = "reconstruction_loss" if has_loss else "anomaly_score"
+        self.loss = self._find_error(self._loss_endpoint)
+        self.default_score = self._find_error("anomaly_score")
         self.threshold_fit = self._find_threshold()
 
     def encode(self, images: np.ndarray) -> np.ndarray:
@@ -203,7 +217,7 @@ class ServedModel(TrainedModel):
     def anomaly_score(self, images: np.ndarray, score: str | None = None) -> np.ndarray:
         fit, score, images = self.threshold_fit, score or self.loss, self._into(images)
         if score == self.loss:
-            return self._call("anomaly_score", images=images)
+            return self._call(self._loss_endpoint, images=images)
         if fit and score == fit.score:
             return self._call("verdict", "score", images=images)
         check_choice("score", score, [*SCORES, fit.score] if fit else SCORES)
@@ -218,7 +232,7 @@ class ServedModel(TrainedModel):
 
     def anomaly_map(self, images: np.ndarray, score: str) -> np.ndarray:
         images = self._into(images)
-        if score == self.loss and "anomaly_map" in self._served.signatures:
+        if score == self.default_score and "anomaly_map" in self._served.signatures:
             return self._call("anomaly_map", images=images)
         errors = (self._call("serve", images=images) - images) ** 2
         return errors.sum(-1) if errors.ndim == 4 else errors
@@ -297,13 +311,13 @@ class ServedModel(TrainedModel):
             raise ValueError(f"{path} cannot be used ({one_line(error)}).") from error
         return dataclasses.replace(fit, threshold=threshold)
 
-    def _find_loss(self) -> str:
-        """ "mse" where the endpoint gives the squared error of a gray image, else "bce".
+    def _find_error(self, endpoint: str) -> str:
+        """ "mse" where an endpoint gives the squared error of a gray image, else "bce".
 
         The BCE of a pixel 0.5 is at least log(2) = 0.69, its squared error at most 0.25.
         """
         probe = np.full((1, *self.image_shape), 0.5, np.float32)
-        score = float(self._call("anomaly_score", images=probe)[0])
+        score = float(self._call(endpoint, images=probe)[0])
         squared = float(((self._call("serve", images=probe) - probe) ** 2).sum())
         return "mse" if math.isclose(score, squared, rel_tol=1e-2, abs_tol=1e-4) else "bce"
 
@@ -350,8 +364,9 @@ def _open_run(run: RunDirectory) -> TrainedModel:
             f"{run.directory} is not finished: re-run its training command to resume, or give the "
             "folder of another run."
         )
-    config = read_run(run).config
-    opened = KerasModel(run.load_model())
+    trained = read_run(run)
+    config = trained.config
+    opened = KerasModel(run.load_model(), trained.results.get("default_score"))
     if config.data.binarize:
         opened.notices = (
             f"{run.directory} was trained on images that were made black and white "

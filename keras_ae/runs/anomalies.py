@@ -14,6 +14,8 @@ from keras_ae.anomaly.fitted import CODE_SCORES
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE, RunRequest
+from keras_ae.runs.scores import default_score, score_line
+from keras_ae.saving.export import ERRORS
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class ThresholdOptions:
     Attributes:
         false_positive_rate: Between 0 and 1, exclusive; None for 1% where the run has anomalous
             test images, and no threshold elsewhere.
-        score: Name of an anomaly score; None for the loss that the model is trained with.
+        score: Name of an anomaly score; None for `default_score`.
     """
 
     false_positive_rate: float | None = None
     score: str | None = None
 
     def resolved(
-        self, model: Any, variant: str, has_anomalous: bool, num_validation: int
+        self, model: Any, variant: str, has_anomalous: bool, split: data.Split
     ) -> ThresholdOptions:
         """The options as a request records them: None for what is the default of the run.
 
@@ -42,16 +44,30 @@ class ThresholdOptions:
             return self
         if score is not None:
             check_choice(f"the anomaly score of {variant}", score, model.score_names)
-        if num_validation < 2:
+        if len(split.validation) < 2:
             raise ValueError(
                 "A threshold needs at least two validation images; there is "
-                f"{num_validation}. Use more images, or ask for no threshold."
+                f"{len(split.validation)}. Use more images, or ask for no threshold."
             )
         if has_anomalous:
             rate = None if rate == DEFAULT_FALSE_POSITIVE_RATE else rate
         elif rate is None:
             rate = DEFAULT_FALSE_POSITIVE_RATE
-        return ThresholdOptions(rate, None if score == model.reconstruction_loss else score)
+        default = default_score(model.reconstruction_loss, split.train.images)
+        return ThresholdOptions(rate, None if score == default else score)
+
+
+def exported_score(model: Any, results: Mapping[str, Any]) -> str | None:
+    """The score of the endpoint `anomaly_score` of an export: "bce", "mse" or None for the loss.
+
+    Args:
+        model: A trained model.
+        results: The content of `test.json`; runs of older versions have no `default_score`.
+    """
+    fit = model.threshold_fit
+    if fit is not None and fit.score in ERRORS:
+        return fit.score
+    return results.get("default_score")
 
 
 def fit_threshold(
@@ -68,16 +84,22 @@ def fit_threshold(
         anomalous: Which test images are anomalous, `(N,)`; None where no test image is known to be.
 
     Returns:
-        Results for `test.json`, and lines of output. Both are empty where no threshold is asked
-        for and no test image is anomalous.
+        Results for `test.json`, and lines of output. Where no threshold is asked for and no test
+        image is anomalous, the results are `default_score` alone, and the only line says so where
+        that is not the training loss.
     """
-    rate, score = request.false_positive_rate, request.anomaly_score
+    rate, loss = request.false_positive_rate, model.reconstruction_loss
+    default = default_score(loss, split.train.images)
+    score = request.anomaly_score or default
+    results: dict[str, Any] = {"default_score": default}
+    words = score_line(score, loss, request.anomaly_score is None)
     if rate is None and anomalous is None:
-        return {}, []
+        return results, [words] if default != loss else []
     if len(split.validation) < 2:
-        return {}, [
+        return results, [
+            words,
             "warning: The model has no threshold: that needs at least two validation images; "
-            f"there is {len(split.validation)}."
+            f"there is {len(split.validation)}.",
         ]
     if score in CODE_SCORES:
         model.fit_scores(split.train.images, [score])
@@ -86,7 +108,7 @@ def fit_threshold(
         fit = model.fit_threshold(
             split.validation.images, rate or DEFAULT_FALSE_POSITIVE_RATE, score
         )
-    results = {
+    results |= {
         "threshold": fit.threshold,
         "threshold_score": fit.score,
         "threshold_rate": fit.false_positive_rate,
@@ -96,7 +118,7 @@ def fit_threshold(
         anomalous = np.zeros(len(split.test), bool)
     scores = model.anomaly_score(split.test.images, fit.score, num_samples=fit.num_samples)
     results |= measure(np.asarray(scores), anomalous, fit.threshold)
-    lines = [threshold_line(fit), found_line(results)]
+    lines = [words, threshold_line(fit), found_line(results)]
     lines += [f"warning: {each.message}" for each in caught]
     if results.get("test_auroc", 1.0) < 0.5:
         others = [name for name in model.score_names if name != fit.score]

@@ -22,7 +22,7 @@ from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 T = TypeVar("T", bound=Hashable)
 
-TEXTS = ("threshold_score",)  # results that are no numbers
+TEXTS = ("threshold_score", "default_score")  # results that are no numbers
 
 # How a label shows a field of the request that differs from most runs.
 MAX_SIDE = 32  # of the images of the bake-off

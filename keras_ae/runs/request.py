@@ -55,7 +55,8 @@ class RunRequest:
         jit: "auto", "on" or "off": XLA compilation.
         false_positive_rate: The rate that the threshold is fitted for. None for 1% where the run
             has anomalous test images; elsewhere there is no threshold.
-        anomaly_score: The score of the threshold; None for the loss that the model is trained with.
+        anomaly_score: The score of the threshold; None for the default (see
+            `scores.default_score`).
     """
 
     variant: str

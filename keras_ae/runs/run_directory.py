@@ -253,12 +253,17 @@ class RunDirectory:
         except (RunError, OSError):
             return False
 
-    def export(self, model: Any) -> Path:
-        """Write `saved_model/`; returns its path."""
+    def export(self, model: Any, score: str | None = None) -> Path:
+        """Write `saved_model/`; returns its path.
+
+        Args:
+            model: The trained model.
+            score: Of the endpoint `anomaly_score`, as in `Autoencoder.export`.
+        """
         path = self.path("saved_model")
         temporary = path.with_name(f".{path.name}.partial")
         remove_tree(temporary)
-        model.export(temporary, verbose=False)
+        model.export(temporary, verbose=False, score=score)
         (temporary / "digests.json").write_text(json.dumps(_digests_below(temporary), indent=2))
         remove_tree(path)
         os.replace(temporary, path)

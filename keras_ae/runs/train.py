@@ -128,7 +128,8 @@ class Training:
             for line in problems(run):
                 self._log(f"warning: {line}")
         if needed and self._export and not run.exported:
-            self._log(f"exported to {run.export(model)}")
+            score = anomalies.exported_score(model, run.results)
+            self._log(f"exported to {run.export(model, score)}")
 
     def _train(self, run: RunDirectory, planned: PlannedRun, progress: GridProgress) -> None:
         """Fit one model, from its checkpoint if there is one, up to its results."""

@@ -9,15 +9,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ae.checks import check_choice
 from keras_ae.training.sources import assert_pixels
 
+ERRORS = ("bce", "mse")  # scores that can be those of the endpoint anomaly_score
 
-def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
+
+def export_saved_model(
+    model: Any, filepath: Any, verbose: Any = None, score: str | None = None
+) -> None:
     """Write a trained autoencoder as a SavedModel.
 
     Its endpoints are methods of the object that `tf.saved_model.load` returns, each with a free
     batch size: `serve(images)` (reconstructions), `encode(images)`, `decode(latents)`,
-    `anomaly_score(images)` and `anomaly_map(images)` of the loss that it was trained with;
+    `reconstruction_loss(images)`, `(N,)`; `anomaly_score(images)` and `anomaly_map(images)`;
     `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
     `sample_class(num_samples, seed, label)` where it was trained with labels; and
     `verdict(images)` where it has a threshold, a dict of `score` and `is_anomalous`, `(N,)` each,
@@ -30,7 +35,11 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
         model: An `Autoencoder`.
         filepath: The folder to write.
         verbose: As in `keras.Model.export`.
+        score: "bce" or "mse", of `anomaly_score` and `anomaly_map`; None for the loss that the
+            model was trained with.
     """
+    loss = model.reconstruction_loss
+    score = check_choice("score", score or loss, ERRORS)
     images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
     latents = tf.TensorSpec((None, *model.code_shape), tf.float32, name="latents")
     scalar = tf.TensorSpec((), tf.int32)
@@ -67,11 +76,16 @@ def export_saved_model(model: Any, filepath: Any, verbose: Any = None) -> None:
     )
     archive.add_endpoint("encode", lambda images: model.encode(checked_images(images)), [images])
     archive.add_endpoint("decode", lambda latents: model.decode(checked(latents)), [latents])
+    for name, of_endpoint in (("reconstruction_loss", loss), ("anomaly_score", score)):
+        archive.add_endpoint(
+            name,
+            lambda images, kind=of_endpoint: model.anomaly_score(checked_images(images), kind),
+            [images],
+        )
     archive.add_endpoint(
-        "anomaly_score", lambda images: model.anomaly_score(checked_images(images)), [images]
-    )
-    archive.add_endpoint(
-        "anomaly_map", lambda images: model.anomaly_map(checked_images(images)), [images]
+        "anomaly_map",
+        lambda images: model.anomaly_map(checked_images(images), score=score),
+        [images],
     )
     if fit is not None:
         archive.add_endpoint("verdict", verdict, [images])

@@ -451,19 +451,26 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
         return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def export(
-        self, filepath: Any, format: str = "tf_saved_model", verbose: Any = None, **kwargs: Any
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: Any = None,
+        score: str | None = None,
+        **kwargs: Any,
     ) -> None:
         """Write a SavedModel, which runs without keras_ae.
 
-        Its endpoints are `serve`, `encode`, `decode`, `anomaly_score`, `anomaly_map`; where
-        `can_sample`, `sample`; and with a `threshold`, `verdict`. They are deterministic: codes are
-        means, not samples. `preprocessing` is also written to `preprocessing.json`, `threshold_fit`
-        to `threshold.json`.
+        Its endpoints are `serve`, `encode`, `decode`, `reconstruction_loss`, `anomaly_score` and
+        `anomaly_map`; where `can_sample`, `sample`; and with a `threshold`, `verdict`. They are
+        deterministic: codes are means, not samples. `preprocessing` is also written to
+        `preprocessing.json`, `threshold_fit` to `threshold.json`.
 
         Args:
             filepath: The folder to write.
             format: "tf_saved_model"; other formats are Keras's own.
             verbose: As in Keras.
+            score: "bce" or "mse", of the endpoints `anomaly_score` and `anomaly_map`; by default
+                the loss that the model was trained with.
             **kwargs: As in Keras, for other formats.
 
         Raises:
@@ -475,7 +482,7 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
             raise ValueError(
                 f"export takes no {', '.join(kwargs)} with format 'tf_saved_model'; leave it out."
             )
-        return export_saved_model(self, filepath, verbose=verbose)
+        return export_saved_model(self, filepath, verbose=verbose, score=score)
 
     # ---- helpers ----
 

@@ -172,17 +172,17 @@ COMPARISONS: dict[str, Comparison] = {
         "Anomaly detection",
         "How well the anomaly score tells test images of classes that training did not see "
         "from the others. AUC: the area under the ROC curve. The score is the reconstruction "
-        "loss: the BCE, or the squared error where the model was trained with it. AUPR: the "
-        "average precision; that of a score without information is the share of anomalous images. "
-        "Recall at 1% or 5% false positives: the share of anomalous images above a threshold that "
-        "at most 1% or 5% of the normal test images exceed. At the threshold: with the one stored "
-        "in the model, else with one fitted to the validation images for 1% false positives. PCA "
-        "of the same code size has as many components as the model's code has numbers. Pixel AUC "
-        "and AUPRO compare the smoothed maps of the loss and of the squared error with the masks; "
-        "AUPRO is the area under the curve of the overlap of each region, up to 30% false "
-        "positives.",
+        "error: the loss in training, but of images that are not light drawings on black the "
+        "squared error, also where the loss is the BCE. AUPR: the average precision; that of a "
+        "score without information is the share of anomalous images. Recall at 1% or 5% false "
+        "positives: the share of anomalous images above a threshold that at most 1% or 5% of the "
+        "normal test images exceed. At the threshold: with the one stored in the model, else with "
+        "one fitted to the validation images for 1% false positives. PCA of the same code size has "
+        "as many components as the model's code has numbers. Pixel AUC and AUPRO compare the "
+        "smoothed maps of the error with the masks; AUPRO is the area under the curve of the "
+        "overlap of each region, up to 30% false positives.",
         (
-            Column("auc", "AUC, reconstruction loss", 4, "higher"),
+            Column("auc", "AUC, reconstruction error", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
             Column("pca_auc", "AUC, PCA of the same code size", 4, by_class=False),
             Column("aupr", "AUPR", 3, by_class=False),
@@ -195,8 +195,6 @@ COMPARISONS: dict[str, Comparison] = {
             ),
             Column("pixel_auc", "pixel AUC", 4, "higher", MASKS, by_class=False),
             Column("aupro", "AUPRO", 4, "higher", MASKS, by_class=False),
-            Column("pixel_auc_mse", "pixel AUC, squared error", 4, needs=MASKS, by_class=False),
-            Column("aupro_mse", "AUPRO, squared error", 4, needs=MASKS, by_class=False),
         ),
         with_published="The text of the published comparison describes this score; its figures "
         "were made with another one, the signed residual.",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_ae.data.baselines import fit_pca, flatten, random_images
+from keras_ae.data.drawings import are_drawings
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
@@ -23,8 +24,9 @@ from keras_ae.evaluation.comparisons.detection import (
 from keras_ae.files import safe_name
 from keras_ae.prediction.overlays import default_sigma
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
+from keras_ae.runs.scores import default_score, score_line
 
-VERSION = 3
+VERSION = 4
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
@@ -37,9 +39,7 @@ MAX_HISTOGRAMS = 15
 NUM_SHOWN = 10
 GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
-# Suffix of the keys, and the score: None is the loss that the model was trained with.
-SCORES = {"": None, "_signed": "signed_residual"}
-MAPS = {"": None, "_mse": "mse"}  # the same for the maps that are compared with masks
+SIGNED = "signed_residual"
 PLAIN_STYLE = {"color": "0.35", "linestyle": (0, (1, 1))}
 BASELINE_STYLES = {
     "PCA, 20 components": {"color": "0.55", "linestyle": (0, (1, 3))},
@@ -61,13 +61,13 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         seed: Not used.
 
     Returns:
-        Metrics: `auc` of the model's own reconstruction loss (the BCE, or the squared error) and
-        `auc_signed` of the signed residual (where `data.published`), each in [0, 1]. 0.5 is
-        chance; below 0.5 the unseen images look more normal than the others. `pca_auc` of the
-        squared error of PCA with `pca_components`, as many as the code has numbers. See
-        `score_metrics`, `verdict_metrics` and, where there are masks, `pixel_metrics`, also of the
-        squared error with the suffix `_mse`. `threshold`, its value, its score and what it was
-        fitted to. `parts`, where there are several classes of anomalous images: numbers of each.
+        Metrics: `anomaly_score`, the name of the reconstruction error that is the score (see
+        `keras_ae.runs.scores.default_score`); its `auc`, and `auc_signed` of the signed residual
+        (where `data.published`), each in [0, 1]. 0.5 is chance; below 0.5 the unseen images look
+        more normal than the others. `pca_auc` of the squared error of PCA with `pca_components`, as
+        many as the code has numbers. See `score_metrics`, `verdict_metrics` and, where there are
+        masks, `pixel_metrics`. `threshold`, its value, its score and what it was fitted to.
+        `parts`, where there are several classes of anomalous images: numbers of each.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
         `scores` `(N,)`, those that the threshold is compared with, and `anomalous` `(N,)`.
         `{group}_images`, `_reconstructions` and `_maps`: up to 10 of each of `GROUPS`.
@@ -76,24 +76,28 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         ValueError: no class is held out, or all test images are anomalous, or none.
     """
     images, anomalous = data.split.test.images, anomalous_images(data)
-    metrics, arrays, scores_of = {}, {}, {}
-    for suffix, score in SCORES.items():
+    error = default_score(model.reconstruction_loss, data.split.train.images)
+    errors = scores = np.asarray(model.anomaly_score(images, score=error))
+    metrics, arrays = {"anomaly_score": error}, {}
+    for suffix, name in {"": error, "_signed": SIGNED}.items():
         if suffix and not data.published:
             continue
-        scores_of[score] = np.asarray(model.anomaly_score(images, score=score))
-        of_score = measure_scores(scores_of[score], anomalous, suffix)
+        found = scores if name == error else np.asarray(model.anomaly_score(images, score=name))
+        of_score = measure_scores(found, anomalous, suffix)
         metrics |= of_score.metrics
         arrays |= of_score.arrays
-    scores = scores_of[None]
     pca = data.principal_components(model.code_size)
     metrics["pca_components"] = int(pca.n_components_)
-    errors = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
-    metrics["pca_auc"] = score_metrics(np.square(errors).sum(axis=1), anomalous)["auc"]
-    del errors
+    left = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
+    metrics["pca_auc"] = score_metrics(np.square(left).sum(axis=1), anomalous)["auc"]
+    del left
     metrics |= score_metrics(scores, anomalous)
 
-    threshold, note = threshold_of(model, data)
-    if threshold["score"] != model.reconstruction_loss:
+    threshold, note = threshold_of(model, data, error)
+    if error != model.reconstruction_loss:
+        words = score_line(error, model.reconstruction_loss, is_default=True)
+        note = f"{words[0].upper()}{words[1:]}. {note}"
+    if threshold["score"] != error:
         compared = {"score": threshold["score"]}
         if threshold["num_samples"] is not None:
             compared["num_samples"] = threshold["num_samples"]
@@ -103,20 +107,17 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         )
     verdicts = scores > np.float32(threshold["threshold"])
     metrics |= {**verdict_metrics(verdicts, anomalous), "threshold": threshold}
-    if parts := metrics_of_parts(data, scores_of[None], verdicts, anomalous):
+    if parts := metrics_of_parts(data, errors, verdicts, anomalous):
         metrics["parts"] = parts
     if data.split.test_masks is not None:
-        for suffix, score in MAPS.items():
-            maps = np.asarray(
-                model.anomaly_map(images, sigma=default_sigma(images.shape[1:]), score=score)
-            )
-            found = pixel_metrics(maps, data.split.test_masks)
-            metrics |= {f"{key}{suffix}": number for key, number in found.items()}
+        sigma = default_sigma(images.shape[1:])
+        maps = np.asarray(model.anomaly_map(images, sigma=sigma, score=error))
+        metrics |= pixel_metrics(maps, data.split.test_masks)
     if note:
         metrics["note"] = note.strip()
     arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
     return Measurement(
-        metrics, {**arrays, **shown_images(model, images, scores, verdicts, anomalous)}
+        metrics, {**arrays, **shown_images(model, images, scores, verdicts, anomalous, error)}
     )
 
 
@@ -167,8 +168,7 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
         if parts := metrics_of_parts(data, of_name, None, anomalous):
             metrics["parts"] = parts
         if masks is not None and name in differences:
-            found = pixel_metrics(maps_of(differences.pop(name), images), masks)
-            metrics |= {f"{key}{suffix}": found[key] for key in found for suffix in MAPS}
+            metrics |= pixel_metrics(maps_of(differences.pop(name), images), masks)
         rows[name] = Measurement(metrics, made.arrays)
     rows[FOREST].metrics["note"] = (
         f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "
@@ -209,7 +209,7 @@ def draw(
 
 def sum_name(data: EvaluationData) -> str:
     """The name of the sum of the pixels: of drawings it is the amount of ink."""
-    return INK if plots.are_drawings(data.split.test.images) else BRIGHTNESS
+    return INK if are_drawings(data.split.test.images) else BRIGHTNESS
 
 
 def anomalous_images(data: EvaluationData) -> np.ndarray:
@@ -243,15 +243,18 @@ def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") 
     )
 
 
-def threshold_of(model: Any, data: EvaluationData) -> tuple[dict[str, Any], str]:
-    """The threshold of a model, fitted to the normal validation images if it has none; a note."""
+def threshold_of(model: Any, data: EvaluationData, score: str) -> tuple[dict[str, Any], str]:
+    """The threshold of a model, and a note.
+
+    One of `score` is fitted to the normal validation images if the model has none.
+    """
     fit, note = model.threshold_fit, ""
     if fit is None:
         validation = data.split.validation
         anomalous = data.is_anomalous(validation.labels)
         images = validation.images if anomalous is None else validation.where(~anomalous).images
         fit, warned = with_warnings(
-            lambda: model.fit_threshold(images, false_positive_rate=DEFAULT_FALSE_POSITIVE_RATE)
+            lambda: model.fit_threshold(images, DEFAULT_FALSE_POSITIVE_RATE, score)
         )
         note = " ".join(f"Threshold: {words}" for words in warned)
     interval = None if fit.interval is None else list(fit.interval)  # as in JSON
@@ -297,9 +300,17 @@ def maps_of(differences: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def shown_images(
-    model: Any, images: np.ndarray, scores: np.ndarray, verdicts: np.ndarray, anomalous: np.ndarray
+    model: Any,
+    images: np.ndarray,
+    scores: np.ndarray,
+    verdicts: np.ndarray,
+    anomalous: np.ndarray,
+    error: str,
 ) -> dict[str, np.ndarray]:
-    """The images with the highest scores, the missed ones with the lowest, false alarms."""
+    """The images with the highest scores, the missed ones with the lowest, false alarms.
+
+    Their maps are those of the score `error`.
+    """
     order = np.argsort(-scores, kind="stable")
     groups = {
         "top": order,
@@ -312,7 +323,7 @@ def shown_images(
         if len(shown):
             arrays[f"{name}_images"] = shown
             arrays[f"{name}_reconstructions"] = clip_to_images(model.reconstruct(shown))
-            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown))
+            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown, score=error))
     return arrays
 
 
@@ -375,7 +386,7 @@ def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -
 def draw_all_curves(
     results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """ROC curves of the reconstruction loss and, where `data.published`, the signed residual."""
+    """ROC curves of the reconstruction error and, where `data.published`, the signed residual."""
     name = sum_name(data)
     sums = [baseline for baseline in baselines if baseline.label == name]
     path, signed_path = folder / "anomaly.png", folder / "anomaly_signed.png"
@@ -394,7 +405,7 @@ def draw_all_curves(
             f" The {name} counts {more} as more anomalous; the opposite rule has an AUC of "
             f"{less:.3f}" + (f", a mean over {len(sums)} classes." if len(sums) > 1 else ".")
         )
-    curves = f"ROC curves of the reconstruction loss, {positives}."
+    curves = f"ROC curves of the reconstruction error, {positives}."
     if not data.published:
         return [Figure(path, f"{curves} {references}")]
     draw_curves(results, sums, data, "_signed", signed_path)
