@@ -45,7 +45,7 @@ def test_set_with_a_normal_class_is_evaluated(defects, tmp_path, offline, capsys
     assert "left out: The 24 test images of dirty, torn: only anomaly detection uses them" in shown
     folder = tmp_path / "out" / "photographs"
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert set(metrics["comparisons"]) == set(COMPARISONS) - {"classification"}
+    assert set(metrics["comparisons"]) == set(COMPARISONS) - {"classification", "threshold"}
     part = metrics["comparisons"]["anomaly"]
     rows = {row["label"].partition(" (")[0]: row["values"] for row in part["rows"]}
     assert {"deep", "conv_vae", "nearest neighbor in pixels", "LocalOutlierFactor"} <= set(rows)

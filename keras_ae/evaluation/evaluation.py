@@ -111,7 +111,8 @@ class Evaluation:
         self.seed = seed
         self.labels = labels(runs)
         self.names = [name for name in names if self.runs_of(name)]
-        self.left_out = [self._why_not(name) for name in names if name not in self.names]
+        reasons = [self._why_not(name) for name in names if name not in self.names]
+        self.left_out = [reason for reason in reasons if reason]
         why_drawn = self._why_drawn()
         self._is_drawn = why_drawn is not None
         self.left_out += [why_drawn] if why_drawn else []
@@ -131,6 +132,9 @@ class Evaluation:
     def runs_of(self, name: str) -> list[TrainedRun]:
         """The runs that a comparison can use."""
         comparison = COMPARISONS[name]
+        if comparison.threshold:
+            whole = [] if self.normal_class is not None else self.runs
+            return [run for run in whole if run.held_out is None and "threshold" in run.results]
         if comparison.held_out and self.normal_class is not None:
             return self.runs
         if comparison.labels and not self.has_labels:
@@ -152,8 +156,13 @@ class Evaluation:
         )
 
     def _why_not(self, name: str) -> str:
+        """Why no run can be used for a comparison; empty where another one says the same."""
         comparison = COMPARISONS[name]
-        if comparison.labels and not self.has_labels:
+        if comparison.threshold:
+            if self.normal_class is not None or any(run.held_out is not None for run in self.runs):
+                return ""  # there are anomalous images, and their threshold is in `anomaly`
+            reason = "no run has a threshold"
+        elif comparison.labels and not self.has_labels:
             reason = "the images have no class labels"
             if self.normal_class is not None:
                 reason = f"all training images are of one class, {self.normal_class}"

@@ -413,7 +413,10 @@ def legend_height(num_lines: int) -> float:
 
 
 class Histogram(NamedTuple):
-    """Scores of normal and of anomalous images, `(N,)` each, the threshold, a second title."""
+    """Scores of normal and of anomalous images, `(N,)` each, the threshold, a second title.
+
+    There may be no anomalous images.
+    """
 
     normal: np.ndarray
     anomalous: np.ndarray
@@ -424,7 +427,7 @@ class Histogram(NamedTuple):
 def histogram_panels(
     panels: dict[str, Histogram], x_label: str, path: Path, num_bins: int = 40
 ) -> Path:
-    """Draw two histograms of area 1 in a panel for each title, with the threshold as a line.
+    """Draw histograms of area 1 in a panel for each title, with the threshold as a line.
 
     Bars reach to the 99th percentile of each group; the outermost ones hold everything beyond.
     """
@@ -438,6 +441,7 @@ def histogram_panels(
     handles = []
     for axis, (title, panel) in zip(axes, panels.items(), strict=False):
         groups = {"normal images": panel.normal, "anomalous images": panel.anomalous}
+        groups = {name: scores for name, scores in groups.items() if len(scores)}
         ends = [np.quantile(scores, (0.01, 0.99)) for scores in groups.values()]
         low = min(panel.threshold, *(end[0] for end in ends))
         high = max(panel.threshold, *(end[1] for end in ends))

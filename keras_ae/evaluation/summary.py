@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shlex
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ def summarize(
                 if column.by_class and len(held_out) > 1
             ),
             *by_part(results, baselines),
+            *by_run(results),
         ],
         "rankings": []
         if comparison.best_in_row
@@ -277,6 +278,24 @@ def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, An
         }
         for heading, rows in values.items()
     ]
+
+
+def by_run(results: list[Result]) -> list[dict[str, Any]]:
+    """A table for each heading in the `facts` of the metrics, with a row for each run.
+
+    `facts` is `{heading: {column: text}}`. Rows name the seed where a label has several runs.
+    """
+    runs_of = Counter(result.label for result in results)
+    tables: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for heading, facts in result.measurement.metrics.get("facts", {}).items():
+            table = tables.setdefault(
+                heading, {"heading": heading, "classes": list(facts), "rows": []}
+            )
+            seed = f", seed {result.seed}" if runs_of[result.label] > 1 else ""
+            row = {"label": f"{result.label}{seed}", "kind": "variant"}
+            table["rows"].append({**row, "values": list(facts.values())})
+    return list(tables.values())
 
 
 def configurations(runs: list[TrainedRun], labels: dict[Path, str]) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ class Comparison:
         with_labels: What to add to it where the images have labels.
         with_published: What to add to it where published figures are shown.
         columns: Columns of the table, the main number first.
+        threshold: True to compare runs with a threshold and without anomalous test images.
         held_out: True to compare runs that are tested on a class which is not in training, False
             for the others; for these, test images of such classes are left out.
         labels: Whether it needs class labels.
@@ -72,6 +73,7 @@ class Comparison:
     columns: tuple[Column, ...]
     with_labels: str = ""
     with_published: str = ""
+    threshold: bool = False
     held_out: bool = False
     labels: bool = False
     reference_classifier: bool = False
@@ -200,6 +202,16 @@ COMPARISONS: dict[str, Comparison] = {
         "were made with another one, the signed residual.",
         held_out=True,
         labels=True,
+    ),
+    "threshold": Comparison(
+        "threshold",
+        "Anomaly threshold",
+        "No test image of these runs is known to be anomalous, so there is no AUC and no recall: "
+        "there is the threshold of each run, fitted to its validation images, and the share of the "
+        "test images above it, which all count as normal. If that share is far above the rate that "
+        "was asked for, the test images differ from the validation images.",
+        (Column("false_positive_rate", "false positive rate on the test images", 3),),
+        threshold=True,
     ),
     "scores": Comparison(
         "scores",

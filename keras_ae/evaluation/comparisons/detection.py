@@ -38,14 +38,17 @@ def verdict_metrics(verdicts: np.ndarray, anomalous: np.ndarray) -> dict[str, fl
 
     Args:
         verdicts: `(N,)` booleans, whether an image is called anomalous.
-        anomalous: `(N,)` booleans, whether it is; at least one of each.
+        anomalous: `(N,)` booleans, whether it is. Without any, `f1` and `recall` are left out;
+            where all are, `false_positive_rate`.
     """
-    hits = int((verdicts & anomalous).sum())
-    return {
-        "f1": 2.0 * hits / int(verdicts.sum() + anomalous.sum()),
-        "recall": hits / int(anomalous.sum()),
-        "false_positive_rate": float(verdicts[~anomalous].mean()),
-    }
+    found: dict[str, float] = {}
+    if anomalous.any():
+        hits = int((verdicts & anomalous).sum())
+        found["f1"] = 2.0 * hits / int(verdicts.sum() + anomalous.sum())
+        found["recall"] = hits / int(anomalous.sum())
+    if not anomalous.all():
+        found["false_positive_rate"] = float(verdicts[~anomalous].mean())
+    return found
 
 
 def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:

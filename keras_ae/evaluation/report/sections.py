@@ -297,13 +297,16 @@ def as_published(figure: Any) -> str:
 
 
 def class_table(table: dict[str, Any]) -> Table:
-    """A table with a column for each held-out class."""
+    """A table with a column for each held-out class, or for each fact; cells may be texts."""
     classes = [text_of(name) for name in table.get("classes") or []]
     digits = digits_of(table)
     rows = []
     for row in table.get("rows") or []:
         values = [*(row.get("values") or []), *[None] * len(classes)][: len(classes)]
-        cells = [Cell(format_value(value, digits)) for value in values]
+        cells = [
+            Cell(text_of(value) if isinstance(value, str) else format_value(value, digits))
+            for value in values
+        ]
         rows.append(Row(text_of(row.get("label")), cells, is_baseline(row)))
     return Table(text_of(table.get("heading")), ["variant", *classes], rows)
 
