@@ -10,6 +10,7 @@ from data_helpers import write_image
 from programs import evaluate, train
 
 from keras_ae.evaluation.comparisons import COMPARISONS
+from keras_ae.evaluation.summary import INTERVALS
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,11 @@ def test_set_with_a_normal_class_is_evaluated(defects, tmp_path, offline, capsys
     assert rows["nearest neighbor in pixels"]["pixel_auc"]["mean"] > 0.95
     headings = [table["heading"] for table in part["by_class"]]
     assert headings == [
+        INTERVALS,
         "AUC, by class of anomaly",
         "Recall at the threshold, by class of anomaly",
     ]
-    assert part["by_class"][0]["classes"] == ["dirty", "torn"]
+    assert part["by_class"][1]["classes"] == ["dirty", "torn"]
     found = metrics["comparisons"]["scores"]["rows"]
     assert {row["label"].partition(" (")[0] for row in found} == {"deep", "conv_vae"}
     for comparison in metrics["comparisons"].values():

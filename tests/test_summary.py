@@ -1,5 +1,6 @@
 """Summaries: rows, spreads and tables by class, from invented measurements."""
 
+import dataclasses
 import statistics
 
 import pytest
@@ -7,7 +8,14 @@ from fake_runs import write_run
 
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Measurement, Result
-from keras_ae.evaluation.summary import caution, configurations, explain_collapsed, summarize
+from keras_ae.evaluation.summary import (
+    INTERVALS,
+    caution,
+    configurations,
+    explain_collapsed,
+    share_interval,
+    summarize,
+)
 from keras_ae.runs.catalog import find_runs, labels, sorted_runs
 
 COLUMNS = (Column("auc", "AUC", 4, "higher"), Column("odd", "odd"), Column("absent", "absent"))
@@ -109,6 +117,30 @@ def test_missing_class_of_a_label_is_empty():
         "kind": "variant",
         "values": [None, 0.3],
     }
+
+
+def test_intervals_over_seeds_match_scipy():
+    from scipy.stats import t
+
+    shares = dataclasses.replace(NOVEL, intervals=True)
+    values = (0.5, 0.6, 0.9)
+    entries = [
+        entry("vae", value, seed=seed, held_out=name, odd=0.99 + 0.005 * seed)
+        for seed, value in enumerate(values)
+        for name in "ab"
+    ]
+    part = summarize("novel", shares, [*entries, entry("deep", 0.7, held_out="a")], [], "toy")
+    table = next(one for one in part["by_class"] if one["heading"] == INTERVALS)
+    assert table["classes"] == ["AUC", "odd"]
+    (made,) = table["rows"]  # deep has one seed
+    low, high = t.interval(0.95, 2, statistics.fmean(values), statistics.stdev(values) / 3**0.5)
+    assert made["values"] == [f"{max(0, low):.3f} to {min(1, high):.3f}", "0.983 to 1.000"]
+    assert share_interval([0.5]) is None
+    close = share_interval([0.5, 0.52, 0.54, 0.5])
+    expected = t.interval(0.95, 3, 0.515, statistics.stdev([0.5, 0.52, 0.54, 0.5]) / 2)
+    assert close == pytest.approx(expected)
+    alone = summarize("novel", shares, [entry("vae", 0.7, held_out="a")], [], "toy")
+    assert not [one for one in alone["by_class"] if one["heading"] == INTERVALS]
 
 
 def test_single_held_out_class_has_no_class_table():

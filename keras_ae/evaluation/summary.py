@@ -21,7 +21,8 @@ from keras_ae.runs.references import COLLAPSED
 if TYPE_CHECKING:
     from keras_ae.runs.catalog import TrainedRun
 
-LEVEL = 0.05  # significance level of a ranking
+LEVEL = 0.05  # significance level of a ranking; 1 - LEVEL is the confidence of an interval
+INTERVALS = "95% confidence intervals of the means (Student's t over the seeds)"
 FEW_IMAGES = 200  # below it an accuracy has steps of more than half a percent
 
 
@@ -72,6 +73,7 @@ def summarize(
         "published_column": COMPARABLE.get(name),
         "best_in_row": comparison.best_in_row,
         "by_class": [
+            *(interval_table(used, columns) if comparison.intervals else []),
             *(
                 by_class(column, results, baselines, held_out)
                 for column in columns
@@ -280,6 +282,39 @@ def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, An
     ]
 
 
+def interval_table(results: list[Result], columns: list[Column]) -> list[dict[str, Any]]:
+    """A table of the intervals of shares over seeds; none where no label has two seeds."""
+    by_heading = {column.heading: seed_values(results, column.key) for column in columns}
+    labels = dict.fromkeys(result.label for result in results)
+    rows = {
+        label: [share_interval(by_label.get(label, [])) for by_label in by_heading.values()]
+        for label in labels
+    }
+    kept = [place for place in range(len(by_heading)) if any(row[place] for row in rows.values())]
+    if not kept:
+        return []
+    return [
+        {
+            "heading": INTERVALS,
+            "classes": [list(by_heading)[place] for place in kept],
+            "rows": [
+                {
+                    "label": label,
+                    "kind": "variant",
+                    "values": [
+                        None
+                        if (found := row[place]) is None
+                        else f"{found[0]:.3f} to {found[1]:.3f}"
+                        for place in kept
+                    ],
+                }
+                for label, row in rows.items()
+                if any(row)
+            ],
+        }
+    ]
+
+
 def by_run(results: list[Result]) -> list[dict[str, Any]]:
     """A table for each heading in the `facts` of the metrics, with a row for each run.
 
@@ -340,6 +375,20 @@ def mean_and_std(values: Sequence[float | None]) -> dict[str, Any]:
         return {"mean": None, "std": None, "num": 0}
     std = statistics.stdev(finite) if len(finite) > 1 else None
     return {"mean": statistics.fmean(finite), "std": std, "num": len(finite)}
+
+
+def share_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95% confidence interval of the mean of shares, by Student's t; None below two values.
+
+    It is cut off at 0 and 1. It takes the values as independent and normally distributed.
+    """
+    made = mean_and_std(values)
+    if made["std"] is None:
+        return None
+    from scipy.stats import t
+
+    half = float(t.ppf(1 - LEVEL / 2, made["num"] - 1)) * made["std"] / math.sqrt(made["num"])
+    return max(0.0, made["mean"] - half), min(1.0, made["mean"] + half)
 
 
 def make_ranking(column: Column, results: list[Result]) -> dict[str, Any]:

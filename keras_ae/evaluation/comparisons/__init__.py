@@ -64,6 +64,7 @@ class Comparison:
         reference_classifier: Whether it uses the reference classifier, where there are labels.
         options: Names of the keyword arguments that it takes.
         is_slow: Whether the module has `work`, to announce what takes long.
+        intervals: Whether its columns, which are shares in [0, 1], get 95% intervals over seeds.
         best_in_row: Whether the best number of each row is marked, not that of each column.
     """
 
@@ -79,6 +80,7 @@ class Comparison:
     reference_classifier: bool = False
     options: tuple[str, ...] = ()
     is_slow: bool = False
+    intervals: bool = False
     best_in_row: bool = False
 
     def load(self) -> ModuleType:
@@ -202,6 +204,7 @@ COMPARISONS: dict[str, Comparison] = {
         "were made with another one, the signed residual.",
         held_out=True,
         labels=True,
+        intervals=True,
     ),
     "threshold": Comparison(
         "threshold",
