@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from keras_ae.evaluation.comparisons import detection
+from keras_ae.anomaly import detection
 
 
 def slow_recall(scores, anomalous, rate):
@@ -53,6 +53,13 @@ def test_verdicts_match_counts():
     assert detection.verdict_metrics(np.zeros(7, bool), anomalous) == {
         "f1": 0.0, "recall": 0.0, "false_positive_rate": 0.0,
     }  # fmt: skip
+
+
+def test_numbers_without_images_are_left_out():
+    verdicts = np.array([1, 0, 0, 0], bool)
+    none, every = np.zeros(4, bool), np.ones(4, bool)
+    assert detection.verdict_metrics(verdicts, none) == {"false_positive_rate": 0.25}
+    assert detection.verdict_metrics(verdicts, every) == {"f1": 0.4, "recall": 0.25}
 
 
 # ---- pixels ----

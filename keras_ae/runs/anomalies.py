@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_ae import data
+from keras_ae.anomaly.detection import auroc, verdict_metrics
 from keras_ae.anomaly.fitted import CODE_SCORES
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
@@ -141,19 +142,16 @@ def measure(scores: np.ndarray, anomalous: np.ndarray, threshold: float) -> dict
         that are found; `test_false_positive_rate`, the share of the normal ones that are called
         anomalous; `test_auroc`. A number that has no images is left out.
     """
-    found = scores > np.float32(threshold)
+    found = verdict_metrics(scores > np.float32(threshold), anomalous)
     results: dict[str, Any] = {
         "test_num_anomalous": int(anomalous.sum()),
         "test_num_normal": int((~anomalous).sum()),
     }
-    if anomalous.any():
-        results["test_recall"] = float(found[anomalous].mean())
-    if not anomalous.all():
-        results["test_false_positive_rate"] = float(found[~anomalous].mean())
+    for name in ("recall", "false_positive_rate"):
+        if name in found:
+            results[f"test_{name}"] = found[name]
     if anomalous.any() and not anomalous.all():
-        from sklearn.metrics import roc_auc_score
-
-        results["test_auroc"] = float(roc_auc_score(anomalous, scores))
+        results["test_auroc"] = auroc(scores, anomalous)
     return results
 
 

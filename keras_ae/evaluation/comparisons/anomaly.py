@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.detection import auroc, pixel_metrics, score_metrics, verdict_metrics
 from keras_ae.data.baselines import fit_pca, flatten, random_images
 from keras_ae.data.drawings import are_drawings
 from keras_ae.evaluation import plots
@@ -15,11 +16,6 @@ from keras_ae.evaluation.comparisons.common import (
     clip_to_images,
     nearest_references,
     with_warnings,
-)
-from keras_ae.evaluation.comparisons.detection import (
-    pixel_metrics,
-    score_metrics,
-    verdict_metrics,
 )
 from keras_ae.files import safe_name
 from keras_ae.prediction.overlays import default_sigma
@@ -89,7 +85,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     pca = data.principal_components(model.code_size)
     metrics["pca_components"] = int(pca.n_components_)
     left = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
-    metrics["pca_auc"] = score_metrics(np.square(left).sum(axis=1), anomalous)["auc"]
+    metrics["pca_auc"] = auroc(np.square(left).sum(axis=1), anomalous)
     del left
     metrics |= score_metrics(scores, anomalous)
 
@@ -232,13 +228,13 @@ def anomalous_images(data: EvaluationData) -> np.ndarray:
 
 def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") -> Measurement:
     """The area under a ROC curve, and at most 200 points of the curve."""
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_curve
 
     fpr, tpr, _ = roc_curve(anomalous, scores)
     # Both rise along the curve: equal steps of their sum are equal steps along it.
     kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0.0, 2.0, NUM_POINTS) - 1e-9))
     return Measurement(
-        {f"auc{suffix}": float(roc_auc_score(anomalous, scores))},
+        {f"auc{suffix}": auroc(scores, anomalous)},
         {f"fpr{suffix}": fpr[kept], f"tpr{suffix}": tpr[kept]},
     )
 
@@ -275,7 +271,7 @@ def metrics_of_parts(
         return {}
     parts = {
         "AUC, by class of anomaly": {
-            name: score_metrics(scores[chosen | ~anomalous], chosen[chosen | ~anomalous])["auc"]
+            name: auroc(scores[chosen | ~anomalous], chosen[chosen | ~anomalous])
             for name, chosen in classes.items()
         }
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.detection import auroc
 from keras_ae.anomaly.fitted import CODE_SCORES, RESIDUAL_SCORES, NotFitted
 from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
@@ -37,8 +38,6 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     Raises:
         ValueError: no class is held out, or all test images are anomalous, or none.
     """
-    from sklearn.metrics import roc_auc_score
-
     anomalous, images = anomalous_images(data), data.split.test.images
     chosen = choose(anomalous, max(MIN_IMAGES, MAX_VALUES // images[0].size), seed)
     notes = []
@@ -59,7 +58,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
             notes.append(f"The score {name} needs at least two validation images.")
             continue
         if np.isfinite(scores).all():
-            metrics[name] = float(roc_auc_score(anomalous, scores))
+            metrics[name] = auroc(scores, anomalous)
         else:
             notes.append(f"{type(model).__name__}: the score {name} is not finite for all images.")
     if notes:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.detection import verdict_metrics
 from keras_ae.anomaly.threshold import binomial_interval
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.anomaly import MAX_HISTOGRAMS
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
-from keras_ae.evaluation.comparisons.detection import verdict_metrics
 
 VERSION = 1
 HEADING = "The threshold of each run, with 95% intervals of the real rate (Clopper and Pearson)"

@@ -10,6 +10,22 @@ MAX_FALSE_POSITIVES = 0.3  # of AUPRO
 NEIGHBORS = np.ones((3, 3), int)  # pixels that touch at a corner are in one region
 
 
+def auroc(scores: np.ndarray, anomalous: np.ndarray) -> float:
+    """The area under the ROC curve: 1 if all anomalous images have higher scores than all others.
+
+    Args:
+        scores: `(N,)`, higher for anomalous images.
+        anomalous: `(N,)` booleans, at least one of each.
+
+    Example:
+        >>> auroc(np.array([1.0, 2.0, 3.0]), np.array([False, True, False]))
+        0.5
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(anomalous, scores))
+
+
 def score_metrics(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
     """`auc`, `aupr`, `recall_1` and `recall_5` of scores.
 
@@ -20,11 +36,11 @@ def score_metrics(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, float]
         scores: `(N,)`, higher for anomalous images.
         anomalous: `(N,)` booleans, at least one of each.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+    from sklearn.metrics import average_precision_score, roc_curve
 
     fpr, tpr, _ = roc_curve(anomalous, scores, drop_intermediate=False)
     return {
-        "auc": float(roc_auc_score(anomalous, scores)),
+        "auc": auroc(scores, anomalous),
         "aupr": float(average_precision_score(anomalous, scores)),
         **{
             f"recall_{percent}": float(tpr[fpr <= percent / 100 + 1e-12].max())
