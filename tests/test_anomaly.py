@@ -247,6 +247,8 @@ def test_all_classes_but_the_normal_one_are_anomalous():
     )
     auc, recall = made.metrics["parts"].values()
     assert list(auc) == list(recall) == ["bright", "dark"]
+    assert made.metrics["num_of_parts"] == {"bright": 10, "dark": 10}
+    assert (made.metrics["num_anomalous"], made.metrics["num_normal"]) == (20, 20)
     assert auc["bright"] == recall["bright"] == 1.0 and recall["dark"] < 0.5
     rest = np.r_[0:20, 30:40]
     highest = data.split.test.images[rest].reshape(30, -1).max(axis=1)

@@ -87,7 +87,7 @@ def test_scores_of_a_variational_model_are_measured():
     data = EvaluationData(Split(part, part, data.split.test), data.class_names, 2)
     model = keras_ae.VAE(image_shape=(6, 6), latent_dim=2, hidden_units=(8,))
     numbers = scores.measure(model, data, seed=0).metrics
-    assert set(numbers) - {"note"} == set(model.score_names)
+    assert set(numbers) - {"note", "num_anomalous", "num_normal"} == set(model.score_names)
     found = model.anomaly_score(data.split.test.images, "log_likelihood", num_samples=10)
     expected = auc_by_pairs(data.split.test.labels == 2, np.asarray(found))
     assert numbers["log_likelihood"] == pytest.approx(expected)
@@ -99,7 +99,7 @@ def test_figure_has_the_means_over_seeds_and_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(scores.plots, "dots", lambda *a, **k: seen.append(a[0]) or dots(*a, **k))
     rows = [
         Result("deep", "deep", 1, 2, "a", Measurement({"bce": 0.5, "mse": 0.25, "note": "x"})),
-        Result("deep", "deep", 1, 2, "b", Measurement({"bce": 1.0})),
+        Result("deep", "deep", 1, 2, "b", Measurement({"bce": 1.0, "num_normal": 7})),
         Result("linear", "linear", 1, 2, "a", Measurement({"mse": 0.5})),
     ]
     (figure,) = scores.draw(rows, [], problem(), tmp_path)

@@ -143,6 +143,33 @@ def test_intervals_over_seeds_match_scipy():
     assert not [one for one in alone["by_class"] if one["heading"] == INTERVALS]
 
 
+def test_numbers_from_few_images_are_marked_in_one_note():
+    def few(num_anomalous, num_normal=50, **options):
+        numbers = {"num_anomalous": num_anomalous, "num_normal": num_normal}
+        return entry("vae", 0.5, **numbers, **options)
+
+    def notes(*entries):
+        found = summarize("novel", NOVEL, list(entries), [], "toy")["notes"]
+        return [note for note in found if "few images" in note]
+
+    assert notes(few(10, held_out="a"), few(30, 10, held_out="b")) == []
+    one = [few(4, held_out="a", seed=1), few(7, held_out="a", seed=2), few(1, 9, held_out="b")]
+    assert notes(*one) == [
+        "Rough numbers, from few images: 4 to 7 anomalous test images of class a; 1 anomalous test "
+        "image of class b; 9 normal test images."
+    ]
+    assert notes(few(0, 3)) == [
+        "Rough numbers, from few images: 0 anomalous test images; 3 normal test images."
+    ]
+    parts = {
+        "parts": {"AUC": {"hole": 0.5, "crack": 0.6}},
+        "num_of_parts": {"hole": 4, "crack": 10},
+    }
+    part = summarize("novel", NOVEL, [entry("vae", 0.5, **parts)], [], "toy")
+    assert part["by_class"][-1]["classes"] == ["hole (4 images)", "crack"]
+    assert part["by_class"][-1]["rows"][0]["values"][0]["mean"] == 0.5
+
+
 def test_single_held_out_class_has_no_class_table():
     part = summarize("novel", NOVEL, [entry("vae", 0.2, held_out="0")], [], "toy")
     assert part["by_class"] == []

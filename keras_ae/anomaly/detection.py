@@ -10,6 +10,11 @@ MAX_FALSE_POSITIVES = 0.3  # of AUPRO
 NEIGHBORS = np.ones((3, 3), int)  # pixels that touch at a corner are in one region
 
 
+def counts(anomalous: np.ndarray) -> dict[str, int]:
+    """`num_anomalous` and `num_normal` of `(N,)` booleans."""
+    return {"num_anomalous": int(anomalous.sum()), "num_normal": int((~anomalous).sum())}
+
+
 def auroc(scores: np.ndarray, anomalous: np.ndarray) -> float:
     """The area under the ROC curve: 1 if all anomalous images have higher scores than all others.
 

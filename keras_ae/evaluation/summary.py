@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Result
 from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
+from keras_ae.progress import counted
 from keras_ae.runs.references import COLLAPSED
 
 if TYPE_CHECKING:
     from keras_ae.runs.catalog import TrainedRun
 
 LEVEL = 0.05  # significance level of a ranking; 1 - LEVEL is the confidence of an interval
+FEW = 10  # test images of a kind; numbers from fewer are marked
 INTERVALS = "95% confidence intervals of the means (Student's t over the seeds)"
 FEW_IMAGES = 200  # below it an accuracy has steps of more than half a percent
 
@@ -87,6 +89,7 @@ def summarize(
         else [make_ranking(column, used) for column in columns if column.better],
         "notes": [
             *make_notes([*results, *baselines], sorted(filter(None, common))),
+            *note_on_few(results),
             *note_on_collapsed(results),
             *(note_on_columns(left_out) if has_numbers(results) else []),
         ],
@@ -112,6 +115,24 @@ def note_on_columns(left_out: list[Column]) -> list[str]:
             by_need[column.needs].append(column.heading)
     parts = [f"{'; '.join(names)} (needs {need})" for need, names in by_need.items()]
     return [f"Not measured: {'; '.join(parts)}."] if parts else []
+
+
+def note_on_few(results: list[Result]) -> list[str]:
+    """A sentence on numbers from fewer than 10 anomalous or 10 normal test images."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for result in results:
+        of_class = f" of class {result.held_out}" if result.held_out is not None else ""
+        metrics = result.measurement.metrics
+        for kind, which in (("anomalous", of_class), ("normal", "")):
+            num = metrics.get(f"num_{kind}")
+            if num is not None and num < FEW:
+                found[f"{kind} test image{{}}{which}"].add(num)
+    parts = [
+        f"{' to '.join(map(str, sorted({min(nums), max(nums)})))} "
+        + words.format("" if nums == {1} else "s")
+        for words, nums in found.items()
+    ]
+    return [f"Rough numbers, from few images: {'; '.join(parts)}."] if parts else []
 
 
 def note_on_collapsed(results: list[Result]) -> list[str]:
@@ -253,8 +274,14 @@ def by_class(
 def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, Any]]:
     """A table for each heading in the `parts` of the metrics, with a column for each part.
 
-    `parts` is `{heading: {part: number}}`; the cells are summarized over the seeds.
+    `parts` is `{heading: {part: number}}`; the cells are summarized over the seeds. The heading of
+    a part with fewer than 10 images has their number, from `num_of_parts`.
     """
+    few = {}
+    for result in results:
+        for part, num in result.measurement.metrics.get("num_of_parts", {}).items():
+            if num < FEW:
+                few[part] = f"{part} ({counted(num, 'image')})"
     variants = {result.label for result in results}
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for result in [*results, *baselines]:
@@ -266,9 +293,7 @@ def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, An
         {
             "heading": heading,
             "digits": 3,
-            "classes": (
-                names := list(dict.fromkeys(name for row in rows.values() for name in row))
-            ),
+            "classes": [few.get(name, name) for name in names],
             "rows": [
                 {
                     "label": label,
@@ -279,6 +304,7 @@ def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, An
             ],
         }
         for heading, rows in values.items()
+        for names in [list(dict.fromkeys(name for row in rows.values() for name in row))]
     ]
 
 

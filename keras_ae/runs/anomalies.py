@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_ae import data
-from keras_ae.anomaly.detection import auroc, verdict_metrics
+from keras_ae.anomaly.detection import auroc, counts, verdict_metrics
 from keras_ae.anomaly.fitted import CODE_SCORES
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
@@ -143,10 +143,7 @@ def measure(scores: np.ndarray, anomalous: np.ndarray, threshold: float) -> dict
         anomalous; `test_auroc`. A number that has no images is left out.
     """
     found = verdict_metrics(scores > np.float32(threshold), anomalous)
-    results: dict[str, Any] = {
-        "test_num_anomalous": int(anomalous.sum()),
-        "test_num_normal": int((~anomalous).sum()),
-    }
+    results: dict[str, Any] = {f"test_{key}": num for key, num in counts(anomalous).items()}
     for name in ("recall", "false_positive_rate"):
         if name in found:
             results[f"test_{name}"] = found[name]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.anomaly.detection import auroc, pixel_metrics, score_metrics, verdict_metrics
+from keras_ae.anomaly.detection import auroc, counts, pixel_metrics, score_metrics, verdict_metrics
 from keras_ae.data.baselines import fit_pca, flatten, random_images
 from keras_ae.data.drawings import are_drawings
 from keras_ae.evaluation import plots
@@ -63,7 +63,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         more normal than the others. `pca_auc` of the squared error of PCA with `pca_components`, as
         many as the code has numbers. See `score_metrics`, `verdict_metrics` and, where there are
         masks, `pixel_metrics`. `threshold`, its value, its score and what it was fitted to.
-        `parts`, where there are several classes of anomalous images: numbers of each.
+        `num_anomalous` and `num_normal` of the test images. `parts`, where there are several
+        classes of anomalous images: numbers of each, and `num_of_parts`, how many images.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
         `scores` `(N,)`, those that the threshold is compared with, and `anomalous` `(N,)`.
         `{group}_images`, `_reconstructions` and `_maps`: up to 10 of each of `GROUPS`.
@@ -74,7 +75,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     images, anomalous = data.split.test.images, anomalous_images(data)
     error = default_score(model.reconstruction_loss, data.split.train.images)
     errors = scores = np.asarray(model.anomaly_score(images, score=error))
-    metrics, arrays = {"anomaly_score": error}, {}
+    metrics: dict[str, Any] = {"anomaly_score": error, **counts(anomalous)}
+    arrays = {}
     for suffix, name in {"": error, "_signed": SIGNED}.items():
         if suffix and not data.published:
             continue
@@ -105,6 +107,11 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     metrics |= {**verdict_metrics(verdicts, anomalous), "threshold": threshold}
     if parts := metrics_of_parts(data, errors, verdicts, anomalous):
         metrics["parts"] = parts
+        labels = data.split.test.labels
+        metrics["num_of_parts"] = {
+            name: int((labels == data.class_names.index(name)).sum())
+            for name in next(iter(parts.values()))
+        }
     if data.split.test_masks is not None:
         sigma = default_sigma(images.shape[1:])
         maps = np.asarray(model.anomaly_map(images, sigma=sigma, score=error))

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.anomaly.detection import auroc
+from keras_ae.anomaly.detection import auroc, counts
 from keras_ae.anomaly.fitted import CODE_SCORES, RESIDUAL_SCORES, NotFitted
 from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import COMPARISONS
 from keras_ae.evaluation.comparisons.anomaly import anomalous_images
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import with_warnings
 
-VERSION = 2
+VERSION = 3
 MAX_FITTED = 10_000  # images that scores are fitted to
 MAX_VALUES = 2**23  # of all scored images: 10,000 of MNIST, 682 of 64x64 in color
 MIN_IMAGES = 500
@@ -49,7 +50,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     unseen = random_images(data.split.validation.images, MAX_FITTED)
     if len(unseen) > 1:
         model.fit_scores(unseen, RESIDUAL_SCORES)
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = counts(anomalous)
     for name in model.score_names:
         options = {"num_samples": NUM_SAMPLES[name]} if name in NUM_SAMPLES else {}
         try:
@@ -78,6 +79,7 @@ def draw(
     if not results:
         return []
     labels = dict.fromkeys(result.label for result in results)
+    columns = {column.key for column in COMPARISONS["scores"].columns}
     series: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(key for result in results for key in result.measurement.metrics):
         for label in labels:
@@ -86,7 +88,7 @@ def draw(
                 for result in results
                 if result.label == label and name in result.measurement.metrics
             ]
-            if values and name != "note":
+            if values and name in columns:
                 series.setdefault(name, {})[label] = float(np.mean(values))
     path = plots.dots(series, "AUC", folder / "anomaly_score_names.png")
     return [
