@@ -39,6 +39,7 @@ class Fake(FakeAutoencoder):
 
     def __init__(self, error, signed=lambda images: np.zeros(len(images)), threshold=None):
         self.scores = {"bce": error, "mse": error, "signed_residual": signed}
+        self.scores["local_residual"] = error
         self.threshold_fit = threshold
         self.fitted_to = None
 
@@ -270,8 +271,10 @@ def test_threshold_of_the_model_is_used_else_one_is_fitted_to_normal_validation_
     assert made.metrics["recall"] == 0.5 and made.metrics["false_positive_rate"] == 0.0
     assert made.metrics["f1"] == pytest.approx(2 * 1 * 0.5 / 1.5)
     assert made.metrics["threshold"]["threshold"] == -0.25
-    assert made.metrics["auc"] == numbers["auc"]  # that of the loss
-    assert "one of the score signed_residual" in made.metrics["note"]
+    darkest = -data.split.test.images.reshape(40, -1).min(axis=1)
+    expected = auc_by_pairs(data.split.test.labels != 1, darkest)
+    assert made.metrics["auc"] == pytest.approx(expected) and expected < numbers["auc"]
+    assert "Fake: anomaly score: signed_residual." in made.metrics["note"]
     np.testing.assert_array_equal(made.arrays["scores"][30:], 0.0)
 
 
@@ -279,9 +282,10 @@ def test_warning_about_the_threshold_becomes_a_note():
     model = keras_ae.Shallow(image_shape=(8, 8), latent_dim=2)
     made = anomaly.measure(model, defects(masks=True), seed=0)
     assert "60 normal images are too few" in made.metrics["note"]
-    assert made.metrics["note"].startswith("Anomaly score: mse, not the training loss bce")
+    words = "Shallow: anomaly score: local_residual, not the training loss bce"
+    assert made.metrics["note"].startswith(words)
     fit = model.threshold_fit
-    assert fit.score == "mse"
+    assert fit.score == "local_residual"
     assert fit.num_images == 60 and made.metrics["threshold"]["threshold"] == fit.threshold
     assert made.metrics["threshold"]["false_positive_rate"] == 0.01
     verdicts = model.is_anomalous(defects().split.test.images)

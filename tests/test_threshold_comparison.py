@@ -108,7 +108,7 @@ def test_report_of_a_set_without_anomalous_images(tmp_path, offline, capsys):
     num = round(results["test_false_positive_rate"] * results["test_num_normal"])
     for words in (
         "No test image of these runs is known to be anomalous",
-        f"| mse | {results['threshold']:.6g} | 0.2 | {results['threshold_num_images']} |",
+        f"| local_residual | {results['threshold']:.6g} | 0.2 | ",
         f"| {num} of {results['test_num_normal']} |",
         "threshold_scores.png",
     ):

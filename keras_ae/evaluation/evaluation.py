@@ -255,8 +255,6 @@ class Evaluation:
             long_work = self._long_work(missing for _, missing in plan.values())
             for line in long_work:
                 log(line)
-            if long_work:
-                log("--comparisons with the names of the others leaves them out")
             progress = StepProgress(steps, enabled)
             # Baselines first: they detect bad options early.
             self._measure_baselines(baseline_plan, progress)

@@ -37,6 +37,7 @@ RESULTS = (
     "maps",
     "map_scale.png",
 )
+LOCAL_MAPS = ("ssim", "local_residual")  # scores with maps of their own; others: squared error
 DEFAULT_BATCH_SIZE = 256
 _WHITE_ERROR = 0.5  # of an error map; errors are small, and linear up to 1 would look black
 _BATCH_VALUES = 2**24  # pixels of a batch, where images are large
@@ -98,7 +99,8 @@ def predict_files(
       0.5 or more;
     - `maps/`, on request: where each image is anomalous, over the image in gray; and
       `map_scale.png`, the scale of all of them, from 0 to the largest value. It is the squared
-      error of each pixel, summed over the channels and smoothed; with the score "ssim" its map.
+      error of each pixel, summed over the channels and smoothed; with the scores "ssim" and
+      "local_residual" their own map.
 
     Maps are computed in a second pass over the images, after their scale is known.
     Only one batch of images is in memory at a time.
@@ -146,7 +148,7 @@ def predict_files(
     score, fit, notices = _threshold_of(
         opened, score, threshold, normal_images, false_positive_rate, batch_size
     )
-    kind = "ssim" if score == "ssim" and score in opened.map_names else "mse"
+    kind = score if score in LOCAL_MAPS and score in opened.map_names else "mse"
     num_images, num_anomalous, highest = 0, 0, 0.0
     report = CountProgress(len(source), "images", progress)
     with output_folder(folder, _is_result, RESULTS[0], overwrite) as temporary:
@@ -194,7 +196,9 @@ def predict_files(
                 _write_all(pictures, temporary / RESULTS[4], _picture_names(source, batch))
                 num_maps += len(batch.names)
                 report.update(num_maps)
-            what = {"mse": "squared error", "ssim": "1 - SSIM"}[kind]
+            what = {"mse": "squared error", "ssim": "1 - SSIM"}.get(
+                kind, "distance of the residual"
+            )
             words = f"{what} of a pixel, smoothed with sigma {smoothing:.3g}"
             write_legend(temporary / RESULTS[5], highest, words)
     return Predictions(

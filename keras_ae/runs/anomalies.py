@@ -15,7 +15,7 @@ from keras_ae.anomaly.fitted import CODE_SCORES
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE, RunRequest
-from keras_ae.runs.scores import default_score, score_line
+from keras_ae.runs.scores import default_score, score_line, threshold_score
 from keras_ae.saving.export import ERRORS
 
 
@@ -26,14 +26,20 @@ class ThresholdOptions:
     Attributes:
         false_positive_rate: Between 0 and 1, exclusive; None for 1% where the run has anomalous
             test images, and no threshold elsewhere.
-        score: Name of an anomaly score; None for `default_score`.
+        score: Name of an anomaly score; None for `threshold_score`.
     """
 
     false_positive_rate: float | None = None
     score: str | None = None
 
     def resolved(
-        self, model: Any, variant: str, has_anomalous: bool, split: data.Split
+        self,
+        model: Any,
+        variant: str,
+        split: data.Split,
+        *,
+        has_anomalous: bool,
+        holds_out_class: bool,
     ) -> ThresholdOptions:
         """The options as a request records them: None for what is the default of the run.
 
@@ -54,7 +60,7 @@ class ThresholdOptions:
             rate = None if rate == DEFAULT_FALSE_POSITIVE_RATE else rate
         elif rate is None:
             rate = DEFAULT_FALSE_POSITIVE_RATE
-        default = default_score(model.reconstruction_loss, split.train.images)
+        default = threshold_score(model.reconstruction_loss, split.train.images, holds_out_class)
         return ThresholdOptions(rate, None if score == default else score)
 
 
@@ -91,11 +97,12 @@ def fit_threshold(
     """
     rate, loss = request.false_positive_rate, model.reconstruction_loss
     default = default_score(loss, split.train.images)
-    score = request.anomaly_score or default
     results: dict[str, Any] = {"default_score": default}
-    words = score_line(score, loss, request.anomaly_score is None)
     if rate is None and anomalous is None:
-        return results, [words] if default != loss else []
+        return results, [score_line(default, loss, True)] if default != loss else []
+    holds_out_class = request.held_out_class is not None
+    score = request.anomaly_score or threshold_score(loss, split.train.images, holds_out_class)
+    words = score_line(score, loss, request.anomaly_score is None)
     if len(split.validation) < 2:
         return results, [
             words,

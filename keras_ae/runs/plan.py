@@ -268,7 +268,13 @@ def _plan_class(
                 f"Early stopping and learning-rate reduction do not work with {variant}, which "
                 "trains its layers one after another for a share of the epochs each."
             )
-        threshold = asked.resolved(model, variant, has_anomalous, split)
+        threshold = asked.resolved(
+            model,
+            variant,
+            split,
+            has_anomalous=has_anomalous,
+            holds_out_class=held_out is not None,
+        )
         model.compile(keras.optimizers.Adam(learning_rate), jit_compile=JIT[jit])
         request = RunRequest(
             variant=variant,

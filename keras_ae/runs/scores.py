@@ -15,7 +15,7 @@ NUM_FOR_SCORE = 1000  # training images that decide whether they are drawings
 
 
 def default_score(loss: str, images: Any) -> str:
-    """The anomaly score of the programs where the user names none: "bce" or "mse".
+    """The anomaly score of the programs where no threshold says which: "bce" or "mse".
 
     It is the training loss, except for models that were trained with "bce" on images that are no
     drawings: there it is "mse". The BCE of a gray pixel is large even if its reconstruction is
@@ -30,9 +30,31 @@ def default_score(loss: str, images: Any) -> str:
         >>> default_score("bce", np.full((2, 8, 8), 0.5))
         'mse'
     """
-    if loss != "bce" or are_drawings(as_float(random_images(images, NUM_FOR_SCORE))):
-        return loss
-    return "mse"
+    return loss if loss != "bce" or look_like_drawings(images) else "mse"
+
+
+def threshold_score(loss: str, images: Any, holds_out_class: bool) -> str:
+    """The anomaly score of a threshold where the user names none.
+
+    It is "local_residual" for images that are no drawings: on photographs with defects it was the
+    best score (see docs/anomaly.md). With a class held out, the anomalies are whole images of
+    another kind, and the score is `default_score`.
+
+    Args:
+        loss, images: See `default_score`.
+        holds_out_class: Whether the training leaves out a class.
+
+    Example:
+        >>> threshold_score("bce", np.full((2, 8, 8), 0.5), holds_out_class=False)
+        'local_residual'
+    """
+    if holds_out_class or look_like_drawings(images):
+        return default_score(loss, images)
+    return "local_residual"
+
+
+def look_like_drawings(images: Any) -> bool:
+    return are_drawings(as_float(random_images(images, NUM_FOR_SCORE)))
 
 
 def score_line(score: str, loss: str, is_default: bool) -> str:
@@ -41,7 +63,7 @@ def score_line(score: str, loss: str, is_default: bool) -> str:
     Args:
         score: Its name.
         loss: The loss that the model was trained with.
-        is_default: Whether it is the score that `default_score` gives.
+        is_default: Whether it is the default.
     """
     if not is_default:
         return f"anomaly score: {score}"

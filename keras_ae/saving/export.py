@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ae.anomaly.tools import MAPS
 from keras_ae.checks import check_choice
 from keras_ae.training.sources import assert_pixels
 
@@ -25,7 +26,8 @@ def export_saved_model(
     `reconstruction_loss(images)`, `(N,)`; `anomaly_score(images)` and `anomaly_map(images)`;
     `sample(num_samples, seed)`, two int32 scalars, where the model has a prior;
     `sample_class(num_samples, seed, label)` where it was trained with labels; and
-    `verdict(images)` where it has a threshold, a dict of `score` and `is_anomalous`, `(N,)` each,
+    `verdict(images)` where it has a threshold, with `verdict_map(images)` where the score of the
+    threshold has a map. `verdict` gives a dict of `score` and `is_anomalous`, `(N,)` each,
     and `threshold`. All are deterministic: the code of a VAE is its mean. Input of another shape,
     that is not finite, or images with pixels outside the model's `pixel_range` are an error. The
     files `preprocessing.json` and `threshold.json` have `model.preprocessing` and
@@ -89,6 +91,12 @@ def export_saved_model(
     )
     if fit is not None:
         archive.add_endpoint("verdict", verdict, [images])
+        if fit.score in MAPS:
+            archive.add_endpoint(
+                "verdict_map",
+                lambda images: model.anomaly_map(checked_images(images), score=fit.score),
+                [images],
+            )
     if model.can_sample:
         archive.add_endpoint("sample", sample, [scalar, scalar])
     if model.can_sample and model.needs_labels:

@@ -461,9 +461,10 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
         """Write a SavedModel, which runs without keras_ae.
 
         Its endpoints are `serve`, `encode`, `decode`, `reconstruction_loss`, `anomaly_score` and
-        `anomaly_map`; where `can_sample`, `sample`; and with a `threshold`, `verdict`. They are
-        deterministic: codes are means, not samples. `preprocessing` is also written to
-        `preprocessing.json`, `threshold_fit` to `threshold.json`.
+        `anomaly_map`; where `can_sample`, `sample`; and with a `threshold`, `verdict` and, where
+        its score has a map, `verdict_map`. They are deterministic: codes are means, not samples.
+        `preprocessing` is also written to `preprocessing.json`, `threshold_fit` to
+        `threshold.json`.
 
         Args:
             filepath: The folder to write.

@@ -20,9 +20,9 @@ from keras_ae.evaluation.comparisons.common import (
 from keras_ae.files import safe_name
 from keras_ae.prediction.overlays import default_sigma
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
-from keras_ae.runs.scores import default_score, score_line
+from keras_ae.runs.scores import score_line, threshold_score
 
-VERSION = 4
+VERSION = 5
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
@@ -57,12 +57,12 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         seed: Not used.
 
     Returns:
-        Metrics: `anomaly_score`, the name of the reconstruction error that is the score (see
-        `keras_ae.runs.scores.default_score`); its `auc`, and `auc_signed` of the signed residual
-        (where `data.published`), each in [0, 1]. 0.5 is chance; below 0.5 the unseen images look
-        more normal than the others. `pca_auc` of the squared error of PCA with `pca_components`, as
-        many as the code has numbers. See `score_metrics`, `verdict_metrics` and, where there are
-        masks, `pixel_metrics`. `threshold`, its value, its score and what it was fitted to.
+        Metrics: `anomaly_score`, the name of the score: that of the model's threshold, which by
+        default is that of `keras_ae.runs.scores.threshold_score`; its `auc`, and `auc_signed` of
+        the signed residual (where `data.published`), each in [0, 1]. 0.5 is chance; below 0.5 the
+        unseen images look more normal than the others. `pca_auc` of the squared error of PCA with
+        `pca_components`, as many as the code has numbers. See `score_metrics`, `verdict_metrics`
+        and, where there are masks, `pixel_metrics`. `threshold`, its value, its score and what it was fitted to.
         `num_anomalous` and `num_normal` of the test images. `parts`, where there are several
         classes of anomalous images: numbers of each, and `num_of_parts`, how many images.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
@@ -73,14 +73,18 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         ValueError: no class is held out, or all test images are anomalous, or none.
     """
     images, anomalous = data.split.test.images, anomalous_images(data)
-    error = default_score(model.reconstruction_loss, data.split.train.images)
-    errors = scores = np.asarray(model.anomaly_score(images, score=error))
-    metrics: dict[str, Any] = {"anomaly_score": error, **counts(anomalous)}
+    loss = model.reconstruction_loss
+    usual = threshold_score(loss, data.split.train.images, data.normal is None)
+    threshold, note = threshold_of(model, data, usual)
+    score, num_samples = threshold["score"], threshold["num_samples"]
+    options = {} if num_samples is None else {"num_samples": num_samples}
+    scores = np.asarray(model.anomaly_score(images, score=score, **options))
+    metrics: dict[str, Any] = {"anomaly_score": score, **counts(anomalous)}
     arrays = {}
-    for suffix, name in {"": error, "_signed": SIGNED}.items():
+    for suffix, name in {"": score, "_signed": SIGNED}.items():
         if suffix and not data.published:
             continue
-        found = scores if name == error else np.asarray(model.anomaly_score(images, score=name))
+        found = scores if name == score else np.asarray(model.anomaly_score(images, score=name))
         of_score = measure_scores(found, anomalous, suffix)
         metrics |= of_score.metrics
         arrays |= of_score.arrays
@@ -91,21 +95,12 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     del left
     metrics |= score_metrics(scores, anomalous)
 
-    threshold, note = threshold_of(model, data, error)
-    if error != model.reconstruction_loss:
-        words = score_line(error, model.reconstruction_loss, is_default=True)
-        note = f"{words[0].upper()}{words[1:]}. {note}"
-    if threshold["score"] != error:
-        compared = {"score": threshold["score"]}
-        if threshold["num_samples"] is not None:
-            compared["num_samples"] = threshold["num_samples"]
-        scores = np.asarray(model.anomaly_score(images, **compared))
-        note += (
-            f" The threshold of {type(model).__name__} is one of the score {threshold['score']}."
-        )
+    if score != loss:
+        words = score_line(score, loss, is_default=score == usual)
+        note = f"{type(model).__name__}: {words}. {note}"
     verdicts = scores > np.float32(threshold["threshold"])
     metrics |= {**verdict_metrics(verdicts, anomalous), "threshold": threshold}
-    if parts := metrics_of_parts(data, errors, verdicts, anomalous):
+    if parts := metrics_of_parts(data, scores, verdicts, anomalous):
         metrics["parts"] = parts
         labels = data.split.test.labels
         metrics["num_of_parts"] = {
@@ -114,13 +109,14 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         }
     if data.split.test_masks is not None:
         sigma = default_sigma(images.shape[1:])
-        maps = np.asarray(model.anomaly_map(images, sigma=sigma, score=error))
+        maps = np.asarray(model.anomaly_map(images, sigma=sigma, score=map_score(score)))
         metrics |= pixel_metrics(maps, data.split.test_masks)
     if note:
         metrics["note"] = note.strip()
     arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
     return Measurement(
-        metrics, {**arrays, **shown_images(model, images, scores, verdicts, anomalous, error)}
+        metrics,
+        {**arrays, **shown_images(model, images, scores, verdicts, anomalous, map_score(score))},
     )
 
 
@@ -264,6 +260,13 @@ def threshold_of(model: Any, data: EvaluationData, score: str) -> tuple[dict[str
     return {**fit.to_dict(), "interval": interval}, note
 
 
+def map_score(score: str) -> str:
+    """The score of the maps: "mse" for a score without a map."""
+    from keras_ae.anomaly.tools import MAPS  # imports TensorFlow
+
+    return score if score in MAPS else "mse"
+
+
 def metrics_of_parts(
     data: EvaluationData, scores: np.ndarray, verdicts: np.ndarray | None, anomalous: np.ndarray
 ) -> dict[str, dict[str, float]]:
@@ -308,11 +311,11 @@ def shown_images(
     scores: np.ndarray,
     verdicts: np.ndarray,
     anomalous: np.ndarray,
-    error: str,
+    score: str,
 ) -> dict[str, np.ndarray]:
     """The images with the highest scores, the missed ones with the lowest, false alarms.
 
-    Their maps are those of the score `error`.
+    Their maps are those of `score`.
     """
     order = np.argsort(-scores, kind="stable")
     groups = {
@@ -326,7 +329,7 @@ def shown_images(
         if len(shown):
             arrays[f"{name}_images"] = shown
             arrays[f"{name}_reconstructions"] = clip_to_images(model.reconstruct(shown))
-            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown, score=error))
+            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown, score=score))
     return arrays
 
 

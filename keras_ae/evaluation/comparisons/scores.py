@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from keras_ae.anomaly.detection import auroc, counts
-from keras_ae.anomaly.fitted import CODE_SCORES, RESIDUAL_SCORES, NotFitted
 from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons import COMPARISONS
@@ -39,6 +38,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     Raises:
         ValueError: no class is held out, or all test images are anomalous, or none.
     """
+    from keras_ae.anomaly.fitted import CODE_SCORES, RESIDUAL_SCORES, NotFitted  # TensorFlow
+
     anomalous, images = anomalous_images(data), data.split.test.images
     chosen = choose(anomalous, max(MIN_IMAGES, MAX_VALUES // images[0].size), seed)
     notes = []

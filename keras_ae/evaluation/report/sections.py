@@ -378,8 +378,8 @@ def reproduction(metrics: dict[str, Any]) -> Section:
     if commands := [each for each in dict.fromkeys(commands) if each]:
         section.blocks += [
             Paragraph(
-                "These commands train the runs; several seeds or held-out classes differ in "
-                "--seed and --held-out-class only:"
+                "These commands train the runs. Runs of a configuration differ in the seed or the "
+                "held-out class; its first one is here:"
             ),
             Code("\n".join(commands)),
         ]
