@@ -143,7 +143,7 @@ def test_pca_components_come_from_training_images_only():
     images[labels == 2] += 0.2 * random.random((20, 16))
     images = images.reshape(-1, 4, 4)
     train = Subset(images[labels != 2], labels[labels != 2])
-    data = EvaluationData(Split(train, train, Subset(images, labels)), NAMES, 2)
+    data = EvaluationData(Split(train, train, Subset(images, labels)), NAMES, 2, published=True)
     assert anomaly.baselines(data, seed=0)["PCA, 2 components"].metrics["auc"] == 1.0
 
 
@@ -361,8 +361,45 @@ def test_pixel_metrics_are_measured_where_there_are_masks():
     )
     rows = anomaly.baselines(data, seed=0)
     with_maps = [name for name, row in rows.items() if "aupro" in row.metrics]
-    assert with_maps == ["PCA, 2 components", "PCA, 20 components", "nearest neighbor in pixels"]
+    assert with_maps == [
+        "PCA, 20 components",
+        "PCA, 20 components, local_residual",
+        "nearest neighbor in pixels",
+    ]
     assert "aupro" not in anomaly.measure(Fake(contrast), defects(), seed=0).metrics
+
+
+def test_local_residual_of_pca_is_that_of_a_model_with_the_same_reconstructions():
+    """A linear autoencoder with the weights of the PCA has its residuals, and so its score."""
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(3, 64)) / 20
+    parts = [
+        np.clip(0.5 + random.normal(size=(num, 3)) @ mixing, 0, 1).reshape(-1, 8, 8).astype("f4")
+        for num in (50, 40, 30)
+    ]
+    parts = [part + 0.02 * random.random(part.shape, "f4") for part in parts]
+    labels = [np.ones(50, int), np.ones(40, int), np.arange(30) % 2]
+    split = Split(*(Subset(part, label) for part, label in zip(parts, labels, strict=True)))
+    data = EvaluationData(split, ("hole", "good"), normal=1)
+    row = anomaly.baselines(data, seed=0)["PCA, 20 components, local_residual"]
+    model = keras_ae.Linear(image_shape=(8, 8), latent_dim=20)
+    pca = data.principal_components(20)
+    model.set_weights([pca.components_.T, np.zeros(20), pca.components_, np.zeros(64)])
+    weights = model.get_weights()
+    for place, each in enumerate(weights):
+        if each.shape == (20,):
+            weights[place] = -(pca.mean_ @ pca.components_.T).astype("f4")
+        if each.shape == (64,):
+            weights[place] = pca.mean_.astype("f4")
+    model.set_weights(weights)
+    np.testing.assert_allclose(
+        model.reconstruct(parts[2]).reshape(30, -1),
+        pca.inverse_transform(pca.transform(parts[2].reshape(30, -1))),
+        atol=1e-4,
+    )
+    model.fit_scores(parts[1], ["local_residual"])
+    scores = model.anomaly_score(parts[2], "local_residual")
+    assert row.metrics["auc"] == pytest.approx(auc_by_pairs(labels[2] == 0, scores), abs=0.01)
 
 
 def test_baseline_maps_are_smoothed_as_those_of_models():

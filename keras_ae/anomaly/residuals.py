@@ -19,8 +19,7 @@ from keras_ae.anomaly.maps import gaussian_window
 
 WINDOWS = 32  # along the longer side of an image, at most
 SHARE = 0.05  # of the windows, the most unusual ones, that the score is a mean of
-LOWEST_SPREAD = 0.01  # share of the range of a pixel: a smaller spread is as good as none
-FLOOR = 1e-6  # smallest variance of a direction, as a share of the mean variance
+LOWEST_SPREAD = 0.01  # share of the range of a pixel: smaller differences are no defects
 
 
 def window_step(image_shape: tuple[int, ...]) -> int:
@@ -29,16 +28,25 @@ def window_step(image_shape: tuple[int, ...]) -> int:
 
 
 def local_features(batch: Any) -> tf.Tensor:
-    """What the residual is like around each place, `(N, rows, columns, channels + 1)`, float32.
+    """What the residuals of a `ScoredBatch` are like around each place; see `window_features`."""
+    low, high = batch.model.pixel_range
+    return window_features((batch.pixels - batch.images) / (high - low))
+
+
+def window_features(residuals: Any) -> tf.Tensor:
+    """What residuals are like around each place, `(N, rows, columns, channels + 1)`, float32.
 
     The mean of each channel in a Gaussian window, and the logarithm of the variance in it, summed
-    over the channels. A pixel range of 1 is assumed; other ranges are scaled to it.
+    over the channels.
+
+    Args:
+        residuals: `(N, height, width)` or `(N, height, width, channels)`, float32, of pixels whose
+            range is 1.
     """
-    low, high = batch.model.pixel_range
-    residuals = (batch.pixels - batch.images) / (high - low)
+    residuals = tf.convert_to_tensor(residuals)
     if residuals.shape.rank == 3:
         residuals = residuals[..., None]
-    step = window_step(batch.model.image_shape)
+    step = window_step(tuple(residuals.shape[1:]))
     rows, columns = (
         gaussian_window(side, step)[step // 2 :: step] for side in residuals.shape[1:3]
     )
@@ -53,14 +61,17 @@ def local_features(batch: Any) -> tf.Tensor:
 
 
 def fit_local_residual(features: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and covariance of the features of all places of normal images, for `local_residual`."""
+    """Mean and covariance of the features of all places of normal images, for `local_residual`.
+
+    A hundredth of the range of a pixel is added to the standard deviation of each feature: else a
+    tint of gray images, whose colors do not vary, would be hundreds of deviations away.
+    """
     places = np.asarray(features, np.float64).reshape(-1, features.shape[-1])
     mean = places.mean(axis=0)
     centered = places - mean
-    variances, axes = np.linalg.eigh(centered.T @ centered / len(centered))
-    variances = np.maximum(variances, FLOOR * (variances.mean() or 1.0))
-    statistics: Mapping[str, np.ndarray] = {"mean": mean, "whitening": axes / np.sqrt(variances)}
-    return dict(statistics)
+    covariance = centered.T @ centered / len(centered) + LOWEST_SPREAD**2 * np.eye(len(mean))
+    variances, axes = np.linalg.eigh(covariance)
+    return {"mean": mean, "whitening": axes / np.sqrt(variances)}
 
 
 def distances(statistics: Mapping[str, np.ndarray], features: tf.Tensor) -> tf.Tensor:

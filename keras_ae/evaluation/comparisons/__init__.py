@@ -175,18 +175,18 @@ COMPARISONS: dict[str, Comparison] = {
         "anomaly",
         "Anomaly detection",
         "How well the anomaly score tells test images of classes that training did not see "
-        "from the others. AUC: the area under the ROC curve. The score is the reconstruction "
-        "error: the loss in training, but of images that are not light drawings on black the "
-        "squared error, also where the loss is the BCE. AUPR: the average precision; that of a "
-        "score without information is the share of anomalous images. Recall at 1% or 5% false "
+        "from the others. AUC: the area under the ROC curve. The score is that of the "
+        "threshold: by default the training loss for light drawings on black; for other images "
+        "local_residual, or with a held-out class the squared error. AUPR: the average precision; "
+        "that of a score without information is the share of anomalous images. Recall at 1% or 5% false "
         "positives: the share of anomalous images above a threshold that at most 1% or 5% of the "
         "normal test images exceed. At the threshold: with the one stored in the model, else with "
         "one fitted to the validation images for 1% false positives. PCA of the same code size has "
         "as many components as the model's code has numbers. Pixel AUC and AUPRO compare the "
-        "smoothed maps of the error with the masks; AUPRO is the area under the curve of the "
+        "smoothed maps of the score with the masks; AUPRO is the area under the curve of the "
         "overlap of each region, up to 30% false positives.",
         (
-            Column("auc", "AUC, reconstruction error", 4, "higher"),
+            Column("auc", "AUC", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
             Column("pca_auc", "AUC, PCA of the same code size", 4, by_class=False),
             Column("aupr", "AUPR", 3, by_class=False),

@@ -22,7 +22,7 @@ from keras_ae.prediction.overlays import default_sigma
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
 from keras_ae.runs.scores import score_line, threshold_score
 
-VERSION = 5
+VERSION = 6
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
@@ -35,7 +35,7 @@ MAX_HISTOGRAMS = 15
 NUM_SHOWN = 10
 GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
-SIGNED = "signed_residual"
+SIGNED, LOCAL = "signed_residual", "local_residual"
 PLAIN_STYLE = {"color": "0.35", "linestyle": (0, (1, 1))}
 BASELINE_STYLES = {
     "PCA, 20 components": {"color": "0.55", "linestyle": (0, (1, 3))},
@@ -62,7 +62,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         the signed residual (where `data.published`), each in [0, 1]. 0.5 is chance; below 0.5 the
         unseen images look more normal than the others. `pca_auc` of the squared error of PCA with
         `pca_components`, as many as the code has numbers. See `score_metrics`, `verdict_metrics`
-        and, where there are masks, `pixel_metrics`. `threshold`, its value, its score and what it was fitted to.
+        and, where there are masks, `pixel_metrics`. `threshold`, its value, its score and what it
+        was fitted to.
         `num_anomalous` and `num_normal` of the test images. `parts`, where there are several
         classes of anomalous images: numbers of each, and `num_of_parts`, how many images.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
@@ -123,7 +124,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     """Scores without a network.
 
-    - The squared error of a PCA with two components, and of one with 20.
+    - The squared error of a PCA with 20 components and, where `data.published`, of one with two.
+      Where the models are scored by `local_residual`, also that of the larger PCA, fitted to its
+      residuals of the validation images.
     - The sum of the pixels. A larger sum, which is more ink in drawings, counts as more anomalous;
       the AUC of the opposite rule is 1 minus this one.
     - The mean squared difference to the nearest training image.
@@ -141,12 +144,17 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     train, test = data.split.train.images, flatten(images)
     scores: dict[str, np.ndarray] = {}
     differences: dict[str, np.ndarray] = {}
-    for number in (NUM_COMPONENTS, NUM_DETECTOR_COMPONENTS):
+    smallest = [NUM_COMPONENTS] if data.published else []
+    for number in (*smallest, NUM_DETECTOR_COMPONENTS):
         label, pca = fit_pca(train, number)
         differences[label] = pca.inverse_transform(pca.transform(test)) - test
         scores[label] = np.square(differences[label]).sum(axis=1)
-        if masks is None:
-            del differences[label]
+    maps: dict[str, np.ndarray] = {}
+    if threshold_score("bce", train, data.normal is None) == LOCAL and len(data.split.validation):
+        name = f"{label}, {LOCAL}"
+        unseen = flatten(random_images(data.split.validation.images, MAX_DETECTOR_IMAGES))
+        residuals = pca.inverse_transform(pca.transform(unseen)) - unseen
+        scores[name], maps[name] = local_residuals(residuals, differences[label], images.shape[1:])
     scores[sum_name(data)] = test.sum(axis=1, dtype=np.float64)
     references = flatten(random_images(train, max(1, MAX_REFERENCE_VALUES // test.shape[1])))
     nearest = references[nearest_references(test, references)] - test
@@ -168,6 +176,8 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
             metrics["parts"] = parts
         if masks is not None and name in differences:
             metrics |= pixel_metrics(maps_of(differences.pop(name), images), masks)
+        if masks is not None and name in maps:
+            metrics |= pixel_metrics(smoothed_maps(maps.pop(name)), masks)
         rows[name] = Measurement(metrics, made.arrays)
     rows[FOREST].metrics["note"] = (
         f"{FOREST} and {OUTLIERS}: of scikit-learn, with default settings, on the codes of a PCA "
@@ -297,12 +307,42 @@ def metrics_of_parts(
 
 def maps_of(differences: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Smoothed squared differences, summed over the channels, `(N, H, W)`."""
+    return smoothed_maps(np.square(differences).reshape(*images.shape[:3], -1).sum(axis=-1))
+
+
+def smoothed_maps(maps: np.ndarray) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
 
-    maps = np.square(differences).reshape(*images.shape[:3], -1).sum(axis=-1)
     for axis in (1, 2):
-        maps = gaussian_filter1d(maps, default_sigma(images.shape[1:]), axis=axis, mode="reflect")
+        maps = gaussian_filter1d(maps, default_sigma(maps.shape[1:]), axis=axis, mode="reflect")
     return maps
+
+
+def local_residuals(
+    normal: np.ndarray, residuals: np.ndarray, image_shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The score `local_residual` and its maps `(N, height, width)`, without an autoencoder.
+
+    Args:
+        normal: Residuals `(N, D)` of normal images, that the score is fitted to.
+        residuals: Residuals `(N, D)` of the images to be scored.
+        image_shape: Shape of an image.
+    """
+    from keras_ae.anomaly.residuals import (  # imports TensorFlow
+        fit_local_residual,
+        local_residual,
+        local_residual_map,
+        window_features,
+    )
+
+    def features(rows):
+        return window_features(rows.reshape(-1, *image_shape).astype(np.float32))
+
+    statistics, found = fit_local_residual(features(normal).numpy()), features(residuals)
+    return (
+        local_residual(statistics, found).numpy().astype(np.float64),
+        local_residual_map(statistics, found, image_shape).numpy(),
+    )
 
 
 def shown_images(
@@ -392,7 +432,7 @@ def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -
 def draw_all_curves(
     results: list[Result], baselines: list[Result], data: EvaluationData, folder: Path
 ) -> list[Figure]:
-    """ROC curves of the reconstruction error and, where `data.published`, the signed residual."""
+    """ROC curves of the anomaly score and, where `data.published`, the signed residual."""
     name = sum_name(data)
     sums = [baseline for baseline in baselines if baseline.label == name]
     path, signed_path = folder / "anomaly.png", folder / "anomaly_signed.png"
@@ -411,7 +451,7 @@ def draw_all_curves(
             f" The {name} counts {more} as more anomalous; the opposite rule has an AUC of "
             f"{less:.3f}" + (f", a mean over {len(sums)} classes." if len(sums) > 1 else ".")
         )
-    curves = f"ROC curves of the reconstruction error, {positives}."
+    curves = f"ROC curves of the anomaly score, {positives}."
     if not data.published:
         return [Figure(path, f"{curves} {references}")]
     draw_curves(results, sums, data, "_signed", signed_path)
