@@ -36,7 +36,9 @@ def models(tmp_path_factory):
     images = random_images(15, 12, 12, 3, seed=2).astype(np.float32) / 255
     np.save(root / "normal.npy", normal)
     np.save(root / "images.npy", images)
-    for score, num_samples in (("mse", None), ("ssim", None), ("elbo", 3)):
+    for score, num_samples in (
+        ("mse", None), ("ssim", None), ("elbo", 3), ("local_residual", None),
+    ):  # fmt: skip
         model.fit_threshold(normal, RATE, score, num_samples=num_samples)
         model.save(root / f"{score}.keras")
         with compiled():
@@ -64,7 +66,7 @@ def predicted(models, tmp_path, name, *arguments) -> Path:
 # ---- verdicts ----
 
 
-@pytest.mark.parametrize("score", ["mse", "ssim", "elbo"])
+@pytest.mark.parametrize("score", ["mse", "ssim", "elbo", "local_residual"])
 @pytest.mark.parametrize("kind", [".keras", " served"])
 def test_verdicts_are_those_of_the_model(models, tmp_path, capsys, score, kind):
     out = predicted(models, tmp_path, score + kind, "--batch-size", 4)
@@ -242,12 +244,17 @@ def test_maps_are_pictures_with_one_scale(models, tmp_path, capsys, name, batch_
         np.testing.assert_array_equal(picture[5::10, 5::10].repeat(10, 0).repeat(10, 1), picture)
 
 
-def test_an_ssim_threshold_has_the_map_of_ssim(models, tmp_path):
-    out = predicted(models, tmp_path, "ssim.keras", "--maps", "--sigma", 0)
-    maps = models.model.anomaly_map(models.images, score="ssim")
-    expected = overlays.overlays(models.images, maps, maps.max())
+@pytest.mark.parametrize("name", ["ssim.keras", "ssim served", "local_residual.keras"])
+def test_a_threshold_has_the_map_of_its_score(models, tmp_path, capsys, name):
+    score = name.partition(".")[0].partition(" ")[0]
+    out = predicted(models, tmp_path, name, "--maps", "--sigma", 0)
+    model = keras_ae.load_model(models.root / f"{score}.keras")
+    maps = model.anomaly_map(models.images, score=score)
+    lowest = 2.0 if score == "local_residual" else 0.0  # three channels and the spread
+    expected = overlays.overlays(models.images, maps, maps.max(), lowest)
     picture = np.asarray(Image.open(out / "maps" / "0003.png"), float)
     np.testing.assert_allclose(picture, expected[3], atol=1)
+    assert f"maps: from {lowest:g} (transparent) to {maps.max():.3g}" in capsys.readouterr().out
 
 
 def test_the_largest_error_is_opaque_and_none_is_transparent():
@@ -260,6 +267,9 @@ def test_the_largest_error_is_opaque_and_none_is_transparent():
     np.testing.assert_allclose(picture[3, 1], 255 * overlays.colors(np.ones(1))[0], atol=0.51)
     np.testing.assert_allclose(picture[4, 0], picture[3, 1])
     assert (overlays.overlays(images, maps * 0, 0.0) == 102).all()
+    from_7 = overlays.overlays(images, maps - 1, 8.0, 7.0)[0]  # 7 and 8, and -1 elsewhere
+    np.testing.assert_array_equal(from_7[3, 1], 102)
+    np.testing.assert_allclose(from_7[4, 0], picture[4, 0])
 
 
 def test_brightness_of_the_colors_grows_with_the_error():

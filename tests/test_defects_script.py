@@ -8,13 +8,18 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("skimage")
-PATH = Path(__file__).resolve().parents[1] / "scripts" / "defects.py"
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+def script_of(name):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def load():
-    spec = importlib.util.spec_from_file_location("defects", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script_of("defects")
     module.NUM_GOOD, module.NUM_DEFECT = {"train": 5, "validation": 2, "test": 4}, 3
     return module
 
@@ -115,3 +120,21 @@ def test_existing_folder_is_refused(script, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         script.main()
     assert "exists; choose another name" in capsys.readouterr().err
+
+
+def test_figure_has_an_image_and_a_map_of_every_kind(tmp_path, monkeypatch):
+    defects_figure = script_of("defects_figure")
+    random = np.random.default_rng(0)
+    for folder in ("test", "found/maps"):
+        for kind in defects_figure.KINDS:
+            (tmp_path / folder / kind).mkdir(parents=True)
+            for index in range(4):
+                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / kind / f"{index:03d}.png")
+    line = ["", str(tmp_path / "test"), str(tmp_path / "found"), str(tmp_path / "figure.jpg")]
+    monkeypatch.setattr("sys.argv", line)
+    defects_figure.main()
+    assert Image.open(tmp_path / "figure.jpg").width > 800
+    (tmp_path / "found" / "maps" / "stain" / "003.png").unlink()
+    with pytest.raises(FileNotFoundError, match="stain"):
+        defects_figure.main()

@@ -175,7 +175,8 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
         else:
             print(score_line(done.score, done.loss, options.score is None), flush=True)
         if done.highest is not None:
-            print(f"maps: from 0 (transparent) to {done.highest:.3g} (yellow)", flush=True)
+            ends = f"{done.lowest:.3g} (transparent) to {done.highest:.3g} (yellow)"
+            print(f"maps: from {ends}", flush=True)
     if not done.skipped:
         return 0
     names = ", ".join(printable(name) for name, _ in done.skipped[:_NUM_NAMED])

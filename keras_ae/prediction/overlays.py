@@ -22,13 +22,16 @@ def default_sigma(image_shape: tuple[int, ...]) -> float:
     return min(image_shape[:2]) * SIGMA_SHARE
 
 
-def overlays(images: np.ndarray, maps: np.ndarray, highest: float) -> np.ndarray:
+def overlays(
+    images: np.ndarray, maps: np.ndarray, highest: float, lowest: float = 0.0
+) -> np.ndarray:
     """Images in gray with their anomaly maps in color: the larger the error, the more opaque.
 
     Args:
         images: `(N, H, W)` or `(N, H, W, 1 or 3)`, pixels in [0, 1].
-        maps: `(N, H, W)`. An error of 0 is transparent.
+        maps: `(N, H, W)`.
         highest: The error that is opaque, in the last color.
+        lowest: The error that is transparent, as smaller ones are.
 
     Returns:
         `(N, s * H, s * W, 3)`, uint8, where each pixel became s x s (see `pixel_scale`).
@@ -38,7 +41,8 @@ def overlays(images: np.ndarray, maps: np.ndarray, highest: float) -> np.ndarray
             images @ np.array(LUMINANCE, np.float32) if images.shape[-1] == 3 else images[..., 0]
         )
     gray = (DARKEST + CONTRAST * images)[..., None]
-    strength = np.clip(maps / highest if highest > 0 else np.zeros_like(maps), 0.0, 1.0)
+    span = highest - lowest
+    strength = np.clip((maps - lowest) / span if span > 0 else np.zeros_like(maps), 0.0, 1.0)
     opacity = opacities(strength)[..., None]
     pictures = (1 - opacity) * gray + opacity * colors(strength)
     pictures = np.rint(255 * pictures).astype(np.uint8)
@@ -59,15 +63,15 @@ def opacities(strength: np.ndarray) -> np.ndarray:
     return np.sqrt(strength)
 
 
-def write_legend(path: Path, highest: float, words: str) -> None:
-    """Write the scale of overlays as a PNG file: a bar from 0 to `highest` over gray, and words."""
+def write_legend(path: Path, highest: float, words: str, lowest: float = 0.0) -> None:
+    """Write the scale of overlays as a PNG file: a bar over gray, its two ends, and words."""
     width, height = LEGEND
     strength = np.linspace(0, 1, width - 20, dtype=np.float32)[None, None]
     bar = overlays(np.full_like(strength, 0.5), strength, 1.0)[0].repeat(16, axis=0)
     page = Image.new("RGB", LEGEND, "white")
     page.paste(Image.fromarray(bar), (10, 6))
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(12)
-    for text, place, anchor in (("0", 10, "lt"), (f"{highest:.3g}", width - 10, "rt")):
+    for text, place, anchor in ((f"{lowest:.3g}", 10, "lt"), (f"{highest:.3g}", width - 10, "rt")):
         draw.text((place, 26), text, "black", font, anchor)
     draw.text((width // 2, height - 4), words, "black", font, "mb")
     page.save(path, format="PNG")

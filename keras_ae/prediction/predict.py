@@ -52,7 +52,7 @@ class Predictions(NamedTuple):
         notices: What the user should know about model and images, a line each.
         threshold_fit: The threshold that the images were compared with, or None.
         num_anomalous: Number of images with a score above it; None without a threshold.
-        highest: The end of the scale of the maps; None without maps.
+        lowest, highest: The ends of the scale of the maps; None without maps.
         score: The anomaly score.
         loss: The reconstruction loss that the model was trained with.
     """
@@ -63,6 +63,7 @@ class Predictions(NamedTuple):
     threshold_fit: ThresholdFit | None = None
     num_anomalous: int | None = None
     highest: float | None = None
+    lowest: float | None = None
     score: str = ""
     loss: str = ""
 
@@ -100,7 +101,8 @@ def predict_files(
     - `maps/`, on request: where each image is anomalous, over the image in gray; and
       `map_scale.png`, the scale of all of them, from 0 to the largest value. It is the squared
       error of each pixel, summed over the channels and smoothed; with the scores "ssim" and
-      "local_residual" their own map.
+      "local_residual" their own map. The scale of the latter starts at its usual value for normal
+      images;
 
     Maps are computed in a second pass over the images, after their scale is known.
     Only one batch of images is in memory at a time.
@@ -150,6 +152,7 @@ def predict_files(
     )
     kind = score if score in LOCAL_MAPS and score in opened.map_names else "mse"
     num_images, num_anomalous, highest = 0, 0, 0.0
+    lowest = usual_distance(opened.image_shape) if kind == "local_residual" else 0.0
     report = CountProgress(len(source), "images", progress)
     with output_folder(folder, _is_result, RESULTS[0], overwrite) as temporary:
         loss_column = f"reconstruction_loss_{UNITS[opened.loss]}"
@@ -192,15 +195,15 @@ def predict_files(
             num_maps = 0
             for batch in source.batches(batch_size):
                 errors = _maps_of(opened, batch, kind, smoothing)
-                pictures = overlays(batch.images, errors, highest)
+                pictures = overlays(batch.images, errors, highest, lowest)
                 _write_all(pictures, temporary / RESULTS[4], _picture_names(source, batch))
                 num_maps += len(batch.names)
                 report.update(num_maps)
             what = {"mse": "squared error", "ssim": "1 - SSIM"}.get(
                 kind, "distance of the residual"
             )
-            words = f"{what} of a pixel, smoothed with sigma {smoothing:.3g}"
-            write_legend(temporary / RESULTS[5], highest, words)
+            words = f"{what}, smoothed with sigma {smoothing:.3g}"
+            write_legend(temporary / RESULTS[5], highest, words, lowest)
     return Predictions(
         num_images,
         skipped,
@@ -208,6 +211,7 @@ def predict_files(
         fit,
         None if fit is None else num_anomalous,
         highest if maps else None,
+        lowest if maps else None,
         score,
         opened.loss,
     )
@@ -246,6 +250,14 @@ def _threshold_of(
             "give a threshold, or normal images"
         ]  # fmt: skip
     return name, fit, []
+
+
+def usual_distance(image_shape: tuple[int, ...]) -> float:
+    """The root mean square of the map of "local_residual" for normal images.
+
+    A Mahalanobis distance of as many numbers as there are channels, and one more.
+    """
+    return math.sqrt(1 + (image_shape[2] if len(image_shape) == 3 else 1))
 
 
 def _maps_of(opened: TrainedModel, batch: Batch, kind: str, sigma: float) -> np.ndarray:

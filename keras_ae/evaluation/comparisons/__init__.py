@@ -181,9 +181,9 @@ COMPARISONS: dict[str, Comparison] = {
         "that of a score without information is the share of anomalous images. Recall at 1% or 5% "
         "false positives: the share of anomalous images above a threshold that at most 1% or 5% of "
         "the normal test images exceed. At the threshold: with the one stored in the model, else "
-        "with one fitted to the validation images for 1% false positives. PCA of the same code size has "
-        "as many components as the model's code has numbers. Pixel AUC and AUPRO compare the "
-        "smoothed maps of the score with the masks; AUPRO is the area under the curve of the "
+        "with one fitted to the validation images for 1% false positives. PCA of the same code "
+        "size has as many components as the model's code has numbers. Pixel AUC and AUPRO compare "
+        "the smoothed maps of the score with the masks; AUPRO is the area under the curve of the "
         "overlap of each region, up to 30% false positives.",
         (
             Column("auc", "AUC", 4, "higher"),
