@@ -274,7 +274,7 @@ def test_threshold_of_the_model_is_used_else_one_is_fitted_to_normal_validation_
     darkest = -data.split.test.images.reshape(40, -1).min(axis=1)
     expected = auc_by_pairs(data.split.test.labels != 1, darkest)
     assert made.metrics["auc"] == pytest.approx(expected) and expected < numbers["auc"]
-    assert "Fake: anomaly score: signed_residual." in made.metrics["note"]
+    assert "Fake: anomaly score: signed_residual, not" in made.metrics["note"]
     np.testing.assert_array_equal(made.arrays["scores"][30:], 0.0)
 
 

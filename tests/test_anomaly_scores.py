@@ -18,6 +18,9 @@ from keras_ae.anomaly.codes import (
 from keras_ae.anomaly.fitted import FeatureSample
 from keras_ae.anomaly.maps import MapMoments
 from keras_ae.anomaly.residuals import fit_local_residual, local_residual, window_step
+from keras_ae.anomaly.state import AnomalyState
+from keras_ae.anomaly.threshold import fit_to_normal
+from keras_ae.anomaly.tools import fit_to_part
 from keras_ae.data import Split, Subset
 from keras_ae.evaluation.comparisons import reconstruction
 from keras_ae.evaluation.comparisons.base import EvaluationData
@@ -351,6 +354,51 @@ def test_local_residual_is_the_mahalanobis_distance_of_windows(shape):
         np.testing.assert_allclose(maps[:, 1::2, 2][:, : between.shape[1]], between, rtol=2e-2)
 
 
+def test_threshold_of_local_residual_is_from_scores_with_statistics_of_other_images():
+    model, images = small("deep"), pictures(43)
+    fit = model.fit_threshold(images, 0.1, "local_residual")
+    places = np.random.default_rng(0).permutation(43)
+    expected = np.zeros(43)
+    for part in np.array_split(places, 5):
+        other = small("deep")
+        other.fit_scores(images[np.setdiff1d(places, part)], "local_residual")
+        expected[part] = other.anomaly_score(images[part], "local_residual")
+    assert fit.threshold == pytest.approx(fit_to_normal(expected, 0.1)[0], rel=1e-4)
+
+
+def test_false_positive_rate_of_few_varied_images_is_near_the_one_asked_for():
+    """Windows of one image are alike: statistics of the same 20 images would give 0.2 and more."""
+    random, rates = np.random.default_rng(0), []
+    for _ in range(40):
+        offsets = 2 * random.normal(size=(420, 1, 1, 4))
+        features = (offsets + random.normal(size=(420, 8, 8, 4))).astype("f4")
+        fitted, scores, _ = fit_to_part(
+            AnomalyState(), "local_residual", features[:20], np.ones(20, bool)
+        )
+        threshold, _ = fit_to_normal(scores, 0.05)
+        fresh = local_residual(fitted.statistics["local_residual"], features[20:]).numpy()
+        rates.append(np.mean(fresh > threshold))
+    assert 0.02 < np.mean(rates) < 0.13
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 128), (3, 256, 3)])
+def test_thin_images_have_windows(shape):
+    model = small("deep", shape)
+    model.fit_scores(pictures(9, shape), "local_residual")
+    scores = model.anomaly_score(pictures(5, shape, seed=1), "local_residual")
+    maps = model.anomaly_map(pictures(5, shape, seed=1), score="local_residual")
+    assert np.isfinite(scores).all() and np.isfinite(maps).all() and maps.shape == (5, *shape[:2])
+
+
+def test_new_statistics_drop_the_spread_of_the_old_maps():
+    model = small("deep")
+    model.fit_threshold(pictures(30), 0.1, "local_residual")
+    model.fit_scores(pictures(30, seed=1), "local_residual")
+    with pytest.raises(ValueError, match="normalize needs the maps of normal images"):
+        model.anomaly_map(pictures(2), normalize=True, score="local_residual")
+    assert model.anomaly_map(pictures(2), normalize=True).shape == (2, *SHAPE)  # of the loss
+
+
 def test_local_residual_needs_no_half_of_the_images():
     model, images = small("deep"), pictures(40)
     with pytest.raises(ValueError, match="local_residual has not been fitted: call fit_scores"):
@@ -370,8 +418,8 @@ def test_local_residual_needs_no_half_of_the_images():
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
 
 
-def test_local_residual_finds_what_the_squared_error_does_not():
-    """Where the texture is gone the error is small, so only its spread says so."""
+def test_local_residual_finds_a_low_spread():
+    """Where a texture is gone the residual is small, so a large error cannot find it."""
     random = np.random.default_rng(0)
     normal = 0.1 * random.normal(size=(60, 32, 32, 2))  # features: one mean, one log variance
     features = np.stack([normal[..., 0], normal[..., 1] - 3], axis=-1).astype("f4")

@@ -237,7 +237,7 @@ def test_scores_of_codes_are_fitted_to_other_images_than_the_threshold(fresh):
     again = fresh.fit_threshold(images, 0.1, "mahalanobis")  # not to the images of the first fit
     assert (again.threshold, again.num_images) == (fit.threshold, 31)
     state = AnomalyState.from_arrays(fresh._anomaly.to_arrays())  # nor after loading
-    assert state.halved == {"mahalanobis"}
+    assert state.refitted == {"mahalanobis"}
     fresh.fit_scores(images)  # with statistics of their own, all images set the threshold
     assert fresh.threshold is None
     assert fresh.fit_threshold(images, 0.1, "mahalanobis").num_images == 61

@@ -244,6 +244,22 @@ def test_maps_are_pictures_with_one_scale(models, tmp_path, capsys, name, batch_
         np.testing.assert_array_equal(picture[5::10, 5::10].repeat(10, 0).repeat(10, 1), picture)
 
 
+def test_few_normal_images_do_not_replace_the_statistics_of_the_model(models, tmp_path):
+    np.save(tmp_path / "three.npy", models.normal[:3])
+    found = []
+    for name in ("local_residual.keras", "local_residual served"):
+        line = ["--normal-images", tmp_path / "three.npy"]
+        out = predicted(models, tmp_path / name, name, *line)
+        found.append((column(out, "score"), column(out, "is_anomalous"), column(out, "threshold")))
+    expected = keras_ae.load_model(models.root / "local_residual.keras").anomaly_score(
+        models.images, "local_residual"
+    )
+    for scores, verdicts, threshold in found:
+        np.testing.assert_allclose(scores, expected, rtol=1e-4)
+        np.testing.assert_array_equal(verdicts, found[0][1])
+        np.testing.assert_allclose(threshold, found[0][2], rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["ssim.keras", "ssim served", "local_residual.keras"])
 def test_a_threshold_has_the_map_of_its_score(models, tmp_path, capsys, name):
     score = name.partition(".")[0].partition(" ")[0]

@@ -122,6 +122,30 @@ def test_label_names_what_differs_from_most_runs(tmp_path):
     }
 
 
+def test_label_names_another_score_or_rate_of_the_threshold(tmp_path):
+    usual = {"threshold": 2.0, "threshold_score": "mse", "threshold_rate": 0.01}
+    changes = {
+        "a": {},
+        "b": {},
+        "score": {"threshold_score": "bce"},
+        "rate": {"threshold_rate": 0.2},
+        "none": None,
+    }
+    for seed, (name, change) in enumerate(changes.items()):
+        folder = write_run(tmp_path / name, seed=seed)
+        if change is not None:
+            results = json.loads((folder / "test.json").read_text())
+            (folder / "test.json").write_text(json.dumps({**results, **usual, **change}))
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named == {
+        "a": "deep",
+        "b": "deep",
+        "none": "deep",
+        "score": "deep, anomaly score bce",
+        "rate": "deep, false positive rate 0.2",
+    }
+
+
 def test_label_omits_a_budget_that_follows_from_the_number_of_images(tmp_path):
     budget = dataclasses.asdict(default_budget(10))
     write_run(tmp_path / "deep", **budget)
@@ -143,6 +167,10 @@ def test_label_omits_a_budget_that_follows_from_the_number_of_images(tmp_path):
         "short": "deep, 5 epochs",
         "larger": "vae",
     }
+    write_run(tmp_path / "never", **{**budget, "patience": None})
+    named = {path.name: label for path, label in labels(find_runs(tmp_path).runs).items()}
+    assert named["never"] == "deep, no patience" and named["greedy"] == "stacked"
+    (tmp_path / "never" / "config.json").unlink()
     for name in ("deep", "greedy", "larger"):  # now most are of another budget
         (tmp_path / name / "config.json").unlink()
     write_run(tmp_path / "also", **{**budget, "epochs": 5})

@@ -23,7 +23,7 @@ from keras_ae.anomaly.codes import (
 from keras_ae.anomaly.residuals import fit_local_residual, local_features, local_residual
 
 MAX_FEATURES = 20_000  # images whose features are fitted; more take longer without visible gain
-MAX_NUMBERS = 2**25  # numbers in those features: 128 MiB
+MAX_NUMBERS = 2**25  # numbers in those features: 128 MiB, several times while they are fitted
 
 
 class NotFitted(ValueError):
@@ -95,8 +95,8 @@ class FittedScore(NamedTuple):
         features: From a `ScoredBatch` to features `(N, ...)`.
         fit: From features of normal images to statistics.
         score: From statistics and features to scores `(N,)`.
-        is_narrow: Whether the statistics are so few numbers that scores of the images they were
-            fitted to are like those of other images.
+        is_narrow: Whether the statistics are so few numbers that they can be fitted again for each
+            part of a cross-validation.
     """
 
     features: Callable[[Any], tf.Tensor]

@@ -27,6 +27,11 @@ def window_step(image_shape: tuple[int, ...]) -> int:
     return max(1, round(max(image_shape[:2]) / WINDOWS))
 
 
+def window_places(side: int, step: int) -> np.ndarray:
+    """The middles of the windows along a side, in pixels; at least one."""
+    return np.arange(min(step // 2, side // 2), side, step)
+
+
 def local_features(batch: Any) -> tf.Tensor:
     """What the residuals of a `ScoredBatch` are like around each place; see `window_features`."""
     low, high = batch.model.pixel_range
@@ -48,16 +53,19 @@ def window_features(residuals: Any) -> tf.Tensor:
         residuals = residuals[..., None]
     step = window_step(tuple(residuals.shape[1:]))
     rows, columns = (
-        gaussian_window(side, step)[step // 2 :: step] for side in residuals.shape[1:3]
+        gaussian_window(side, step)[window_places(side, step)].astype(np.float64)
+        for side in residuals.shape[1:3]
     )
 
-    def windowed(values):
+    def windowed(values):  # in float64: the variance is a difference of two of them
         return tf.einsum("ah,nhwc,bw->nabc", rows, values, columns)
 
+    residuals = tf.cast(residuals, tf.float64)
     means = windowed(residuals)
     variances = windowed(tf.square(residuals)) - tf.square(means)
     variance = tf.reduce_sum(tf.maximum(variances, 0.0), axis=-1, keepdims=True)
-    return tf.concat([means, tf.math.log(variance + LOWEST_SPREAD**2)], axis=-1)
+    features = tf.concat([means, tf.math.log(variance + LOWEST_SPREAD**2)], axis=-1)
+    return tf.cast(features, tf.float32)
 
 
 def fit_local_residual(features: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,9 +103,7 @@ def local_residual_map(
     """The distances as a map of the image, `(N, height, width)`, by linear interpolation."""
     found = distances(statistics, features)
     step = window_step(image_shape)
-    rows, columns = (
-        interpolation(side, np.arange(step // 2, side, step)) for side in image_shape[:2]
-    )
+    rows, columns = (interpolation(side, window_places(side, step)) for side in image_shape[:2])
     return tf.einsum("ha,nab,wb->nhw", rows, found, columns)
 
 

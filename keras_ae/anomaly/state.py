@@ -26,13 +26,13 @@ class AnomalyState:
         fit: The threshold, or None.
         maps: Mean and spread `(2, height, width)` of the map of each score, by its name.
         statistics: What the scores of codes were fitted to, by their names.
-        halved: Those of them that `fit_threshold` fitted to a half of its images.
+        refitted: Those of them that `fit_threshold` has fitted, and fits again.
     """
 
     fit: ThresholdFit | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict)
     statistics: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    halved: frozenset[str] = frozenset()
+    refitted: frozenset[str] = frozenset()
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays by names that start with "anomaly:"; none for an empty state."""
@@ -45,8 +45,8 @@ class AnomalyState:
         for name, statistics in self.statistics.items():
             for part, array in statistics.items():
                 arrays[SEPARATOR.join(["statistics", name, part])] = array
-        for name in self.halved:
-            arrays[SEPARATOR.join(["halved", name])] = np.zeros(1, np.uint8)
+        for name in self.refitted:
+            arrays[SEPARATOR.join(["refitted", name])] = np.zeros(1, np.uint8)
         return {f"{PREFIX}{SEPARATOR}{name}": array for name, array in arrays.items()}
 
     @classmethod
@@ -56,7 +56,7 @@ class AnomalyState:
         Raises:
             ValueError: arrays that `to_arrays` does not write.
         """
-        fit, maps, statistics, halved = None, {}, {}, set()
+        fit, maps, statistics, refitted = None, {}, {}, set()
         for key, array in arrays.items():
             match key.split(SEPARATOR)[1:]:
                 case ["fit"]:
@@ -65,11 +65,11 @@ class AnomalyState:
                     maps[name] = array
                 case ["statistics", name, part]:
                     statistics.setdefault(name, {})[part] = array
-                case ["halved", name]:
-                    halved.add(name)
+                case ["refitted", name]:
+                    refitted.add(name)
                 case _:
                     raise ValueError(f"the stored array {key!r} is of no known kind.")
-        return cls(fit, maps, statistics, frozenset(halved))
+        return cls(fit, maps, statistics, frozenset(refitted))
 
 
 def is_of_state(name: str) -> bool:

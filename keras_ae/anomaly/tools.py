@@ -240,7 +240,7 @@ class AnomalyTools(Base):
         fit = ThresholdFit(threshold, name, "given", num_samples=num_samples)
         self._anomaly = dataclasses.replace(self._anomaly, fit=fit)
 
-    def fit_scores(self, normal_images: Any, scores: Sequence[str] | None = None) -> None:
+    def fit_scores(self, normal_images: Any, scores: str | Sequence[str] | None = None) -> None:
         """Fit "latent_density", "mahalanobis" and "local_residual" to normal images.
 
         The first two may be fitted to the training images: `fit_threshold` then corrects for them.
@@ -251,12 +251,12 @@ class AnomalyTools(Base):
 
         Args:
             normal_images: `(N, *image_shape)`, N >= 2, or a source of batches.
-            scores: Which of the three are fitted; None for all.
+            scores: Which of the three are fitted, one name or several; None for all.
 
         Raises:
             ValueError: unusable images, fewer than two, or other scores.
         """
-        names = list(FITTED_SCORES) if scores is None else list(scores)
+        names = [scores] if isinstance(scores, str) else list(scores or FITTED_SCORES)
         for name in names:
             check_choice("scores", name, list(FITTED_SCORES))
         samples = {FITTED_SCORES[name].features: FeatureSample() for name in names}
@@ -272,8 +272,9 @@ class AnomalyTools(Base):
         self._anomaly = dataclasses.replace(
             self._anomaly,
             fit=None if fit and fit.score in names else fit,
+            maps={name: each for name, each in self._anomaly.maps.items() if name not in names},
             statistics={**self._anomaly.statistics, **found},
-            halved=self._anomaly.halved.difference(names),
+            refitted=self._anomaly.refitted.difference(names),
         )
 
     def fit_threshold(
@@ -302,8 +303,9 @@ class AnomalyTools(Base):
         "latent_density", "mahalanobis" and "local_residual" use what `fit_scores` has stored; after
         more training, call it before this. Without it the first two are fitted to a random half of
         the normal images and the threshold to the other half: scores of images that they were
-        fitted to are too low. "local_residual" is fitted to all of them, since it has few numbers.
-        Of many images at most 20,000 are then used, drawn at random.
+        fitted to are too low. "local_residual", which has few numbers, is fitted to all of them;
+        the threshold is chosen from scores by cross-validation, each image with the statistics of
+        the other four fifths. Of many images at most 20,000 are then used, drawn at random.
 
         Args:
             normal_images: `(N, *image_shape)`, N >= 2, or a source of batches, which is read once.
@@ -418,7 +420,7 @@ class AnomalyTools(Base):
         """
         _, name, num_samples = self._scorer(score, num_samples)
         function = self._scores()[name]
-        known = self._anomaly.statistics.keys() - self._anomaly.halved
+        known = self._anomaly.statistics.keys() - self._anomaly.refitted
         lacking = FITTED_SCORES.get(name) if name not in known else None
         sample = FeatureSample()
         kinds = {self.reconstruction_loss}
@@ -476,6 +478,10 @@ class AnomalyTools(Base):
                 stacklevel=3,
             )
 
+    def _keep_statistics(self) -> None:
+        """Use the statistics of scores that are there, instead of fitting them with a threshold."""
+        self._anomaly = dataclasses.replace(self._anomaly, refitted=frozenset())
+
     # ---- saving ----
 
     def save_own_variables(self, store: Any) -> None:
@@ -494,6 +500,7 @@ class AnomalyTools(Base):
 
 RATE = "false_positive_rate"
 PER_CALL = 500  # images whose features are scored at once
+FOLDS = 5  # of cross-validation
 
 
 def fit_to_part(
@@ -501,7 +508,8 @@ def fit_to_part(
 ) -> tuple[AnomalyState, np.ndarray, np.ndarray]:
     """Fit a score to a random half of the normal images and score all others.
 
-    A score with few statistics is fitted to all normal images, and all images are scored.
+    A score with few statistics is fitted to all normal images. All images are then scored, the
+    normal ones with statistics of other images: five parts, each with those of the other four.
 
     Returns:
         The state with the statistics, the scores, and which of the scored images are normal.
@@ -516,22 +524,26 @@ def fit_to_part(
             else f"a threshold of the score {name} needs at least four normal images, half of them "
             f"to fit the score; received {len(places)}."
         )
-    fitted = places if is_narrow else places[: len(places) // 2]
-    sample = FeatureSample()
-    sample.add(features[fitted])
-    statistics = fit(sample.result()[0])
-    rest = np.ones(len(features), bool)
-    if not is_narrow:
-        rest[fitted] = False
-    scores = np.concatenate(
-        [
-            tf.cast(score_of(statistics, tf.constant(part)), tf.float32).numpy()
-            for part in np.array_split(features[rest], max(1, rest.sum() // PER_CALL))
-        ]
-    )
+
+    def scored(statistics, chosen):
+        parts = np.array_split(chosen, max(1, len(chosen) // PER_CALL))
+        found = [score_of(statistics, tf.constant(features[part])) for part in parts]
+        return tf.cast(tf.concat(found, axis=0), tf.float32).numpy()
+
+    if is_narrow:
+        statistics = fit(features[places])
+        scores = np.zeros(len(features), np.float32)
+        if not normal.all():
+            scores[~normal] = scored(statistics, np.flatnonzero(~normal))
+        for part in np.array_split(places, min(FOLDS, len(places))):
+            scores[part] = scored(fit(features[np.setdiff1d(places, part)]), part)
+    else:
+        statistics = fit(features[places[: len(places) // 2]])
+        rest = np.setdiff1d(np.arange(len(features)), places[: len(places) // 2])
+        scores, normal = scored(statistics, rest), normal[rest]
     state = dataclasses.replace(
         state,
         statistics={**state.statistics, name: statistics},
-        halved=state.halved | {name},
+        refitted=state.refitted | {name},
     )
-    return state, scores, normal[rest]
+    return state, scores, normal

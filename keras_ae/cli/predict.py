@@ -61,9 +61,9 @@ def parse(argv: Sequence[str], prog: str = "keras-ae predict") -> argparse.Names
         "--score",
         metavar="NAME",
         help="the anomaly score: bce, mse, ssim, signed_residual, elbo, log_likelihood, "
-        "latent_density or mahalanobis, as far as the model has it (default: the score of the "
-        "model's threshold; without a threshold mse for images that are not light drawings on "
-        "black, else the reconstruction loss)",
+        "latent_density, mahalanobis or local_residual, as far as the model has it (default: the "
+        "score of the model's threshold; without a threshold mse for images that are not light "
+        "drawings on black, else the reconstruction loss)",
     )
     what.add_argument(
         "--threshold",
@@ -173,7 +173,7 @@ def _predict(options: argparse.Namespace, prog: str, _: InterruptHandler) -> int
                 flush=True,
             )
         else:
-            print(score_line(done.score, done.loss, options.score is None), flush=True)
+            print(score_line(done.score, done.loss), flush=True)
         if done.highest is not None:
             ends = f"{done.lowest:.3g} (transparent) to {done.highest:.3g} (yellow)"
             print(f"maps: from {ends}", flush=True)

@@ -222,9 +222,9 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     threshold.add_argument(
         "--anomaly-score",
         metavar="NAME",
-        help="bce, mse, ssim, signed_residual, elbo, log_likelihood, latent_density or "
-        "mahalanobis, as far as the variant has it (default: the loss in training, but mse instead "
-        "of bce for images that are not light drawings on black)",
+        help="bce, mse, ssim, signed_residual, elbo, log_likelihood, latent_density, "
+        "mahalanobis or local_residual, as far as the variant has it (default: the loss in "
+        "training for light drawings on black; else local_residual, or mse with a held-out class)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(

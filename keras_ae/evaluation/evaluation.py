@@ -160,7 +160,9 @@ class Evaluation:
         comparison = COMPARISONS[name]
         if comparison.threshold:
             if self.normal_class is not None or any(run.held_out is not None for run in self.runs):
-                return ""  # there are anomalous images, and their threshold is in `anomaly`
+                if "anomaly" in self.names:
+                    return ""
+                return f"{comparison.title}: there are anomalous images, so it is part of anomaly."
             reason = "no run has a threshold"
         elif comparison.labels and not self.has_labels:
             reason = "the images have no class labels"

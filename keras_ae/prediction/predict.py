@@ -99,7 +99,7 @@ def predict_files(
       error map shows |reconstruction - image|, averaged over the channels: black is 0, and white
       0.5 or more;
     - `maps/`, on request: where each image is anomalous, over the image in gray; and
-      `map_scale.png`, the scale of all of them, from 0 to the largest value. It is the squared
+      `map_scale.png`, the scale of all of them, up to the largest value. It is the squared
       error of each pixel, summed over the channels and smoothed; with the scores "ssim" and
       "local_residual" their own map. The scale of the latter starts at its usual value for normal
       images;
@@ -189,6 +189,7 @@ def predict_files(
                     highest = max(highest, float(errors.max()))
                 num_images += len(batch.names)
                 report.update(num_images + len(source.skipped))
+        highest = max(highest, lowest)
         skipped = list(source.skipped)  # the second pass would name them again
         if maps:
             report = CountProgress(num_images, "maps", progress)
@@ -229,7 +230,8 @@ def _threshold_of(
     if normal_images is not None:
         if threshold is not None:
             raise ValueError("Give a threshold or normal images to fit it to, not both.")
-        name = score or opened.usual_score
+        fit = opened.threshold_fit
+        name = score or (fit.score if fit else opened.threshold_score)
         normal = open_images(Path(normal_images), opened)
         batches = (batch.images for batch in normal.batches(batch_size))
         rate = DEFAULT_FALSE_POSITIVE_RATE if rate is None else rate

@@ -38,6 +38,7 @@ class TrainedModel:
         loss: "bce" or "mse": the reconstruction loss that the model was trained with.
         default_score: The anomaly score where there is no threshold: that of the run (see
             `keras_ae.runs.scores.default_score`) or of the export, else the loss.
+        threshold_score: That of a threshold which is fitted where the model has none.
         pixel_range: The range of pixels inside the model.
         preprocessing: How image files become images for it.
         notices: What the user should know about the model, a line each.
@@ -49,6 +50,7 @@ class TrainedModel:
     code_shape: tuple[int, ...]
     loss: str
     default_score: str
+    threshold_score: str
     pixel_range: tuple[float, float]
     preprocessing: Preprocessing
     notices: tuple[str, ...] = ()
@@ -129,15 +131,19 @@ class KerasModel(TrainedModel):
     Args:
         model: An `Autoencoder`.
         default_score: See `TrainedModel`; None for the loss.
+        threshold_score: See `TrainedModel`; None for `default_score`.
     """
 
-    def __init__(self, model: Any, default_score: str | None = None):
+    def __init__(
+        self, model: Any, default_score: str | None = None, threshold_score: str | None = None
+    ):
         from keras_ae.anomaly.tools import MAPS  # imports TensorFlow
 
         self._model = model
         self.image_shape, self.code_shape = model.image_shape, model.code_shape
         self.loss, self.pixel_range = model.reconstruction_loss, model.pixel_range
         self.default_score = default_score or self.loss
+        self.threshold_score = threshold_score or self.default_score
         self.preprocessing = Preprocessing.from_dict(model.preprocessing)
         self.threshold_fit = model.threshold_fit
         self.map_names = tuple(name for name in MAPS if name in model.score_names)
@@ -161,7 +167,8 @@ class KerasModel(TrainedModel):
 
     def fit_threshold(self, batches: Iterable[np.ndarray], rate: float, score: str) -> ThresholdFit:
         images = (self._into(each) for each in batches)
-        # The model also fits scores of codes, which need normal images themselves.
+        # Scores that need normal images themselves keep those of the training, if they have some.
+        self._model._keep_statistics()
         fit = self._model.fit_threshold(images, rate, score)
         self.threshold_fit = fit
         return fit
@@ -198,11 +205,11 @@ class ServedModel(TrainedModel):
         self.code_shape = self._shape_of("decode") or ()
         self.preprocessing = Preprocessing.from_dict(self._settings())
         self.pixel_range = self._find_pixel_range()
-        # Exports of version 0.1.0 have the loss under the name of the score only.
+        # Older exports have the loss under the name of the score only.
         has_loss = "reconstruction_loss" in self._served.signatures
         self._loss_endpoint = "reconstruction_loss" if has_loss else "anomaly_score"
         self.loss = self._find_error(self._loss_endpoint)
-        self.default_score = self._find_error("anomaly_score")
+        self.default_score = self.threshold_score = self._find_error("anomaly_score")
         self.threshold_fit = self._find_threshold()
         if self.threshold_fit and "verdict_map" in self._served.signatures:
             self.map_names = (*self.map_names, self.threshold_fit.score)
@@ -370,7 +377,8 @@ def _open_run(run: RunDirectory) -> TrainedModel:
         )
     trained = read_run(run)
     config = trained.config
-    opened = KerasModel(run.load_model(), trained.results.get("default_score"))
+    scores = (trained.results.get(f"default_{name}") for name in ("score", "threshold_score"))
+    opened = KerasModel(run.load_model(), *scores)
     if config.data.binarize:
         opened.notices = (
             f"{run.directory} was trained on images that were made black and white "

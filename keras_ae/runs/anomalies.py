@@ -97,15 +97,17 @@ def fit_threshold(
     """
     rate, loss = request.false_positive_rate, model.reconstruction_loss
     default = default_score(loss, split.train.images)
-    results: dict[str, Any] = {"default_score": default}
-    if rate is None and anomalous is None:
-        return results, [score_line(default, loss, True)] if default != loss else []
     holds_out_class = request.held_out_class is not None
-    score = request.anomaly_score or threshold_score(loss, split.train.images, holds_out_class)
+    usual = threshold_score(loss, split.train.images, holds_out_class)
+    results: dict[str, Any] = {"default_score": default, "default_threshold_score": usual}
+    without = score_line(default, loss, True)
+    if rate is None and anomalous is None:
+        return results, [without] if default != loss else []
+    score = request.anomaly_score or usual
     words = score_line(score, loss, request.anomaly_score is None)
     if len(split.validation) < 2:
         return results, [
-            words,
+            without,
             "warning: The model has no threshold: that needs at least two validation images; "
             f"there is {len(split.validation)}.",
         ]

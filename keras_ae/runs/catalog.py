@@ -22,7 +22,11 @@ from keras_ae.variants import BAKE_OFF, VARIANTS, Preset
 
 T = TypeVar("T", bound=Hashable)
 
-TEXTS = ("threshold_score", "default_score")  # results that are no numbers
+TEXTS = (
+    "threshold_score",
+    "default_score",
+    "default_threshold_score",
+)  # results that are no numbers
 
 # How a label shows a field of the request that differs from most runs.
 MAX_SIDE = 32  # of the images of the bake-off
@@ -33,6 +37,10 @@ _LABELS = {
     "learning_rate": "learning rate {:g}",
     "patience": "patience {}",
     "lr_patience": "learning-rate patience {}",
+}
+_OF_THRESHOLD = {
+    "threshold_score": "anomaly score {}",
+    "threshold_rate": "false positive rate {:g}",
 }
 _BUDGET = ("epochs", "batch_size", "patience")  # those that have a default for each set
 
@@ -160,8 +168,16 @@ def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
     }
     named = {}
     mostly_default = bool(runs) and _most_common(map(_has_default_budget, runs))
+    thresholds = [run for run in runs if "threshold" in run.results]
+    usual_results = {
+        key: _most_common(run.results.get(key) for run in thresholds)
+        for key in _OF_THRESHOLD
+        if thresholds
+    }
     for run in runs:
-        by_default = _BUDGET if mostly_default and _has_default_budget(run) else ()
+        stops_early = run.request.patience is not None or _never_stops_early(run, runs)
+        is_default = stops_early and _has_default_budget(run)
+        by_default = _BUDGET if mostly_default and is_default else ()
         parts = [run.request.variant]
         parts += [f"{name} {value}" for name, value in run.request.arguments.items()]
         expected = {**usual, "latent_dim": default_latent_dim(run, runs)}
@@ -174,6 +190,9 @@ def _labels_of(runs: list[TrainedRun]) -> dict[Path, str]:
             if value != expected[key]:
                 name = pattern.partition(" {")[0]
                 parts.append(f"no {name}" if value is None else pattern.format(value))
+        for key, pattern in _OF_THRESHOLD.items() if run in thresholds else ():
+            if (value := run.results.get(key)) != usual_results[key]:
+                parts.append(pattern.format(value))
         named[run.directory] = ", ".join(parts)
     return _with_defaults(runs, named)
 

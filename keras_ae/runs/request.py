@@ -56,7 +56,7 @@ class RunRequest:
         false_positive_rate: The rate that the threshold is fitted for. None for 1% where the run
             has anomalous test images; elsewhere there is no threshold.
         anomaly_score: The score of the threshold; None for the default (see
-            `scores.default_score`).
+            `scores.threshold_score`).
     """
 
     variant: str

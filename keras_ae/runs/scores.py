@@ -57,19 +57,15 @@ def look_like_drawings(images: Any) -> bool:
     return are_drawings(as_float(random_images(images, NUM_FOR_SCORE)))
 
 
-def score_line(score: str, loss: str, is_default: bool) -> str:
+def score_line(score: str, loss: str, is_default: bool = False) -> str:
     """Which anomaly score is used, in one line.
 
     Args:
         score: Its name.
         loss: The loss that the model was trained with.
-        is_default: Whether it is the default.
+        is_default: Whether the images have decided it; the line then says why.
     """
-    if not is_default:
-        return f"anomaly score: {score}"
     if score == loss:
         return f"anomaly score: {score}, the training loss"
-    return (
-        f"anomaly score: {score}, not the training loss {loss}, as the images are not light "
-        "drawings on black"
-    )
+    why = ", as the images are not light drawings on black" if is_default else ""
+    return f"anomaly score: {score}, not the training loss {loss}{why}"

@@ -478,6 +478,8 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
             ValueError: arguments that a SavedModel does not take.
         """
         if format != "tf_saved_model":
+            if score is not None:
+                raise ValueError(f"the format {format!r} has no anomaly score; leave score out.")
             return super().export(filepath, format=format, verbose=verbose, **kwargs)
         if kwargs:
             raise ValueError(

@@ -152,9 +152,12 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
     maps: dict[str, np.ndarray] = {}
     if threshold_score("bce", train, data.normal is None) == LOCAL and len(data.split.validation):
         name = f"{label}, {LOCAL}"
-        unseen = flatten(random_images(data.split.validation.images, MAX_DETECTOR_IMAGES))
+        unseen = flatten(random_images(normal_validation(data), MAX_DETECTOR_IMAGES))
         residuals = pca.inverse_transform(pca.transform(unseen)) - unseen
-        scores[name], maps[name] = local_residuals(residuals, differences[label], images.shape[1:])
+        of_windows = LocalResiduals(residuals, differences[label], images.shape[1:])
+        scores[name] = of_windows.scores()
+        if masks is not None:
+            maps[name] = of_windows.maps()
     scores[sum_name(data)] = test.sum(axis=1, dtype=np.float64)
     references = flatten(random_images(train, max(1, MAX_REFERENCE_VALUES // test.shape[1])))
     nearest = references[nearest_references(test, references)] - test
@@ -252,6 +255,13 @@ def measure_scores(scores: np.ndarray, anomalous: np.ndarray, suffix: str = "") 
     )
 
 
+def normal_validation(data: EvaluationData) -> np.ndarray:
+    """The validation images that are not anomalous."""
+    validation = data.split.validation
+    anomalous = data.is_anomalous(validation.labels)
+    return validation.images if anomalous is None else validation.where(~anomalous).images
+
+
 def threshold_of(model: Any, data: EvaluationData, score: str) -> tuple[dict[str, Any], str]:
     """The threshold of a model, and a note.
 
@@ -259,9 +269,7 @@ def threshold_of(model: Any, data: EvaluationData, score: str) -> tuple[dict[str
     """
     fit, note = model.threshold_fit, ""
     if fit is None:
-        validation = data.split.validation
-        anomalous = data.is_anomalous(validation.labels)
-        images = validation.images if anomalous is None else validation.where(~anomalous).images
+        images = normal_validation(data)
         fit, warned = with_warnings(
             lambda: model.fit_threshold(images, DEFAULT_FALSE_POSITIVE_RATE, score)
         )
@@ -318,31 +326,32 @@ def smoothed_maps(maps: np.ndarray) -> np.ndarray:
     return maps
 
 
-def local_residuals(
-    normal: np.ndarray, residuals: np.ndarray, image_shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The score `local_residual` and its maps `(N, height, width)`, without an autoencoder.
+class LocalResiduals:
+    """The anomaly score `local_residual` without an autoencoder.
 
     Args:
         normal: Residuals `(N, D)` of normal images, that the score is fitted to.
         residuals: Residuals `(N, D)` of the images to be scored.
         image_shape: Shape of an image.
     """
-    from keras_ae.anomaly.residuals import (  # imports TensorFlow
-        fit_local_residual,
-        local_residual,
-        local_residual_map,
-        window_features,
-    )
 
-    def features(rows):
-        return window_features(rows.reshape(-1, *image_shape).astype(np.float32))
+    def __init__(self, normal: np.ndarray, residuals: np.ndarray, image_shape: tuple[int, ...]):
+        from keras_ae.anomaly import residuals as windows  # imports TensorFlow
 
-    statistics, found = fit_local_residual(features(normal).numpy()), features(residuals)
-    return (
-        local_residual(statistics, found).numpy().astype(np.float64),
-        local_residual_map(statistics, found, image_shape).numpy(),
-    )
+        self._windows, self._shape = windows, image_shape
+        normal, residuals = (
+            each.reshape(-1, *image_shape).astype(np.float32) for each in (normal, residuals)
+        )
+        self._statistics = windows.fit_local_residual(windows.window_features(normal).numpy())
+        self._features = windows.window_features(residuals)
+
+    def scores(self) -> np.ndarray:
+        return self._windows.local_residual(self._statistics, self._features).numpy()
+
+    def maps(self) -> np.ndarray:
+        """`(N, height, width)`."""
+        made = self._windows.local_residual_map(self._statistics, self._features, self._shape)
+        return made.numpy()
 
 
 def shown_images(

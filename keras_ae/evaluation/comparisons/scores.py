@@ -11,7 +11,7 @@ from keras_ae.anomaly.detection import auroc, counts
 from keras_ae.data.baselines import random_images
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons import COMPARISONS
-from keras_ae.evaluation.comparisons.anomaly import anomalous_images
+from keras_ae.evaluation.comparisons.anomaly import anomalous_images, normal_validation
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import with_warnings
 
@@ -48,7 +48,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     images, anomalous = images[chosen], anomalous[chosen]
     train = random_images(data.split.train.images, MAX_FITTED)
     notes += with_warnings(lambda: model.fit_scores(train, CODE_SCORES))[1]
-    unseen = random_images(data.split.validation.images, MAX_FITTED)
+    unseen = random_images(normal_validation(data), MAX_FITTED)
     if len(unseen) > 1:
         model.fit_scores(unseen, RESIDUAL_SCORES)
     metrics: dict[str, Any] = counts(anomalous)
