@@ -13,6 +13,7 @@ from keras_ae.anomaly.threshold import ThresholdFit
 
 PREFIX = "anomaly"
 SEPARATOR = ":"
+REFITTED = "halved"  # the name in files, which is older
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class AnomalyState:
             for part, array in statistics.items():
                 arrays[SEPARATOR.join(["statistics", name, part])] = array
         for name in self.refitted:
-            arrays[SEPARATOR.join(["refitted", name])] = np.zeros(1, np.uint8)
+            arrays[SEPARATOR.join([REFITTED, name])] = np.zeros(1, np.uint8)
         return {f"{PREFIX}{SEPARATOR}{name}": array for name, array in arrays.items()}
 
     @classmethod
@@ -65,7 +66,7 @@ class AnomalyState:
                     maps[name] = array
                 case ["statistics", name, part]:
                     statistics.setdefault(name, {})[part] = array
-                case ["refitted", name]:
+                case [kind, name] if kind == REFITTED:
                     refitted.add(name)
                 case _:
                     raise ValueError(f"the stored array {key!r} is of no known kind.")

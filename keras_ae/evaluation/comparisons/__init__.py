@@ -200,8 +200,8 @@ COMPARISONS: dict[str, Comparison] = {
             Column("pixel_auc", "pixel AUC", 4, "higher", MASKS, by_class=False),
             Column("aupro", "AUPRO", 4, "higher", MASKS, by_class=False),
         ),
-        with_published="The text of the published comparison describes this score; its figures "
-        "were made with another one, the signed residual.",
+        with_published="The text of the published comparison describes the reconstruction error "
+        "as the score; its figures were made with another one, the signed residual.",
         held_out=True,
         labels=True,
         intervals=True,
