@@ -28,6 +28,7 @@ from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
 from keras_ae.progress import counted, reading_progress
 from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
+from keras_ae.runs.schedules import CONSTANT, SCHEDULES
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 EXAMPLES = (
@@ -197,6 +198,13 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "validation loss (default: never)",
     )
     training.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        default=CONSTANT,
+        help="of the learning rate: constant, or cosine, which rises in the first two epochs and "
+        "then falls to 0 (default: %(default)s)",
+    )
+    training.add_argument(
         "--seed",
         type=at_least(0),
         metavar="N",
@@ -342,6 +350,7 @@ def _train(
         learning_rate=options.learning_rate,
         patience=options.patience,
         lr_patience=options.lr_patience,
+        schedule=options.schedule,
         seed=options.seed,
         jit=options.jit,
         false_positive_rate=options.false_positive_rate,

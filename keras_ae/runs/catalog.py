@@ -37,6 +37,7 @@ _LABELS = {
     "learning_rate": "learning rate {:g}",
     "patience": "patience {}",
     "lr_patience": "learning-rate patience {}",
+    "schedule": "{} schedule",
 }
 _OF_THRESHOLD = {
     "threshold_score": "anomaly score {}",

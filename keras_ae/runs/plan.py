@@ -21,6 +21,7 @@ from keras_ae.runs.request import (
     RunData,
     RunRequest,
 )
+from keras_ae.runs.schedules import check_schedule, learning_rate_of
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 BAKE_OFF_LATENT_DIMS = (20, 2)
@@ -140,6 +141,7 @@ def plan_runs(
     learning_rate: float = DEFAULT_LEARNING_RATE,
     patience: int | None = None,
     lr_patience: int | None = None,
+    schedule: str = "constant",
     seed: int = DEFAULT_SEED,
     jit: str = "auto",
     false_positive_rate: float | None = None,
@@ -161,6 +163,7 @@ def plan_runs(
         learning_rate: Of Adam.
         patience: Epochs without improvement before early stopping; None for the default.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
+        schedule: Of the learning rate: "constant" or "cosine" (see `schedules`).
         seed: Of the split, the initial weights, the order and the noise.
         jit: "auto", "on" or "off".
         false_positive_rate, anomaly_score: See `anomalies.ThresholdOptions`.
@@ -180,6 +183,7 @@ def plan_runs(
         learning_rate=learning_rate,
         patience=patience,
         lr_patience=lr_patience,
+        schedule=schedule,
         seed=seed,
         jit=jit,
         asked=ThresholdOptions(false_positive_rate, anomaly_score),
@@ -224,12 +228,14 @@ def _plan_class(
     learning_rate: float,
     patience: int | None,
     lr_patience: int | None,
+    schedule: str,
     seed: int,
     jit: str,
     asked: ThresholdOptions,
     bake_off: bool,
 ) -> list[PlannedRun]:
     """The runs of `plan_runs` for one held-out class, by its index."""
+    check_schedule(schedule, lr_patience)
     held_out = None if held_out_index is None else image_set.class_names[held_out_index]
     split = splits(held_out)
     num_train = len(split.train)
@@ -268,6 +274,11 @@ def _plan_class(
                 f"Early stopping and learning-rate reduction do not work with {variant}, which "
                 "trains its layers one after another for a share of the epochs each."
             )
+        if model.fixed_epochs and schedule != "constant":
+            raise ValueError(
+                f"The schedule {schedule} does not work with {variant}, which trains its layers "
+                "one after another, each with an optimizer of its own."
+            )
         threshold = asked.resolved(
             model,
             variant,
@@ -275,7 +286,9 @@ def _plan_class(
             has_anomalous=has_anomalous,
             holds_out_class=held_out is not None,
         )
-        model.compile(keras.optimizers.Adam(learning_rate), jit_compile=JIT[jit])
+        num_steps = -(-num_train // budget.batch_size)
+        rate = learning_rate_of(schedule, learning_rate, budget.epochs, num_steps)
+        model.compile(keras.optimizers.Adam(rate), jit_compile=JIT[jit])
         request = RunRequest(
             variant=variant,
             latent_dim=model.latent_dim,
@@ -288,6 +301,7 @@ def _plan_class(
             learning_rate=learning_rate,
             patience=patience or (None if model.fixed_epochs else budget.patience),
             lr_patience=lr_patience,
+            schedule=schedule,
             seed=seed,
             jit=jit,
             false_positive_rate=threshold.false_positive_rate,

@@ -53,6 +53,7 @@ class RunRequest:
         patience: Epochs without improvement before early stopping, or None.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         jit: "auto", "on" or "off": XLA compilation.
+        schedule: "constant" or "cosine", see `schedules.learning_rate_of`.
         false_positive_rate: The rate that the threshold is fitted for. None for 1% where the run
             has anomalous test images; elsewhere there is no threshold.
         anomaly_score: The score of the threshold; None for the default (see
@@ -72,6 +73,7 @@ class RunRequest:
     patience: int | None = None
     lr_patience: int | None = None
     jit: str = "auto"
+    schedule: str = "constant"
     false_positive_rate: float | None = None
     anomaly_score: str | None = None
 
@@ -282,6 +284,7 @@ class RunConfig:
         if request.lr_patience is not None:
             options += ["--lr-patience", str(request.lr_patience)]
         options += ["--jit", request.jit] if request.jit != "auto" else []
+        options += ["--schedule", request.schedule] if request.schedule != "constant" else []
         if request.false_positive_rate is not None:
             options += ["--false-positive-rate", repr(request.false_positive_rate)]
         if request.anomaly_score is not None:
