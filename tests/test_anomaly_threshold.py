@@ -250,6 +250,9 @@ def test_threshold_set_by_hand(fresh):
     fresh.set_threshold(20, "mse")
     assert fresh.threshold == 20.0
     assert (fresh.threshold_fit.criterion, fresh.threshold_fit.score) == ("given", "mse")
+    fresh.set_threshold(21)  # of the same score
+    assert (fresh.threshold, fresh.threshold_fit.score) == (21.0, "mse")
+    fresh.set_threshold(20)
     images = noise(20)
     np.testing.assert_array_equal(
         fresh.is_anomalous(images), fresh.anomaly_score(images, "mse") > 20

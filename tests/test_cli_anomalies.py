@@ -20,10 +20,11 @@ from programs import (
     snapshot,
     train,
 )
+from scipy.stats import beta
 
 from keras_ae import data
 from keras_ae.prediction.trained_model import open_model
-from keras_ae.runs.anomalies import measure
+from keras_ae.runs.anomalies import measure, rate_warning
 from keras_ae.runs.plan import Splits
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.scores import default_score
@@ -242,7 +243,7 @@ def test_score_line_names_the_score_and_the_reason(tiny, tmp_path, capsys):
     assert train(*line) == 0
     assert score_lines(capsys) == [f"anomaly score: {why}"]
     assert train(*line, "--anomaly-score", "bce", "--overwrite") == 0
-    assert score_lines(capsys) == ["anomaly score: bce"]
+    assert score_lines(capsys) == ["anomaly score: bce, the training loss"]
     results = read_json(tmp_path / WITHOUT_2 / "test.json")
     assert (results["threshold_score"], results["default_score"]) == ("bce", "mse")
 
@@ -261,7 +262,7 @@ def test_predictions_without_a_threshold_use_the_default_score(plain, tiny, tmp_
     out, model = tmp_path / "out", plain.load_model()
     assert predict(plain.directory / name, tiny, "--output", out) == 0
     (line,) = score_lines(capsys)
-    assert line.startswith("anomaly score: mse, not the training loss bce, as")
+    assert line == "anomaly score: mse, not the training loss bce"
     images = np.load(tiny)["images"]
     rows = np.genfromtxt(out / "predictions.csv", delimiter=",", names=True)
     assert rows.dtype.names == ("index", "reconstruction_loss_nats", "anomaly_score")
@@ -273,7 +274,7 @@ def test_predictions_without_a_threshold_use_the_default_score(plain, tiny, tmp_
     assert (
         predict(plain.directory / name, tiny, "--output", out, "--score", "bce", "--overwrite") == 0
     )
-    assert score_lines(capsys) == ["anomaly score: bce"]
+    assert score_lines(capsys) == ["anomaly score: bce, the training loss"]
     rows = np.genfromtxt(out / "predictions.csv", delimiter=",", names=True)
     np.testing.assert_allclose(rows["anomaly_score"], loss, rtol=1e-4)
 
@@ -432,3 +433,16 @@ def test_one_split_is_in_memory_at_a_time(tiny, monkeypatch):
     splits = Splits(data.load(tiny), 42)
     assert splits("0") is splits("0") and splits("1") is not splits("0")
     assert made == ["0", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("share", "num", "is_said"), [(0.4, 30, True), (0.1, 30, False), (0.06, 10_000, True)]
+)
+def test_a_false_positive_rate_above_the_one_asked_for_is_said(share, num, is_said):
+    results = {"test_num_normal": num, "test_false_positive_rate": share}
+    found = rate_warning(0.05, results)
+    low = beta.ppf(0.025, round(share * num), num - round(share * num) + 1)
+    assert bool(found) == is_said == (low > 0.05)
+    if found:
+        assert f"{share:.1%} of the normal" in found[0] and "the 5.0% asked for" in found[0]
+    assert not rate_warning(0.05, {"test_num_normal": 0})

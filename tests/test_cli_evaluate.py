@@ -211,8 +211,8 @@ def test_unusable_runs_are_refused_with_a_command(few, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["no-such-folder"], "keras-ae train --bake-off"),
-        (["{empty}"], "keras-ae train --bake-off"),
+        (["no-such-folder"], "keras-ae train"),
+        (["{empty}"], "keras-ae train"),
         (["{empty}", "--comparisons", "anomly"], "did you mean anomaly"),
         (["{empty}", "--interpolate", "2"], "--interpolate"),
         (["{empty}", "--projection", "pca"], "umap"),

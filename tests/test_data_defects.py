@@ -137,3 +137,31 @@ def test_masks_in_deeper_folders_belong_to_the_images_there(folder):
     message_of(functools.partial(data.load, folder), "has no mask", "hole/a/000_mask.png")
     mask.rename(folder / "ground_truth" / "hole" / "a" / "000_mask.png")
     assert data.load(folder).test_masks.any((1, 2)).sum() == 3
+
+
+def test_defects_among_the_validation_images_are_refused(folder):
+    for name, number in (("good", 2), ("hole", 1)):
+        for place in range(number):
+            image = random_images(1, 12, 16, 3, seed=place)[0]
+            write_image(folder / "validation" / name / f"{place}.png", image)
+    message = message_of(lambda: data.load(folder))
+    assert "validation images of hole" in message and "all of good" in message
+    shutil.rmtree(folder / "validation" / "hole")
+    assert len(data.load(folder).validation_images) == 2
+
+
+def test_a_test_without_normal_images_is_refused(folder):
+    shutil.rmtree(folder / "test" / "good")
+    message = message_of(lambda: data.load(folder))
+    assert "no test image of good" in message and "test/good" in message
+
+
+def test_masks_that_lose_their_defect_are_named(folder):
+    assert not data.load(folder).notices
+    for path in (folder / "ground_truth" / "hole").iterdir():
+        mask = np.zeros((12, 16), np.uint8)
+        mask[:, :2] = 255  # cut off where the middle 12 columns are kept
+        write_image(path, mask)
+    (notice,) = data.load(folder, image_size=(8, 8)).notices
+    assert "2 masks of 3 mark no pixel" in notice
+    assert not data.load(folder, image_size=(8, 8), resize="pad").notices

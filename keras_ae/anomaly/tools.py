@@ -230,12 +230,14 @@ class AnomalyTools(Base):
 
         Args:
             threshold: Images with a score above it are anomalous.
-            score, num_samples: See `anomaly_score`.
+            score, num_samples: See `anomaly_score`; by default those of the threshold so far.
 
         Raises:
             ValueError: no finite number, or a score that the model does not have.
         """
         threshold = float(np.float32(check_number("threshold", threshold, -math.inf)))
+        if score is None and (before := self._anomaly.fit) is not None:
+            score, num_samples = before.score, num_samples or before.num_samples
         _, name, num_samples = self._scorer(score, num_samples)
         fit = ThresholdFit(threshold, name, "given", num_samples=num_samples)
         self._anomaly = dataclasses.replace(self._anomaly, fit=fit)

@@ -110,9 +110,7 @@ def parse(argv: Sequence[str], prog: str = "keras-ae evaluate") -> argparse.Name
     parser.refuse_unknown("comparison", options.comparisons or [], known)
     options.comparisons = [name for name in known if name in (options.comparisons or known)]
     if not os.path.isdir(options.runs):
-        parser.error(
-            f"{options.runs}: there is no such folder; keras-ae train --bake-off makes runs/"
-        )
+        parser.error(f"{options.runs}: there is no such folder; keras-ae train makes runs/")
     if options.data_dir and not os.path.isdir(options.data_dir):
         parser.error(f"--data-dir {options.data_dir}: there is no such folder")
     if problem := unwritable(Path(options.output_dir)):
@@ -178,7 +176,7 @@ def _nothing_to_compare(folder: str, broken: list[str], unfinished: list[Path]) 
     parts = [f"no finished runs below {folder}", *(line.rstrip(".") for line in broken)]
     if unfinished:
         parts.append(f"unfinished: {', '.join(map(str, unfinished))}")
-    return f"{'; '.join(parts)}. To train some: keras-ae train --bake-off"
+    return f"{'; '.join(parts)}. To train some: keras-ae train"
 
 
 def _folder_for(output_dir: Path, name: str, fingerprint: str) -> Path:

@@ -108,7 +108,7 @@ def read_image_folder(
         if preprocessing.image_size is None:
             _check_sizes(files)
         read = _decoded(folder, listed, files, preprocessing, skipped, strict, storage, decoded)
-    return _contents(read, preprocessing)
+    return _contents(folder, read, preprocessing)
 
 
 def _request(
@@ -153,7 +153,7 @@ def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read
     return read._replace(notices=[*read.notices, words])
 
 
-def _contents(read: _Read, preprocessing: Preprocessing) -> Contents:
+def _contents(folder: Path, read: _Read, preprocessing: Preprocessing) -> Contents:
     """The parts of a set, which are stored one after the other."""
     labels = None if read.labels is None else np.array(read.labels, np.int64)
     arrays, start = {}, 0
@@ -162,6 +162,7 @@ def _contents(read: _Read, preprocessing: Preprocessing) -> Contents:
         arrays[part] = selected(read.images, chosen), None if labels is None else labels[chosen]
         start += number
     nothing = (None, None)
+    masks = _masks(read, preprocessing) if any(read.masks) else None
     images, train_labels = arrays["training"]
     test_images, test_labels = arrays.get("test", nothing)
     validation_images, validation_labels = arrays.get("validation", nothing)
@@ -173,9 +174,25 @@ def _contents(read: _Read, preprocessing: Preprocessing) -> Contents:
         test_labels,
         validation_images,
         validation_labels,
-        tuple(read.notices),
-        _masks(read, preprocessing) if any(read.masks) else None,
+        (*read.notices, *_notice_on_masks(folder, masks, read.masks)),
+        masks,
     )
+
+
+def _notice_on_masks(
+    folder: Path, masks: np.ndarray | None, names: Sequence[str | None]
+) -> list[str]:
+    """A line on masks of which nothing is left, as where cropping cuts the defect off."""
+    if masks is None:
+        return []
+    num = sum(name is not None and not mask.any() for mask, name in zip(masks, names, strict=True))
+    if not num:
+        return []
+    return [
+        f"{folder.name}: {counted(num, 'mask')} of {sum(name is not None for name in names):,} "
+        "mark no pixel: cropping cuts the defect off, or the file is black. Resizing can also pad "
+        "or stretch"
+    ]
 
 
 def _masks(read: _Read, preprocessing: Preprocessing) -> np.ndarray:

@@ -267,7 +267,9 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     }
     if contents.test_images is not None:
         test = contents.test_images, contents.test_labels
-        return ImageSet(name, images, labels, *test, test_masks=contents.test_masks, **others)
+        made = ImageSet(name, images, labels, *test, test_masks=contents.test_masks, **others)
+        _check_defects(made)
+        return made
     if len(images) < 2:
         raise DataError(f"{name} has too few images: at least 2 are needed; received 1.")
     test = _draw_test_indices(labels, len(images))
@@ -278,6 +280,31 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     if labels is None:
         return ImageSet(name, train_images, None, test_images, None, **others)
     return ImageSet(name, train_images, labels[train], test_images, labels[test], **others)
+
+
+def _check_defects(image_set: ImageSet) -> None:
+    """Check a set with one class in training and others in the test, such as one of defects.
+
+    Raises:
+        DataError: no test image is normal, or validation images are anomalous.
+    """
+    name = image_set.normal_class
+    if name is None:
+        return
+    normal = image_set.class_names.index(name)
+    if not np.any(image_set.test_labels == normal):
+        raise DataError(
+            f"{image_set.name} has no test image of {name}, the class in training: add some, such "
+            f"as a folder test/{name}."
+        )
+    labels = image_set.validation_labels
+    others = np.unique(labels[labels != normal]) if labels is not None else []
+    if len(others):
+        which = listed([image_set.class_names[each] for each in others])
+        raise DataError(
+            f"{image_set.name} has validation images of {which}, but its training images are all "
+            f"of {name}: the threshold is fitted to normal images. Move the others to the test."
+        )
 
 
 def _draw_test_indices(labels: np.ndarray | None, num_images: int) -> np.ndarray:

@@ -37,6 +37,7 @@ VARIANT_COLORS = (
 SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*Xdh<>"
+MARK_COLORS = (*SERIES_COLORS, "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F", "#BCBD22")
 # The position of a name decides its style, so never reorder them. Add a new variant at the end, or
 # leave it out: its style then depends on its name.
 VARIANTS = (
@@ -528,7 +529,7 @@ def dots(
         widths = [(spreads or {}).get(name, {}).get(label, 0.0) for label in made]
         axis.errorbar(
             list(made.values()), heights, xerr=widths, label=name, linestyle="", alpha=0.9,
-            marker=MARKERS[place % len(MARKERS)], color=SERIES_COLORS[place % len(SERIES_COLORS)],
+            marker=MARKERS[place % len(MARKERS)], color=MARK_COLORS[place % len(MARK_COLORS)],
             markersize=6, elinewidth=1.4,
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), rows)

@@ -190,6 +190,8 @@ def predict_files(
                 num_images += len(batch.names)
                 report.update(num_images + len(source.skipped))
         highest = max(highest, lowest)
+        if kind == "local_residual" and fit is not None:  # else the maps of normal images shine
+            highest = max(highest, 2 * fit.threshold)
         skipped = list(source.skipped)  # the second pass would name them again
         if maps:
             report = CountProgress(num_images, "maps", progress)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_ae import data
 from keras_ae.anomaly.detection import auroc, counts, verdict_metrics
 from keras_ae.anomaly.fitted import CODE_SCORES
+from keras_ae.anomaly.threshold import binomial_interval
 from keras_ae.checks import check_choice
 from keras_ae.progress import counted
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE, RunRequest
@@ -130,6 +131,7 @@ def fit_threshold(
     results |= measure(np.asarray(scores), anomalous, fit.threshold)
     lines = [words, threshold_line(fit), found_line(results)]
     lines += [f"warning: {each.message}" for each in caught]
+    lines += rate_warning(fit.false_positive_rate, results)
     if results.get("test_auroc", 1.0) < 0.5:
         others = [name for name in model.score_names if name != fit.score]
         lines.append(
@@ -159,6 +161,18 @@ def measure(scores: np.ndarray, anomalous: np.ndarray, threshold: float) -> dict
     if anomalous.any() and not anomalous.all():
         results["test_auroc"] = auroc(scores, anomalous)
     return results
+
+
+def rate_warning(asked: float, results: Mapping[str, Any]) -> list[str]:
+    """A warning where the false positive rate of the test is clearly above the one asked for."""
+    num, share = results["test_num_normal"], results.get("test_false_positive_rate")
+    if share is None or binomial_interval(round(share * num), num)[0] <= asked:
+        return []
+    return [
+        f"warning: {share:.1%} of the normal test images are called anomalous, clearly more than "
+        f"the {asked:.1%} asked for: they differ from the validation images. Use validation images "
+        "that are like those to be judged, or set a higher threshold."
+    ]
 
 
 def threshold_line(fit: Any) -> str:
