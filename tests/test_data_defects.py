@@ -14,8 +14,11 @@ from data_helpers import (
     random_images,
     write_image,
 )
+from small_variants import small
 
 from keras_ae import StoredImages, data
+from keras_ae.prediction.inputs import open_images
+from keras_ae.prediction.trained_model import KerasModel
 
 
 def mask_of(number, height=12, width=16):
@@ -165,3 +168,22 @@ def test_masks_that_lose_their_defect_are_named(folder):
     (notice,) = data.load(folder, image_size=(8, 8)).notices
     assert "2 masks of 3 mark no pixel" in notice
     assert not data.load(folder, image_size=(8, 8), resize="pad").notices
+
+
+def test_masks_without_a_test_are_refused(folder):
+    shutil.rmtree(folder / "test")
+    (folder / "validation" / "good").mkdir(parents=True)
+    write_image(folder / "validation" / "good" / "0.png", random_images(1, 12, 16, 3)[0])
+    message = message_of(lambda: data.load(folder))
+    assert "masks in ground_truth, but no folder test" in message
+
+
+def test_predictions_for_a_whole_set_leave_out_the_masks(folder):
+    model = KerasModel(small("shallow", (12, 16, 3)))
+    source = open_images(folder, model)
+    assert len(source) == 9 + 6
+    assert [notice.partition(": ")[2] for notice in source.notices] == [
+        "3 masks in ground_truth left out"
+    ]
+    shutil.rmtree(folder / "test")  # any folder may have this name
+    assert len(open_images(folder, model)) == 9 + 3

@@ -20,7 +20,7 @@ _PARTS = {
     "validation": ("validation", "valid", "val"),
     "test": ("test", "testing"),
 }
-_MASKS = "ground_truth"  # the subfolder of the masks of defects
+MASKS = "ground_truth"  # the subfolder of the masks of defects
 _NUM_NAMED = 5  # files named in a notice
 
 
@@ -68,7 +68,9 @@ def list_images(folder: Path, skipped: list[Skipped]) -> list[Listed]:
     if not parts:
         return [Listed(path, "training", name) for path, name in _with_classes(folder, skipped)]
     others = find_images(folder, nested=False)
-    masks = folder / _MASKS
+    masks = folder / MASKS
+    if "test" not in parts and masks.is_dir():
+        raise DataError(f"{folder} has masks in {MASKS}, but no folder test with their images.")
     for path in [path for path in visible_files(folder) if path.is_dir()]:
         if path not in parts.values() and not (path == masks and "test" in parts):
             found = find_images(path)

@@ -15,6 +15,7 @@ import numpy as np
 from keras_ae.data.contents import converter, printable, with_image_axes
 from keras_ae.data.image_files import Found, find_images, image_files, image_header, read_image
 from keras_ae.data.image_set import DataError, UnreadableImage, listed
+from keras_ae.data.listing import MASKS
 from keras_ae.data.numpy_files import ArrayStream, choose_images
 from keras_ae.prediction.trained_model import (
     TrainedModel,
@@ -22,6 +23,7 @@ from keras_ae.prediction.trained_model import (
     image_converter,
     settings_for,
 )
+from keras_ae.progress import counted
 from keras_ae.stored_images import as_float
 
 
@@ -90,6 +92,12 @@ class ImageFiles:
                 ".npy or .npz file."
             )
         self._names = [file.relative_to(self._root).as_posix() for file in found.images]
+        if path.is_dir() and (path / "test").is_dir():
+            names = [name for name in self._names if not name.startswith(f"{MASKS}/")]
+            if len(names) < len(self._names):
+                num = counted(len(self._names) - len(names), "mask")
+                self.notices.append(f"{path}: {num} in {MASKS} left out")
+                self._names = names
         if found.others:
             names = [os.path.relpath(file, path) for file in found.others]
             words = f"{len(names):,} {'file that is' if len(names) == 1 else 'files that are'}"
