@@ -92,7 +92,8 @@ def distances(statistics: Mapping[str, np.ndarray], features: tf.Tensor) -> tf.T
 def local_residual(statistics: Mapping[str, np.ndarray], features: tf.Tensor) -> tf.Tensor:
     """The mean distance of the most unusual twentieth of the places, `(N,)`, float32."""
     found = distances(statistics, features)
-    num = int(found.shape[1]) * int(found.shape[2])
+    rows, columns = (found.shape[axis] or 0 for axis in (1, 2))  # known where it is built
+    num = rows * columns
     largest = tf.math.top_k(tf.reshape(found, (-1, num)), max(1, round(SHARE * num))).values
     return tf.reduce_mean(largest, axis=1)
 

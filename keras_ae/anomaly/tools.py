@@ -446,7 +446,9 @@ class AnomalyTools(Base):
             if name in MAPS:
                 moments[name] = MapMoments()
                 for part in np.array_split(features[normal], max(1, normal.sum() // PER_CALL)):
-                    found_maps = local_residual_map(state.statistics[name], part, self.image_shape)
+                    found_maps = local_residual_map(
+                        state.statistics[name], tf.constant(part), self.image_shape
+                    )
                     moments[name].add(found_maps.numpy())
         else:
             scores, normal = np.concatenate(found), np.concatenate(normal)
