@@ -41,7 +41,7 @@ def test_set_with_a_normal_class_is_evaluated(defects, tmp_path, offline, capsys
         assert train(*options, "--variant", "deep", "conv_vae", "--seed", seed) == 0
     assert evaluate(tmp_path / "runs", "--output-dir", tmp_path / "out") == 0
     shown = capsys.readouterr().out
-    assert "anomaly: anomaly score mse\n" in shown
+    assert "anomaly: anomaly score local_residual\n" in shown
     assert "left out: Classification from few labels: all training images are of one class" in shown
     assert "left out: The 24 test images of dirty, torn: only anomaly detection uses them" in shown
     folder = tmp_path / "out" / "photographs"
