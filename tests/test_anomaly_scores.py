@@ -409,7 +409,7 @@ def test_local_residual_needs_no_half_of_the_images():
     other = small("deep")
     other.fit_scores(images, ["local_residual"])
     np.testing.assert_allclose(other.anomaly_score(images, "local_residual"), scores, rtol=1e-5)
-    model.fit_threshold(pictures(40, seed=5), 0.1, "local_residual")  # fits it anew
+    model.fit_threshold(pictures(40, seed=5), 0.1, "local_residual")  # fits it again
     assert not np.allclose(model.anomaly_score(images, "local_residual"), scores)
     model.fit_threshold(images, 0.1, "local_residual")
     found = model.anomaly_map(images, normalize=True, score="local_residual")

@@ -244,6 +244,15 @@ def test_maps_are_pictures_with_one_scale(models, tmp_path, capsys, name, batch_
         np.testing.assert_array_equal(picture[5::10, 5::10].repeat(10, 0).repeat(10, 1), picture)
 
 
+def test_another_threshold_of_a_saved_model_has_its_own_map(models, tmp_path):
+    line = ["--normal-images", models.root / "images.npy", "--score", "mse", "--maps", "--sigma", 0]
+    out = predicted(models, tmp_path, "local_residual served", *line)
+    maps = models.model.anomaly_map(models.images, score="mse")
+    picture = np.asarray(Image.open(out / "maps" / "0003.png"), float)
+    expected = overlays.overlays(models.images, maps, maps.max())[3]
+    np.testing.assert_allclose(picture, expected, atol=1)
+
+
 def test_few_normal_images_do_not_replace_the_statistics_of_the_model(models, tmp_path):
     np.save(tmp_path / "three.npy", models.normal[:3])
     found = []

@@ -114,5 +114,5 @@ FITTED_SCORES = {
     "mahalanobis": FittedScore(codes_of, fit_mahalanobis, mahalanobis),
     "local_residual": FittedScore(local_features, fit_local_residual, local_residual, True),
 }
-CODE_SCORES = ("latent_density", "mahalanobis")
-RESIDUAL_SCORES = ("local_residual",)
+CODE_SCORES = tuple(name for name, each in FITTED_SCORES.items() if each.features is codes_of)
+RESIDUAL_SCORES = tuple(name for name in FITTED_SCORES if name not in CODE_SCORES)

@@ -254,8 +254,7 @@ class Evaluation:
         steps += [name for name, _, _ in baseline_plan]
         measured = {directory: dict(cached) for directory, (cached, _) in plan.items()}
         if steps:
-            long_work = self._long_work(missing for _, missing in plan.values())
-            for line in long_work:
+            for line in self._long_work(missing for _, missing in plan.values()):
                 log(line)
             progress = StepProgress(steps, enabled)
             # Baselines first: they detect bad options early.

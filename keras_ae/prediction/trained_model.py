@@ -211,8 +211,11 @@ class ServedModel(TrainedModel):
         self.loss = self._find_error(self._loss_endpoint)
         self.default_score = self.threshold_score = self._find_error("anomaly_score")
         self.threshold_fit = self._find_threshold()
+        # The score of that endpoint stays when another threshold is fitted.
+        self._map_score: str | None = None
         if self.threshold_fit and "verdict_map" in self._served.signatures:
-            self.map_names = (*self.map_names, self.threshold_fit.score)
+            self._map_score = self.threshold_fit.score
+            self.map_names = (*self.map_names, self._map_score)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         return self._call("encode", images=self._into(images))
@@ -241,7 +244,7 @@ class ServedModel(TrainedModel):
 
     def anomaly_map(self, images: np.ndarray, score: str) -> np.ndarray:
         images = self._into(images)
-        if self.threshold_fit and score == self.threshold_fit.score and score in self.map_names:
+        if score == self._map_score:
             return self._call("verdict_map", images=images)
         if score == self.default_score and "anomaly_map" in self._served.signatures:
             return self._call("anomaly_map", images=images)
