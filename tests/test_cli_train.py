@@ -71,6 +71,7 @@ def test_config_records_everything_resolved(trained):
         "lr_patience": None,
         "seed": 42,
         "jit": "auto",
+        "schedule": "constant",
         "false_positive_rate": None,
         "anomaly_score": None,
         "arguments": {},
@@ -376,7 +377,10 @@ NOT_IN_A_RUN = {
 }
 
 
-def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("rule", "other"), [("--lr-patience 6", "schedule"), ("--schedule cosine", "lr_patience")]
+)
+def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypatch, rule, other):
     """An option that the command line forgets to pass on keeps its default."""
     planned = []
     monkeypatch.setattr(Training, "run", lambda self: planned.extend(self._planned))
@@ -384,7 +388,7 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
     line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
     line += ["--image-size", "6", "--resize", "pad", "--background", "black", "--color", "gray"]
-    line += ["--patience", "4", "--lr-patience", "6", "--seed", "8", "--jit", "off"]
+    line += ["--patience", "4", *rule.split(), "--seed", "8", "--jit", "off"]
     line += ["--false-positive-rate", "0.2", "--anomaly-score", "mse"]
     options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
     fields = {field.name for field in dataclasses.fields(RunRequest)}
@@ -398,7 +402,7 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     assert train(*line) == 0
     (config,) = (run.config for run in planned)
     (options["held_out_class"],) = options["held_out_class"]
-    for name in fields - {"variant", "dataset", "fingerprint"}:
+    for name in fields - {"variant", "dataset", "fingerprint", other}:
         option = "set" if name == "arguments" else name
         assert options[option] != defaults[option], f"{option} needs another value in this test"
         assert getattr(config.request, name) == options[option], name

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_ae.checks import check_choice
-
 CONSTANT, COSINE = SCHEDULES = ("constant", "cosine")
 WARM_UP_EPOCHS = 2
 WARM_UP_SHARE = 0.1  # of the training, at most
@@ -27,6 +25,8 @@ def learning_rate_of(schedule: str, rate: float, epochs: int, num_steps: int) ->
         >>> learning_rate_of("constant", 1e-3, 60, 215)
         0.001
     """
+    from keras_ae.checks import check_choice  # numpy, which --help does without
+
     if check_choice("schedule", schedule, SCHEDULES) == CONSTANT:
         return rate
     import keras
@@ -42,6 +42,8 @@ def learning_rate_of(schedule: str, rate: float, epochs: int, num_steps: int) ->
 
 def check_schedule(schedule: str, lr_patience: int | None) -> None:
     """Raise a ValueError for an unknown schedule, or one beside another rule for the rate."""
+    from keras_ae.checks import check_choice
+
     if check_choice("schedule", schedule, SCHEDULES) != CONSTANT and lr_patience is not None:
         raise ValueError(
             f"The schedule {schedule} sets the learning rate, so it cannot also be reduced when "
