@@ -184,19 +184,24 @@ def _upsampling(
     """A transposed convolution from a feature map of size `small` to one of size `large`.
 
     Without padding, n pixels become 2n + 1 with a kernel of 3 and 2n + 2 with one of 4. The rest is
-    cropped, as "same" padding does.
+    cropped, as "same" padding does, which can only double a side and then does it without a copy.
     """
     strides = _strides(large, small)
+    doubles = all(
+        stride * before == after
+        for stride, before, after in zip(strides, small, large, strict=True)
+    )
+    padding = "same" if doubles else "valid"
     layers: list[keras.layers.Layer] = [
         keras.layers.Conv2DTranspose(
-            num_filters, kernel_size, strides, padding="valid", name=name, **style
+            num_filters, kernel_size, strides, padding=padding, name=name, **style
         )
     ]
     crops = tuple(
         _crop(kernel_size, stride, before, after)
         for stride, before, after in zip(strides, small, large, strict=True)
     )
-    if crops != ((0, 0), (0, 0)):
+    if not doubles and crops != ((0, 0), (0, 0)):
         layers.append(keras.layers.Cropping2D(crops, name=f"{name}_cut"))
     return layers
 

@@ -104,7 +104,8 @@ def strided_decoder(
         math.prod(image_shape[2:]), 4, 2, padding="same", name="logits"
     )(maps)
     excess = [have - want for have, want in zip(logits.shape[1:3], image_shape[:2], strict=True)]
-    logits = keras.layers.Cropping2D([(0, rows) for rows in excess], name="crop")(logits)
+    if any(excess):
+        logits = keras.layers.Cropping2D([(0, rows) for rows in excess], name="crop")(logits)
     # The loss needs float32 logits, also in mixed precision.
     logits = keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images")(logits)
     return keras.Model(codes, logits, name="decoder")
