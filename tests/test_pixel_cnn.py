@@ -196,6 +196,12 @@ def test_verbose_fit_prints_each_epoch(capsys):
     assert capsys.readouterr().out == ""
     prior.fit(copies(20), epochs=2, verbose=1)
     assert "prior, epoch 2 of 2:" in capsys.readouterr().out
+    lines = []
+    prior.fit(copies(20), epochs=2, verbose=lines.append)
+    assert [line.partition(":")[0] for line in lines] == [
+        "prior, epoch 1 of 2", "prior, epoch 2 of 2"
+    ]  # fmt: skip
+    assert capsys.readouterr().out == ""
 
 
 # ---- as a Keras layer ----

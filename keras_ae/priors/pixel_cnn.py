@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -174,7 +175,7 @@ class PixelCNN(keras.layers.Layer):
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
-        verbose: int = 0,
+        verbose: int | Callable[[str], None] = 0,
     ) -> list[float]:
         """Train on maps of indices with Adam.
 
@@ -186,7 +187,7 @@ class PixelCNN(keras.layers.Layer):
                 maps that do not fill a batch.
             batch_size: Maps per step; default 64, or N where that is less.
             learning_rate: >= 0; it falls to 0 along a cosine over the epochs.
-            verbose: 0, or 1 for a line per epoch.
+            verbose: 0, 1 to print a line per epoch, or a function that is called with each line.
 
         Returns:
             The mean of `nats` over each epoch, in nats per map.
@@ -228,9 +229,8 @@ class PixelCNN(keras.layers.Layer):
             batches = tf.split(order, num_steps)
             history.append(float(np.mean([step(tf.gather(indices, batch)) for batch in batches])))
             if verbose:
-                print(
-                    f"prior, epoch {epoch + 1} of {epochs}: {history[-1]:.2f} nats/map", flush=True
-                )
+                line = f"prior, epoch {epoch + 1} of {epochs}: {history[-1]:.2f} nats/map"
+                (verbose if callable(verbose) else print)(line)
         return history
 
     def _checked(self, indices) -> tf.Tensor:

@@ -171,7 +171,7 @@ class Training:
                 )
         if model.learns_prior:
             self._log("fitting the prior to the codes")
-            model.fit_prior(split.train.images)
+            model.fit_prior(split.train.images, verbose=self._log)
         test = split.test
         anomalous = config.data.is_anomalous(test.labels)
         if anomalous is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ class ConvVQVAE(Autoencoder):
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
-        verbose: int = 0,
+        verbose: int | Callable[[str], None] = 0,
     ) -> list[float]:
         """Train the PixelCNN prior, from new weights, on the codes of images.
 
@@ -213,7 +214,7 @@ class ConvVQVAE(Autoencoder):
             epochs: >= 1.
             batch_size: Maps per step; default 64, or all maps where there are fewer.
             learning_rate: >= 0; it falls to 0 along a cosine over the epochs.
-            verbose: 0, or 1 for a line per epoch.
+            verbose: 0, 1 to print a line per epoch, or a function that is called with each line.
 
         Returns:
             The prior's negative log-likelihood in each epoch, in nats/image.
