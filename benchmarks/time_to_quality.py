@@ -1,0 +1,125 @@
+"""Time to quality: epochs and seconds until the presets reach their published test loss on MNIST.
+
+    python -m benchmarks.time_to_quality
+
+Constant learning rate: one training of 60 epochs; the test loss after each epoch says when the
+published one is reached. Cosine: the rate reaches 0 in the last epoch, so every number of epochs is
+a training of its own, from the shortest on. Seconds count from the start of `fit`, compilation
+included, without the tests. Run it on an idle machine. Writes its section of
+`benchmarks/results.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from benchmarks.report import machine, put_section, table
+from keras_ae import data
+from keras_ae.evaluation.published import PUBLISHED
+from keras_ae.runs.schedules import CONSTANT, COSINE, learning_rate_of
+from keras_ae.variants import BAKE_OFF, VARIANTS
+
+BATCH_SIZE = 256
+EPOCHS = 60  # of the published figures
+LADDER = (5, 10, 15, 20, 25, 30, 40, EPOCHS)
+RATES = {CONSTANT: 1e-3, COSINE: 1e-2}
+GOAL = "Goals: the published loss of the dense nets in at most 25 epochs; `deep` after 60: 62.5."
+
+
+class TestLoss(keras.callbacks.Callback):
+    """The test loss after each epoch, and the seconds of the training until then."""
+
+    def __init__(self, images: Any):
+        super().__init__()
+        self.images = images
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._start)
+        results = self.model.evaluate(self.images, verbose=0, return_dict=True)
+        self.losses.append(results["reconstruction_loss"])
+        self._start += time.perf_counter() - now
+
+    def reached(self, loss: float) -> tuple[int, float] | None:
+        """The first epoch with a test loss of at most `loss`, counted from 1, and its seconds."""
+        for epoch, value in enumerate(self.losses):
+            if value <= loss:
+                return epoch + 1, self.seconds[epoch]
+        return None
+
+
+def train(name: str, parts: Any, schedule: str, epochs: int, rate: float, seed: int) -> TestLoss:
+    """Train a preset as the bake-off does, but for the learning rate."""
+    keras.utils.set_random_seed(seed)
+    model = VARIANTS[name](seed=seed)
+    num_steps = -(-len(parts.train.images) // BATCH_SIZE)
+    model.compile(keras.optimizers.Adam(learning_rate_of(schedule, rate, epochs, num_steps)))
+    watch = TestLoss(parts.test.images)
+    model.fit(
+        parts.train.images, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[watch]
+    )
+    return watch
+
+
+def measure(name: str, parts: Any, rate: float, seed: int) -> list:
+    """A row of the table."""
+    published = PUBLISHED["mnist"]["reconstruction"][name]
+    constant = train(name, parts, CONSTANT, EPOCHS, RATES[CONSTANT], seed)
+    row = [f"`{name}`", published, *cells(constant.reached(published)), last(constant)]
+    if VARIANTS[name].load().fixed_epochs:  # trained in stages, each with its own optimizer
+        return [*row, "–", "–", "–"]
+    runs = {}
+    for epochs in LADDER:
+        runs[epochs] = train(name, parts, COSINE, epochs, rate, seed)
+        print(name, epochs, runs[epochs].losses[-1], flush=True)
+        if runs[epochs].losses[-1] <= published:
+            break
+    reached = (epochs, runs[epochs].seconds[-1]) if runs[epochs].losses[-1] <= published else None
+    final = runs.get(EPOCHS) or train(name, parts, COSINE, EPOCHS, rate, seed)
+    return [*row, *cells(reached), last(final)]
+
+
+def cells(reached: tuple[int, float] | None) -> list[str]:
+    return ["not reached", "–"] if reached is None else [str(reached[0]), f"{reached[1]:.0f}"]
+
+
+def last(watch: TestLoss) -> str:
+    return f"{watch.losses[-1]:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--variants", nargs="+", choices=BAKE_OFF, default=BAKE_OFF)
+    parser.add_argument("--learning-rate", type=float, default=RATES[COSINE], help="of the cosine")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results.md"))
+    options = parser.parse_args()
+    parts = data.split(data.load("mnist"))
+    rows = []
+    for name in options.variants:
+        rows.append(measure(name, parts, options.learning_rate, options.seed))
+        print("  ".join(map(str, rows[-1])), flush=True)
+    header = ["preset", "published"]
+    for words in ("constant", "cosine"):
+        header += [f"{words}: epochs", "seconds", f"loss after {EPOCHS}"]
+    text = (
+        f"{machine()} MNIST, test loss (BCE in nats/image; of sampled codes where they are), batch "
+        f"{BATCH_SIZE}, seed {options.seed}. Constant: Adam with {RATES[CONSTANT]:g}. Cosine: "
+        f"warm-up of two epochs or a tenth to {options.learning_rate:g}, then half a cosine to 0; "
+        f"the shortest training of {', '.join(map(str, LADDER))} epochs that reaches the published "
+        f"loss. {GOAL}\n\n" + table(header, rows)
+    )
+    put_section(options.output, "Time to quality", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
