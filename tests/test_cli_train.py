@@ -72,6 +72,7 @@ def test_config_records_everything_resolved(trained):
         "seed": 42,
         "jit": "auto",
         "schedule": "constant",
+        "ema": None,
         "false_positive_rate": None,
         "anomaly_score": None,
         "arguments": {},
@@ -388,7 +389,7 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     line += ["--held-out-class", "2", "--binarize", "threshold", "--set", "beta=3"]
     line += ["--latent-dim", "3", "--epochs", "5", "--batch-size", "7", "--learning-rate", "0.5"]
     line += ["--image-size", "6", "--resize", "pad", "--background", "black", "--color", "gray"]
-    line += ["--patience", "4", *rule.split(), "--seed", "8", "--jit", "off"]
+    line += ["--patience", "4", *rule.split(), "--seed", "8", "--jit", "off", "--ema", "0.5"]
     line += ["--false-positive-rate", "0.2", "--anomaly-score", "mse"]
     options, defaults = vars(parse(line)), vars(parse(["--variant", "deep"]))
     fields = {field.name for field in dataclasses.fields(RunRequest)}

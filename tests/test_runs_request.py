@@ -43,6 +43,7 @@ FIELDS = {
     "seed": NUMBERS,
     "jit": st.sampled_from(["auto", "on", "off"]),
     "schedule": st.sampled_from(["constant", "cosine"]),
+    "ema": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
     "false_positive_rate": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
     "anomaly_score": st.none() | st.sampled_from(["mse", "ssim"]),
 }

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_variants import small
 
 from keras_ae import VARIANTS, Deep
 from keras_ae.training import trainer
@@ -376,3 +377,66 @@ print("equal")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.strip().endswith("equal"), result.stderr[-3000:]
+
+
+# ---- a moving average of the weights ----
+
+
+def with_average(momentum=0.8):
+    return keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=momentum)
+
+
+def test_average_of_compiled_steps_matches_single_eager_steps():
+    """It starts with the weights after the first update, as Keras's does."""
+    images, seen = pictures(), []
+    slow = built(optimizer=keras.optimizers.SGD(0.01))
+    apply = slow.optimizer.apply
+
+    def record(gradients, variables):
+        apply(gradients, variables)
+        seen.append([variable.numpy().astype(np.float64) for variable in variables])
+
+    slow.optimizer.apply = record
+    slow_loop(slow, images, 64, 2)
+    assert len(seen) == 8
+    fast = built(optimizer=with_average())
+    fast.fit(images, batch_size=64, epochs=2, verbose=0)
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = [0.8 * old + 0.2 * new for old, new in zip(expected, weights, strict=True)]
+    for ours, theirs in zip(fast.trainable_variables, expected, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-5, err_msg=ours.path)
+
+
+def test_keras_callback_validates_with_the_averages():
+    images, validation = pictures(), pictures(50, seed=1)
+    found = {}
+    for name, callbacks in {"raw": [], "averages": [keras.callbacks.SwapEMAWeights()]}.items():
+        model = built(optimizer=with_average())
+        history = model.fit(
+            images, batch_size=64, epochs=2, validation_data=validation, callbacks=callbacks,
+            verbose=0,
+        ).history  # fmt: skip
+        found[name] = history["val_loss"]
+        final = model.evaluate(validation, verbose=0, return_dict=True)["loss"]
+    assert found["averages"][-1] == pytest.approx(final, rel=1e-5)
+    assert found["raw"][-1] != pytest.approx(final, rel=1e-3)
+
+
+def test_average_of_a_vae_gan_is_that_of_encoder_and_decoder():
+    model = small("vae_gan")
+    model.compile(keras.optimizers.Adam(use_ema=True, ema_momentum=0.5), jit_compile=False)
+    model.fit(pictures(), batch_size=100, epochs=1, verbose=0)
+    parts = [*model.encoder.trainable_variables, *model.decoder.trainable_variables]
+    averages = model.optimizer._model_variables_moving_average
+    for variable, average in zip(parts, averages, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), average.numpy())
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_stacked_refuses_an_average(scaled):
+    optimizer = with_average()
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    with pytest.raises(ValueError, match="use_ema"):
+        small("stacked").compile(optimizer)

@@ -135,7 +135,16 @@ def at_least_zero(text: str) -> float:
 
 def rate(text: str) -> float:
     """An argument type: a number between 0 and 1, exclusive."""
-    needed = "a number between 0 and 1, exclusive, such as 0.01"
+    return _fraction(text, 0.01)
+
+
+def momentum(text: str) -> float:
+    """An argument type: a number between 0 and 1, exclusive, for a moving average."""
+    return _fraction(text, 0.995)
+
+
+def _fraction(text: str, example: float) -> float:
+    needed = f"a number between 0 and 1, exclusive, such as {example}"
     return _number(text, lambda value: 0.0 < value < 1.0, needed)
 
 

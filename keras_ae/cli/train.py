@@ -19,6 +19,7 @@ from keras_ae.cli.arguments import (
     assignment,
     at_least,
     image_size,
+    momentum,
     num_bytes,
     rate,
     unwritable,
@@ -27,7 +28,7 @@ from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
 from keras_ae.cli.startup import run_program, show_notices
 from keras_ae.progress import counted, reading_progress
-from keras_ae.runs.request import DEFAULT_LEARNING_RATE, DEFAULT_SEED
+from keras_ae.runs.request import DEFAULT_EMA, DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.runs.schedules import CONSTANT, SCHEDULES
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
@@ -205,6 +206,15 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "then falls to 0 (default: %(default)s)",
     )
     training.add_argument(
+        "--ema",
+        nargs="?",
+        type=momentum,
+        const=DEFAULT_EMA,
+        metavar="MOMENTUM",
+        help="validate, stop and end with an exponential moving average of the weights; without "
+        f"MOMENTUM {DEFAULT_EMA}, about the last 200 updates (default: no average)",
+    )
+    training.add_argument(
         "--seed",
         type=at_least(0),
         metavar="N",
@@ -351,6 +361,7 @@ def _train(
         patience=options.patience,
         lr_patience=options.lr_patience,
         schedule=options.schedule,
+        ema=options.ema,
         seed=options.seed,
         jit=options.jit,
         false_positive_rate=options.false_positive_rate,

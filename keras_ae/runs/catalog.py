@@ -38,6 +38,7 @@ _LABELS = {
     "patience": "patience {}",
     "lr_patience": "learning-rate patience {}",
     "schedule": "{} schedule",
+    "ema": "EMA {:g}",
 }
 _OF_THRESHOLD = {
     "threshold_score": "anomaly score {}",

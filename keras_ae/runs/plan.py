@@ -12,6 +12,7 @@ import keras
 
 from keras_ae import data
 from keras_ae.runs.anomalies import ThresholdOptions
+from keras_ae.runs.averaging import check_average, optimizer_arguments
 from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
 from keras_ae.runs.environment import device_name, versions
 from keras_ae.runs.request import (
@@ -142,6 +143,7 @@ def plan_runs(
     patience: int | None = None,
     lr_patience: int | None = None,
     schedule: str = "constant",
+    ema: float | None = None,
     seed: int = DEFAULT_SEED,
     jit: str = "auto",
     false_positive_rate: float | None = None,
@@ -164,6 +166,7 @@ def plan_runs(
         patience: Epochs without improvement before early stopping; None for the default.
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         schedule: Of the learning rate: "constant" or "cosine" (see `schedules`).
+        ema: Momentum of the moving average of the weights, or None (see `averaging`).
         seed: Of the split, the initial weights, the order and the noise.
         jit: "auto", "on" or "off".
         false_positive_rate, anomaly_score: See `anomalies.ThresholdOptions`.
@@ -184,6 +187,7 @@ def plan_runs(
         patience=patience,
         lr_patience=lr_patience,
         schedule=schedule,
+        ema=ema,
         seed=seed,
         jit=jit,
         asked=ThresholdOptions(false_positive_rate, anomaly_score),
@@ -229,6 +233,7 @@ def _plan_class(
     patience: int | None,
     lr_patience: int | None,
     schedule: str,
+    ema: float | None,
     seed: int,
     jit: str,
     asked: ThresholdOptions,
@@ -287,8 +292,10 @@ def _plan_class(
             holds_out_class=held_out is not None,
         )
         num_steps = -(-num_train // budget.batch_size)
+        check_average(ema, variant, model, budget.epochs * num_steps)
         rate = learning_rate_of(schedule, learning_rate, budget.epochs, num_steps)
-        model.compile(keras.optimizers.Adam(rate), jit_compile=JIT[jit])
+        optimizer = keras.optimizers.Adam(rate, **optimizer_arguments(ema))
+        model.compile(optimizer, jit_compile=JIT[jit])
         request = RunRequest(
             variant=variant,
             latent_dim=model.latent_dim,
@@ -302,6 +309,7 @@ def _plan_class(
             patience=patience or (None if model.fixed_epochs else budget.patience),
             lr_patience=lr_patience,
             schedule=schedule,
+            ema=ema,
             seed=seed,
             jit=jit,
             false_positive_rate=threshold.false_positive_rate,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LEARNING_RATE = 1e-3
 DEFAULT_SEED = 42
+DEFAULT_EMA = 0.995
 DEFAULT_FALSE_POSITIVE_RATE = 0.01
 MAX_DEPTH = 100  # of nested lists and dicts, well below Python's recursion limit
 
@@ -54,6 +55,8 @@ class RunRequest:
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         jit: "auto", "on" or "off": XLA compilation.
         schedule: "constant" or "cosine", see `schedules.learning_rate_of`.
+        ema: Momentum of the moving average of the weights that the results are those of, in (0, 1);
+            None for the weights themselves.
         false_positive_rate: The rate that the threshold is fitted for. None for 1% where the run
             has anomalous test images; elsewhere there is no threshold.
         anomaly_score: The score of the threshold; None for the default (see
@@ -74,6 +77,7 @@ class RunRequest:
     lr_patience: int | None = None
     jit: str = "auto"
     schedule: str = "constant"
+    ema: float | None = None
     false_positive_rate: float | None = None
     anomaly_score: str | None = None
 
@@ -285,6 +289,7 @@ class RunConfig:
             options += ["--lr-patience", str(request.lr_patience)]
         options += ["--jit", request.jit] if request.jit != "auto" else []
         options += ["--schedule", request.schedule] if request.schedule != "constant" else []
+        options += ["--ema", repr(request.ema)] if request.ema is not None else []
         if request.false_positive_rate is not None:
             options += ["--false-positive-rate", repr(request.false_positive_rate)]
         if request.anomaly_score is not None:

@@ -13,7 +13,7 @@ import keras
 
 from keras_ae import data
 from keras_ae.progress import GridProgress
-from keras_ae.runs import anomalies, early_stopping, references
+from keras_ae.runs import anomalies, averaging, early_stopping, references
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
 from keras_ae.runs.plan import PlannedRun
@@ -151,6 +151,10 @@ class Training:
             )
         progress.start_run(first_epoch, request.epochs)
         callbacks = [*watchers, keeper, _ProgressCallback(progress)]
+        if request.ema is not None:
+            inputs = model.pack_inputs(split.train.images, split.train.labels)
+            watching = averaging.with_averages(watchers, inputs, request.batch_size)
+            callbacks[: len(watchers)] = watching
         if self._tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(str(run.log_folder())))
         with self._deferred():

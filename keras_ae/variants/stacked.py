@@ -92,6 +92,20 @@ class Stacked(DenseAutoencoder):
         ends = [-(-epochs * (stage + 1) // self.num_stages) for stage in range(self.num_stages)]
         return next((stage for stage, end in enumerate(ends) if epoch < end), self.num_stages - 1)
 
+    def compile(self, optimizer: Any = None, loss: None = None, **kwargs: Any) -> None:
+        """Configure the training, as `Autoencoder.compile`.
+
+        Raises:
+            ValueError: a loss is given, or an optimizer that averages the weights.
+        """
+        given = keras.optimizers.get(optimizer) if isinstance(optimizer, dict) else optimizer
+        if getattr(getattr(given, "inner_optimizer", given), "use_ema", False):
+            raise ValueError(
+                "The optimizer of Stacked must have use_ema=False: each stage has an optimizer of "
+                "its own, whose averages end with the stage."
+            )
+        super().compile(optimizer, loss, **kwargs)
+
     def _default_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
         return [GreedyStages(epochs)]
 
