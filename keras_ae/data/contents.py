@@ -33,6 +33,8 @@ class Contents(NamedTuple):
         validation_labels: As `labels`; None where those or the validation images are.
         notices: One line for each thing that the user should know.
         test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+        names, test_names, validation_names: `(N,)` str: the path of each image relative to the
+            folder; None for images from arrays.
     """
 
     images: Any
@@ -44,6 +46,9 @@ class Contents(NamedTuple):
     validation_labels: np.ndarray | None = None
     notices: tuple[str, ...] = ()
     test_masks: np.ndarray | None = None
+    names: np.ndarray | None = None
+    test_names: np.ndarray | None = None
+    validation_names: np.ndarray | None = None
 
 
 class Pixels(NamedTuple):

@@ -58,6 +58,7 @@ class _Read(NamedTuple):
         num_of_part: The number of images of each part, in order.
         labels: A label for each image; None without classes.
         masks: The path of the mask of each test image, or None.
+        names: The path of each image relative to the folder.
         class_names, notices: Those of `Contents`.
     """
 
@@ -66,6 +67,7 @@ class _Read(NamedTuple):
     labels: list[int] | None
     class_names: list[str]
     masks: list[str | None]
+    names: list[str]
     notices: list[str]
 
 
@@ -120,18 +122,19 @@ def _request(
 ) -> list:
     """All that decides what is read: the name of the decoded images in the cache."""
 
-    def relative(path: Any) -> str:  # to the folder, which may be given by several paths
-        return str(path.relative_to(folder))
-
     files = []
     for each in listed:
-        files.append([relative(each.file), each.part, each.class_name])
+        files.append([_relative(each.file, folder), each.part, each.class_name])
         for path in (each.file, each.mask):
             with contextlib.suppress(OSError, AttributeError):  # a broken link, no mask
                 status: Any = path.stat()  # pyright: ignore[reportOptionalMemberAccess]
                 files[-1] += [status.st_size, status.st_mtime_ns]
-    others = [[relative(each.path), each.reason] for each in skipped]
+    others = [[_relative(each.path, folder), each.reason] for each in skipped]
     return [str(folder.resolve()), files, others, preprocessing.to_dict(), strict]
+
+
+def _relative(path: Any, folder: Path) -> str:
+    return str(path.relative_to(folder))
 
 
 def _from_cache(decoded: DecodedImages, storage: Storage) -> _Read | None:
@@ -156,10 +159,12 @@ def _with_notice(read: _Read, storage: Storage, decoded: DecodedImages) -> _Read
 def _contents(folder: Path, read: _Read, preprocessing: Preprocessing) -> Contents:
     """The parts of a set, which are stored one after the other."""
     labels = None if read.labels is None else np.array(read.labels, np.int64)
-    arrays, start = {}, 0
+    all_names = np.array(read.names, object)
+    arrays, names, start = {}, {}, 0
     for part, number in read.num_of_part.items():
         chosen = slice(start, start + number)
         arrays[part] = selected(read.images, chosen), None if labels is None else labels[chosen]
+        names[part] = all_names[chosen]
         start += number
     nothing = (None, None)
     masks = _masks(read, preprocessing) if any(read.masks) else None
@@ -176,6 +181,9 @@ def _contents(folder: Path, read: _Read, preprocessing: Preprocessing) -> Conten
         validation_labels,
         (*read.notices, *_notice_on_masks(folder, masks, read.masks)),
         masks,
+        names["training"],
+        names.get("test"),
+        names.get("validation"),
     )
 
 
@@ -312,6 +320,7 @@ def _decoded(
             "labels": labels,
             "class_names": class_names,
             "masks": [file.mask and str(file.mask) for file in kept if file.part == "test"],
+            "names": [_relative(file.path, folder) for file in kept],
             "notices": list(_notices(folder, kept, skipped, peaks)),
         }
 

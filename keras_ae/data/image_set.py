@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,9 @@ class ImageSet:
         notices: One line for each thing to know about the reading, such as skipped files.
         test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
         fixed_test: Whether a published protocol fixes the test images.
+        train_names: `(N,)`, the path of each image relative to the folder, str, or its index in the
+            array, int; None where that is its place here.
+        test_names, validation_names: As `train_names`.
     """
 
     name: str
@@ -81,6 +85,9 @@ class ImageSet:
     notices: tuple[str, ...] = ()
     test_masks: np.ndarray | None = None
     fixed_test: bool = False
+    train_names: np.ndarray | None = None
+    test_names: np.ndarray | None = None
+    validation_names: np.ndarray | None = None
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -103,6 +110,15 @@ class ImageSet:
         trained = np.unique(self.train_labels)
         others = np.setdiff1d(self.test_labels, trained)  # pyright: ignore
         return self.class_names[trained[0]] if len(trained) == 1 and len(others) else None
+
+    @cached_property
+    def names_digest(self) -> str | None:
+        """A digest of the names of the files, 16 hex digits; None for images from arrays."""
+        names = [self.train_names, self.validation_names, self.test_names]
+        if self.train_names is None or self.train_names.dtype != object:
+            return None
+        text = json.dumps([each if each is None else each.tolist() for each in names])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -155,12 +171,16 @@ class Split:
     Attributes:
         train, validation, test: The images and labels.
         test_masks: `(N, H, W)` bool, where a test image is anomalous; None without masks.
+        test_names: `(N,)`, the path of each test image relative to the folder of the set, str; of
+            images from arrays the index, int. An image of a held-out class that comes from another
+            array than the test images is, for example, "training 17". None where not known.
     """
 
     train: Subset
     validation: Subset
     test: Subset
     test_masks: np.ndarray | None = None
+    test_names: np.ndarray | None = None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -118,7 +118,14 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
         kept = indices[part]
         indices[part] = kept[labels[kept] != held_out]
         dropped = kept[labels[kept] == held_out]
-        removed.append((selected(images, dropped), labels[dropped]))
+        source, names = "training", image_set.train_names
+        if part == "validation" and image_set.validation_images is not None:
+            source, names = part, image_set.validation_names
+        if names is None:
+            names = np.array([f"{source} {index}" for index in dropped], object)
+        else:
+            names = names[dropped]
+        removed.append((selected(images, dropped), labels[dropped], names))
         if not len(indices[part]):
             raise DataError(
                 f"{image_set.name} has no {part} images left without the class "
@@ -128,10 +135,14 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
 
     test_images: Any = image_set.test_images
     test_labels: Any = image_set.test_labels
+    test_names: Any = image_set.test_names
+    if test_names is None:
+        test_names = np.arange(len(test_images))
     if removed and not image_set.fixed_test:
-        for images, labels in removed:
+        for images, labels, names in removed:
             test_images = _joined(test_images, images)
             test_labels = np.concatenate([test_labels, labels])
+            test_names = np.concatenate([test_names, names])
 
     def subset(images: Any, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
         # Select first: as float32 the images take four times the memory.
@@ -146,6 +157,7 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
         test=subset(test_images, test_labels, slice(None)),
         # The images of a held-out class that were for training have no masks.
         test_masks=None if removed else image_set.test_masks,
+        test_names=test_names,
     )
 
 
@@ -158,7 +170,7 @@ def in_memory(split: Split) -> Split:
     if not isinstance(split.train.images, StoredImages):
         return split
     parts: dict[str, Subset] = {}
-    masks = split.test_masks
+    masks, names = split.test_masks, split.test_names
     for name, number in num_in_memory(split).items():
         part = getattr(split, name)
         chosen = np.arange(len(part))
@@ -166,9 +178,9 @@ def in_memory(split: Split) -> Split:
             chosen = np.sort(np.random.default_rng(_TEST_SEED).permutation(len(part))[:number])
         labels = None if part.labels is None else part.labels[chosen]
         parts[name] = Subset(part.images[chosen], labels)
-        if name == "test" and masks is not None:
-            masks = masks[chosen]
-    return Split(**parts, test_masks=masks)
+        if name == "test":
+            masks, names = (each if each is None else each[chosen] for each in (masks, names))
+    return Split(**parts, test_masks=masks, test_names=names)
 
 
 def num_in_memory(split: Split) -> dict[str, int]:
@@ -264,9 +276,11 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
         "validation_images": contents.validation_images,
         "validation_labels": contents.validation_labels,
         "notices": contents.notices,
+        "validation_names": contents.validation_names,
     }
     if contents.test_images is not None:
         test = contents.test_images, contents.test_labels
+        others |= {"train_names": contents.names, "test_names": contents.test_names}
         made = ImageSet(name, images, labels, *test, test_masks=contents.test_masks, **others)
         _check_defects(made)
         return made
@@ -277,6 +291,8 @@ def with_test_images(name: str, contents: Contents) -> ImageSet:
     test = random.permutation(test)
     train = random.permutation(np.setdiff1d(np.arange(len(images)), test))
     train_images, test_images = selected(images, train), selected(images, test)
+    names = np.arange(len(images)) if contents.names is None else contents.names
+    others |= {"train_names": names[train], "test_names": names[test]}
     if labels is None:
         return ImageSet(name, train_images, None, test_images, None, **others)
     return ImageSet(name, train_images, labels[train], test_images, labels[test], **others)
