@@ -110,6 +110,19 @@ def test_warnings_name_what_is_wrong(found, history, words):
         assert words in line and "\n" not in line
 
 
+@pytest.mark.parametrize(("bce", "better"), [(15.0, "PCA with 2 components"), (25.0, "mean image")])
+def test_better_reference_is_no_verdict_on_a_score_of_its_own(bce, better):
+    found = results(bce, threshold_score="local_residual", test_auroc=0.95)
+    (line,) = references.warnings("bce", found, HISTORY)
+    assert better in line and "0.950" in line and "Train longer" not in line
+    for changes in ({"threshold_score": "bce"}, {"test_auroc": None}):
+        same = {key: each for key, each in {**found, **changes}.items() if each is not None}
+        assert references.warnings("bce", same, HISTORY) == references.warnings(
+            "bce", results(bce), HISTORY
+        )
+    assert references.warnings("bce", {**found, "bce": 9.0}, HISTORY) == []
+
+
 def test_advice_of_a_weak_model_follows_its_validation_losses():
     def history(*losses):
         return [{"reconstruction_loss": 9.0, "val_reconstruction_loss": loss} for loss in losses]

@@ -199,12 +199,21 @@ def warnings(
     """
     lines = []
     model, mean, pca = _compared(loss, results)
-    if model >= mean:
+    components = f"PCA with {counted(results['pca_components'], 'component')}"
+    # Defects are found by another score, which a better reconstruction need not improve.
+    by_score = "test_auroc" in results and results.get("threshold_score", loss) != loss
+    if by_score and min(mean, pca) <= model:
+        better = "The mean image" if mean <= model else components
+        lines.append(
+            f"{better} reconstructs better than this model. To find anomalous images, the AUROC "
+            f"above counts ({results['test_auroc']:.3f}), not this."
+        )
+    elif model >= mean:
         lines.append(f"The model is not better than the mean image. {_advice(history)}")
     elif pca < model:
         lines.append(
-            f"PCA with {counted(results['pca_components'], 'component')} is better than this "
-            "model. Train longer or on more images, or use another variant."
+            f"{components} is better than this model. Train longer or on more images, or use "
+            "another variant."
         )
     if has_collapsed(results):
         advice = "Train longer or lower the learning rate."
