@@ -17,6 +17,7 @@ from programs import compiled, predict, refused
 from scipy.ndimage import gaussian_filter
 
 import keras_ae
+from keras_ae.anomaly.maps import MapMoments, usual_scale
 from keras_ae.prediction import overlays
 from keras_ae.prediction import predict as prediction
 
@@ -206,6 +207,14 @@ def test_damaged_threshold_of_a_saved_model_is_refused(models, tmp_path, capsys,
     assert "threshold.json" in refused(capsys, predict, *line)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"mse": 1}', '{"mse": ["a", 2]}'])
+def test_damaged_map_scales_of_a_saved_model_are_refused(models, tmp_path, capsys, content):
+    shutil.copytree(models.root / "mse served", tmp_path / "served")
+    (tmp_path / "served" / "map_scales.json").write_text(content)
+    line = [tmp_path / "served", models.root / "images.npy", "--output", tmp_path / "out"]
+    assert "map_scales.json" in refused(capsys, predict, *line)
+
+
 def test_threshold_of_a_saved_model_is_that_of_its_endpoint(models, tmp_path):
     shutil.copytree(models.root / "mse served", tmp_path / "served")
     path = tmp_path / "served" / "threshold.json"
@@ -275,11 +284,51 @@ def test_a_threshold_has_the_map_of_its_score(models, tmp_path, capsys, name):
     out = predicted(models, tmp_path, name, "--maps", "--sigma", 0)
     model = keras_ae.load_model(models.root / f"{score}.keras")
     maps = model.anomaly_map(models.images, score=score)
-    lowest = 2.0 if score == "local_residual" else 0.0  # three channels and the spread
-    expected = overlays.overlays(models.images, maps, maps.max(), lowest)
+    lowest, highest = 2.0, maps.max()  # three channels and the spread
+    if score == "ssim":
+        lowest, highest = scale_of(models, "ssim")
+    expected = overlays.overlays(models.images, maps, highest, lowest)
     picture = np.asarray(Image.open(out / "maps" / "0003.png"), float)
     np.testing.assert_allclose(picture, expected[3], atol=1)
-    assert f"maps: from {lowest:g} (transparent) to {maps.max():.3g}" in capsys.readouterr().out
+    assert f"maps: from {lowest:.3g} (transparent) to {highest:.3g}" in capsys.readouterr().out
+
+
+def scale_of(models, score):
+    """Mean of all pixels of the maps of the normal images, and that + 5 standard deviations."""
+    maps = models.model.anomaly_map(models.normal, score=score).astype(np.float64)
+    return maps.mean(), maps.mean() + 5 * maps.std()
+
+
+@pytest.mark.parametrize("name", ["mse.keras", "mse served"])
+def test_scale_of_maps_follows_the_normal_images_and_not_the_others(models, tmp_path, capsys, name):
+    lowest, highest = scale_of(models, "mse")
+    pictures = []
+    for images in (models.images[3:4], np.concatenate([models.images, 0 * models.images])):
+        np.save(tmp_path / "some.npy", images)
+        line = [models.root / name, tmp_path / "some.npy", "--maps", "--overwrite"]
+        assert predict(*line, "--output", tmp_path / "out") == 0
+        ends = f"maps: from {lowest:.3g} (transparent) to {highest:.3g} (yellow)"
+        assert ends in capsys.readouterr().out
+        place = 3 if len(images) > 1 else 0
+        pictures.append(np.asarray(Image.open(tmp_path / "out" / "maps" / f"{place:04}.png")))
+    np.testing.assert_array_equal(*pictures)
+    expected = overlays.overlays(models.images, expected_maps(models, 12 / 32), highest, lowest)
+    np.testing.assert_allclose(pictures[0].astype(float), expected[3], atol=1.5)
+
+
+def test_scale_bounds_the_share_of_normal_pixels_beyond_it():
+    """Of any maps: at most 1/26 of the pixels lie above, also after smoothing."""
+    random = np.random.default_rng(0)
+    worst = (random.random((50, 9, 8)) < 1 / 26.5).astype(np.float32)  # two values: the bound
+    for maps in (random.standard_exponential((50, 9, 8)) ** 4, worst, worst * 0 + 3):
+        moments = MapMoments()
+        for part in np.array_split(maps, 3):
+            moments.add(part)
+        lowest, highest = usual_scale(moments.result())
+        assert lowest == pytest.approx(maps.mean(), rel=1e-5) and highest > lowest
+        for sigma in (0, 0.5, 3):
+            blurred = np.stack([gaussian_filter(each, sigma) for each in maps]) if sigma else maps
+            assert (blurred > highest).mean() <= 1 / 26
 
 
 def test_the_largest_error_is_opaque_and_none_is_transparent():

@@ -12,6 +12,7 @@ from keras_ae.losses import pixel_bce, pixel_squared_error
 
 SSIM_FILTER = 11  # pixels; Wang et al. (2004)
 SSIM_SIGMA = 1.5
+SCALE_DEVIATIONS = 5  # of the maps of normal images, where a scale ends
 LOWEST_SPREAD = 0.1  # share of the mean spread, so that constant pixels do not divide by 0
 
 
@@ -90,6 +91,22 @@ def gaussian_window(side: int, sigma: float) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
 
     return gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect").astype(np.float32)
+
+
+def usual_scale(moments: np.ndarray) -> tuple[float, float]:
+    """The ends of a scale for maps, from those of normal images, whatever other images show.
+
+    It starts at the mean of all pixels of the normal maps and ends five of their standard
+    deviations above it. By Cantelli's inequality at most 1/26 = 3.8% of these pixels lie beyond the
+    end, whatever their distribution. `smoothed` keeps the mean and does not raise the deviation, so
+    that holds for smoothed maps too.
+
+    Args:
+        moments: Mean and standard deviation of each pixel, `(2, height, width)`, see `MapMoments`.
+    """
+    mean, spread = np.asarray(moments, np.float64)
+    deviation = np.sqrt(np.square(spread).mean() + mean.var())
+    return float(mean.mean()), float(mean.mean() + SCALE_DEVIATIONS * deviation)
 
 
 class MapMoments:

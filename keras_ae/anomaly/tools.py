@@ -20,6 +20,7 @@ from keras_ae.anomaly.maps import (
     smoothed,
     ssim_filter_size,
     ssim_of,
+    usual_scale,
 )
 from keras_ae.anomaly.residuals import local_residual_map
 from keras_ae.anomaly.state import AnomalyState, is_of_state
@@ -207,6 +208,15 @@ class AnomalyTools(Base):
             return smoothed(found, sigma)
 
         return self._in_batches(maps, images)
+
+    @property
+    def map_scales(self) -> dict[str, tuple[float, float]]:
+        """The ends of a scale for the maps of each score that `fit_threshold` has seen, by name.
+
+        From the mean of all pixels of the maps of normal images to five of their standard
+        deviations above it, at most 3.8% of these pixels.
+        """
+        return {name: usual_scale(moments) for name, moments in self._anomaly.maps.items()}
 
     def is_anomalous(self, images: Any) -> Any:
         """Whether the score of each image is above `threshold`: booleans `(N,)`.

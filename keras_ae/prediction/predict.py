@@ -99,10 +99,12 @@ def predict_files(
       error map shows |reconstruction - image|, averaged over the channels: black is 0, and white
       0.5 or more;
     - `maps/`, on request: where each image is anomalous, over the image in gray; and
-      `map_scale.png`, the scale of all of them, up to the largest value. It is the squared
-      error of each pixel, summed over the channels and smoothed; with the scores "ssim" and
-      "local_residual" their own map. The scale of the latter starts at its usual value for normal
-      images;
+      `map_scale.png`, the scale of all of them. The map is the squared error of each pixel, summed
+      over the channels and smoothed; with the scores "ssim" and "local_residual" their own map.
+      Where the model knows such maps of normal images, the scale follows from those alone (see
+      `keras_ae.anomaly.maps.usual_scale`); elsewhere it ends at the largest value. That of
+      "local_residual" starts at the usual value for normal images and ends at the largest value,
+      or at twice the threshold.
 
     Maps are computed in a second pass over the images, after their scale is known.
     Only one batch of images is in memory at a time.
@@ -153,6 +155,9 @@ def predict_files(
     kind = score if score in LOCAL_MAPS and score in opened.map_names else "mse"
     num_images, num_anomalous, highest = 0, 0, 0.0
     lowest = usual_distance(opened.image_shape) if kind == "local_residual" else 0.0
+    scale = None if kind == "local_residual" else opened.map_scales.get(kind)
+    if scale is not None:
+        lowest, highest = scale
     report = CountProgress(len(source), "images", progress)
     with output_folder(folder, _is_result, RESULTS[0], overwrite) as temporary:
         loss_column = f"reconstruction_loss_{UNITS[opened.loss]}"
@@ -184,7 +189,7 @@ def predict_files(
                     if error_maps:
                         errors = error_maps_of(batch.images, pictures, _WHITE_ERROR)
                         _write_all(errors, temporary / RESULTS[3], names)
-                if maps:
+                if maps and scale is None:
                     errors = _maps_of(opened, batch, kind, smoothing)
                     highest = max(highest, float(errors.max()))
                 num_images += len(batch.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class TrainedModel:
         notices: What the user should know about the model, a line each.
         threshold_fit: The threshold of the model, or None.
         map_names: The scores whose maps it has.
+        map_scales: The ends of the scale of a map, from maps of normal images, by its score; see
+            `keras_ae.anomaly.maps.usual_scale`. None of models that know no such maps.
     """
 
     image_shape: tuple[int, ...]
@@ -56,6 +58,7 @@ class TrainedModel:
     notices: tuple[str, ...] = ()
     threshold_fit: ThresholdFit | None = None
     map_names: tuple[str, ...] = ("mse",)
+    map_scales: Mapping[str, tuple[float, float]] = {}
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Codes of images, `(N, *code_shape)`."""
@@ -147,6 +150,7 @@ class KerasModel(TrainedModel):
         self.preprocessing = Preprocessing.from_dict(model.preprocessing)
         self.threshold_fit = model.threshold_fit
         self.map_names = tuple(name for name in MAPS if name in model.score_names)
+        self.map_scales = model.map_scales
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         return self._model.encode(self._into(images))
@@ -170,7 +174,7 @@ class KerasModel(TrainedModel):
         # Scores that need normal images themselves keep those of the training, if they have some.
         self._model._keep_statistics()
         fit = self._model.fit_threshold(images, rate, score)
-        self.threshold_fit = fit
+        self.threshold_fit, self.map_scales = fit, self._model.map_scales
         return fit
 
     def sample(self, num_samples: int, seed: int) -> np.ndarray:
@@ -211,6 +215,7 @@ class ServedModel(TrainedModel):
         self.loss = self._find_error(self._loss_endpoint)
         self.default_score = self.threshold_score = self._find_error("anomaly_score")
         self.threshold_fit = self._find_threshold()
+        self.map_scales = self._find_map_scales()
         # The score of that endpoint stays when another threshold is fitted.
         self._map_score: str | None = None
         if self.threshold_fit and "verdict_map" in self._served.signatures:
@@ -324,6 +329,19 @@ class ServedModel(TrainedModel):
             path = self._folder / "threshold.json"
             raise ValueError(f"{path} cannot be used ({one_line(error)}).") from error
         return dataclasses.replace(fit, threshold=threshold)
+
+    def _find_map_scales(self) -> dict[str, tuple[float, float]]:
+        """`map_scales.json`; exports of older versions have none."""
+        name = "map_scales.json"
+        content = self._settings(name)
+        try:
+            return {
+                score: (float(lowest), float(highest))
+                for score, (lowest, highest) in ({} if content is None else content).items()
+            }
+        except (AttributeError, TypeError, ValueError) as error:
+            path = self._folder / name
+            raise ValueError(f"{path} cannot be used ({one_line(error)}).") from error
 
     def _find_error(self, endpoint: str) -> str:
         """ "mse" where an endpoint gives the squared error of a gray image, else "bce".

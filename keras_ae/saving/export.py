@@ -31,7 +31,8 @@ def export_saved_model(
     and `threshold`. All are deterministic: the code of a VAE is its mean. Input of another shape,
     that is not finite, or images with pixels outside the model's `pixel_range` are an error. The
     files `preprocessing.json` and `threshold.json` have `model.preprocessing` and
-    `model.threshold_fit`, unless that is None.
+    `model.threshold_fit`, unless that is None; `map_scales.json` has the scale of each map of
+    normal images that `fit_threshold` has seen (`usual_scale`).
 
     Args:
         model: An `Autoencoder`.
@@ -105,6 +106,7 @@ def export_saved_model(
     settings = {
         "preprocessing.json": model.preprocessing,
         "threshold.json": None if fit is None else fit.to_dict(),
+        "map_scales.json": model.map_scales or None,
     }
     for name, content in settings.items():
         if content is not None:

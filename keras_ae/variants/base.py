@@ -464,7 +464,7 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
         `anomaly_map`; where `can_sample`, `sample`; and with a `threshold`, `verdict` and, where
         its score has a map, `verdict_map`. They are deterministic: codes are means, not samples.
         `preprocessing` is also written to `preprocessing.json`, `threshold_fit` to
-        `threshold.json`.
+        `threshold.json`, `map_scales` to `map_scales.json`.
 
         Args:
             filepath: The folder to write.
