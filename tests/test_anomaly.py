@@ -1,5 +1,6 @@
 """The anomaly comparison, against scikit-learn, counted pairs and fake models."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -310,19 +311,87 @@ def test_shown_images_are_the_highest_the_missed_and_the_false_alarms(tmp_path):
     verdicts = scores > 24.5  # 15 normal images
     anomalous = data.split.test.labels != 1
     images = data.split.test.images
-    found = anomaly.shown_images(Fake(ink), images, scores, verdicts, anomalous, "mse")
+    groups = anomaly.choose_images(scores, verdicts, anomalous)
+    found = anomaly.shown_images(Fake(ink), images, groups, "mse")
     np.testing.assert_array_equal(found["top_images"], images[:10])
     np.testing.assert_array_equal(found["false_images"], images[:10])
     np.testing.assert_array_equal(found["missed_images"], images[:29:-1])  # the lowest first
     np.testing.assert_array_equal(found["top_maps"], images[:10])
     assert not found["top_reconstructions"].any()
-    none = anomaly.shown_images(Fake(ink), images, scores, anomalous, anomalous, "mse")
-    assert not [name for name in none if not name.startswith("top")]
-    for arrays, words in ((found, "Maps"), (none, "None are missed or false alarms.")):
-        entry = Result("deep", "deep", 1, 2, None, Measurement({}, arrays))
+    only = anomaly.choose_images(scores, anomalous, anomalous)
+    assert list(only) == ["top"]
+    none = anomaly.shown_images(Fake(ink), images, only, "mse")
+    cases = ((groups, found, "Maps"), (only, none, "None are missed or false alarms."))
+    for chosen, arrays, words in cases:
+        metrics = {
+            "shown": anomaly.describe_images(chosen, data, scores),
+            "threshold": {"threshold": 24.5},
+        }
+        entry = Result("deep", "deep", 1, 2, None, Measurement(metrics, arrays))
         figure = anomaly.draw_gallery("deep", entry, data, tmp_path / "a.png")
         assert words.lower() in figure.caption.lower()
+        assert "its index and its score" in figure.caption and not figure.lines
         assert Image.open(figure.path).width > 400
+
+
+def named(names):
+    """`defects` with names of the test images."""
+    data = defects()
+    split = dataclasses.replace(data.split, test_names=np.array(names, object))
+    return dataclasses.replace(data, split=split)
+
+
+def test_shown_images_are_named_with_class_and_score():
+    names = [f"test/{place:02d}.png" for place in range(40)]
+    for data, expected in ((named(names), names), (defects(), list(range(40)))):
+        made = anomaly.measure(Fake(contrast), data, seed=0)
+        for group, images in made.metrics["shown"].items():
+            shown = made.arrays[f"{group}_images"]
+            assert len(images) == len(shown) > 0
+            for image, pixels in zip(images, shown, strict=True):
+                place = expected.index(image["name"])
+                np.testing.assert_array_equal(data.split.test.images[place], pixels)
+                assert image["score"] == made.arrays["scores"][place]
+                assert image["class"] == data.class_names[data.split.test.labels[place]]
+
+
+def test_file_names_that_are_not_utf8_are_shown_with_a_replacement():
+    data = named(["pi\udcf1a.png"] * 40)  # as Python reads such a name from the disk
+    (found,) = anomaly.describe_images({"top": np.array([3])}, data, np.arange(40.0))["top"]
+    assert found == {"name": "pi\ufffda.png", "class": "good", "score": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("17", "17"),
+        ("training 17", "training 17"),
+        ("test/scratch/014.png", "test/scratch/\n014.png"),
+        ("a/b/c/d/e.png", "a/b/c/d/e.png"),
+        ("deep/er/folders/of/my/own/images.png", "deep/er/folders/\nof/my/own/\nimages.png"),
+        ("a" * 18, None),
+        ("one folder here/another one/a third one/the fourth.png", None),
+        ("pi\u00f1a.png", None),
+    ],
+)
+def test_names_are_broken_at_slashes_or_do_not_fit(name, lines):
+    assert anomaly.broken_name(name) == lines
+
+
+def test_names_that_do_not_fit_are_a_list_below_the_figure(tmp_path):
+    names = [f"test/a $very$ long name of an image {place:02d}.png" for place in range(40)]
+    for data in (named(names), named([f"${place}$.png" for place in range(40)])):
+        made = anomaly.measure(Fake(contrast), data, seed=0)
+        entry = Result("deep", "deep", 1, 2, None, made)
+        figure = anomaly.draw_gallery("deep", entry, data, tmp_path / "a.png")
+        listed = " ".join(figure.lines)
+        if data.split.test_names[0] == names[0]:
+            assert "its number in the list" in figure.caption
+            for group, line in zip(made.metrics["shown"].values(), figure.lines, strict=True):
+                for place, image in enumerate(group, 1):
+                    assert f"({place}) {image['name']}" in line
+        else:
+            assert "its file" in figure.caption and not listed
 
 
 def test_nearest_neighbor_and_detectors_match_their_definitions():

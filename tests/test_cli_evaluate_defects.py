@@ -58,10 +58,19 @@ def test_set_with_a_normal_class_is_evaluated(defects, tmp_path, offline, capsys
     headings = [table["heading"] for table in part["by_class"]]
     assert headings == [
         INTERVALS,
+        "Thresholds by false positive rate, chosen on the test images, first run of each",
         "AUC, by class of anomaly",
         "Recall at the threshold, by class of anomaly",
     ]
-    assert part["by_class"][1]["classes"] == ["dirty", "torn"]
+    assert part["by_class"][2]["classes"] == ["dirty", "torn"]
+    assert "held-out" not in (folder / "report.md").read_text()
+    assert "A nat is" in metrics["comparisons"]["reconstruction"]["summary"]
+    assert [run["seed"] for run in part["runs"]] == [42, 43] * 2
+    for run in part["runs"]:
+        assert [each["rate"] for each in run["at_rates"]] == [0.05, 0.1, 0.2]
+        for image in run["shown"]["top"]:
+            assert image["name"].startswith(f"test/{image['class']}/")
+            assert (defects / image["name"]).is_file()
     found = metrics["comparisons"]["scores"]["rows"]
     assert {row["label"].partition(" (")[0] for row in found} == {"deep", "conv_vae"}
     for comparison in metrics["comparisons"].values():

@@ -44,6 +44,25 @@ def test_rate_of_one_in_a_hundred_allows_one_false_positive():
     assert found["recall_1"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("num", [80, 100, 1500])
+def test_rates_match_slow_versions(num, ties):
+    random = np.random.default_rng(num)
+    anomalous = np.arange(num + 70) >= num
+    scores = random.normal(size=num + 70) + 1.5 * anomalous
+    scores = np.round(scores) if ties else scores
+    found = detection.rate_metrics(scores, anomalous)
+    rates = [rate for rate in (0.001, 0.01, 0.05, 0.1, 0.2) if rate >= 1 / num]
+    assert [each["rate"] for each in found] == rates and len(rates) >= 3
+    for each in found:
+        assert each["recall"] == slow_recall(scores, anomalous, each["rate"])
+        alarms = (scores[~anomalous] > each["threshold"]).sum()
+        assert each["num_false_alarms"] == alarms <= each["rate"] * num
+        # It is one of the scores, raised by less than the rounding of what is printed.
+        distances = np.abs(scores - float(f"{each['threshold']:.6g}"))
+        assert distances.min() <= 2e-5 * abs(each["threshold"])
+
+
 def test_verdicts_match_counts():
     anomalous = np.array([1, 1, 1, 0, 0, 0, 0], bool)
     found = detection.verdict_metrics(np.array([1, 1, 0, 1, 0, 0, 0], bool), anomalous)

@@ -171,6 +171,21 @@ def test_only_stale_measurements_are_recomputed(runs, image_set, fakes, tmp_path
     assert len(list((tmp_path / "out" / ".parts").glob("whole/b-*.npz"))) == caching.MAX_ENTRIES
 
 
+def test_renamed_files_are_measured_again_where_results_name_them(
+    runs, image_set, fakes, tmp_path, monkeypatch
+):
+    comparison = dataclasses.replace(COMPARISONS["novel"], names=True)
+    monkeypatch.setitem(COMPARISONS, "novel", comparison)
+
+    def named(last):
+        names = np.array([f"{place}.png" for place in range(239)] + [last], object)
+        return dataclasses.replace(image_set, train_names=names)
+
+    for last, expected in (("239.png", (3, 4)), ("239.png", (3, 4)), ("new.png", (3, 8))):
+        evaluate(runs, named(last), tmp_path / "out")
+        assert tuple(count(fakes).values()) == expected
+
+
 def test_new_comparison_version_is_measured_again(runs, image_set, fakes, tmp_path):
     evaluate(runs, image_set, tmp_path / "out")
     before = count(fakes)

@@ -510,6 +510,17 @@ def test_figures_are_embedded_in_html_and_linked_in_markdown(tmp_path):
     assert all((tmp_path / name).is_file() for name, _ in linked)
 
 
+def test_lines_of_a_figure_are_a_list_below_it(tmp_path):
+    content = metrics()
+    lines = ["missed: (1) a_b/*c*.png; (2) <d>.png", "false alarms: (1) e.png"]
+    content["comparisons"]["anomaly"]["figures"] = [
+        {"file": "reconstruction.png", "caption": "Shown.", "lines": lines}
+    ]
+    markdown, page = report_on(content, tmp_path)
+    for text in (rendered(markdown), Page(page)):
+        assert all(line in text.text for line in lines)
+
+
 def test_consecutive_gifs_share_one_row(tmp_path):
     _, page = report_on(metrics(), tmp_path)
     strips = re.findall(r'<div class="strip">(.*?)</div>', page, re.DOTALL)

@@ -37,6 +37,42 @@ def row(part, label):
     return next(row for row in part["rows"] if row["label"] == label)
 
 
+def found_at(rate, threshold, recall, num):
+    return {"rate": rate, "threshold": threshold, "recall": recall, "num_false_alarms": num}
+
+
+def test_thresholds_by_rate_are_a_table_of_the_first_runs_and_a_note():
+    counts = {"num_normal": 80, "num_anomalous": 40, "shown": {"top": []}}
+    first = entry("a", 0.9, at_rates=[found_at(0.05, 3.25, 0.5, 4)], **counts)
+    second = entry("a", 0.8, seed=2, at_rates=[found_at(0.05, 9.0, 0.1, 3)], **counts)
+    part = summarize("novel", NOVEL, [first, second], [], "toy")
+    (table,) = [one for one in part["by_class"] if "chosen on the test images" in one["heading"]]
+    assert table["classes"] == ["threshold", "recall", "false alarms"]
+    assert [(row["label"], row["values"]) for row in table["rows"]] == [
+        ("a, 5%", ["3.25", "0.500 (20 of 40)", "4 of 80"])
+    ]
+    (note,) = [note for note in part["notes"] if "thresholds" in note]
+    assert "measured on the same test images" in note
+    assert "0.1 and 1%" in note and "1.25%" in note
+    assert [(run["seed"], run["at_rates"][0]["threshold"]) for run in part["runs"]] == [
+        (1, 3.25),
+        (2, 9.0),
+    ]
+    many = [entry("a", 0.9, at_rates=[], **{**counts, "num_normal": 1000})]
+    notes = summarize("novel", NOVEL, many, [], "toy")["notes"]
+    assert not any("Left out" in note for note in notes)
+    assert "runs" not in summarize("novel", NOVEL, [entry("a", 0.9)], [], "toy")
+
+
+def test_sets_of_defects_have_a_summary_of_their_own():
+    comparison = dataclasses.replace(NOVEL, of_defects="Defects.")
+    found = [entry("a", 0.9)]
+    for of_defects, words in ((True, "Defects."), (False, "What is new.")):
+        part = summarize("novel", comparison, found, [], "toy", of_defects=of_defects)
+        assert part["summary"] == words
+    assert summarize("whole", WHOLE, found, [], "toy", of_defects=True)["summary"] == "All of it."
+
+
 def test_seeds_are_summarized_as_mean_and_spread():
     entries = [entry("vae", value, seed=seed) for seed, value in enumerate((0.5, 0.6, 0.9))]
     part = summarize("whole", WHOLE, [*entries, entry("deep", 0.7, odd=3)], [], "toy")

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_ae.anomaly.threshold import fit_to_normal
+
 MAX_FALSE_POSITIVES = 0.3  # of AUPRO
 NEIGHBORS = np.ones((3, 3), int)  # pixels that touch at a corner are in one region
+RATES = (0.001, 0.01, 0.05, 0.1, 0.2)  # false positive rates of `rate_metrics`
 
 
 def counts(anomalous: np.ndarray) -> dict[str, int]:
@@ -52,6 +55,43 @@ def score_metrics(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, float]
             for percent in (1, 5)
         },
     }
+
+
+def rate_metrics(scores: np.ndarray, anomalous: np.ndarray) -> list[dict[str, Any]]:
+    """What thresholds for several false positive rates find, chosen on these same images.
+
+    The threshold is the lowest that at most this share of the normal images exceeds (see
+    `fit_to_normal`). Rates below 1 / number of normal images are left out: their threshold is the
+    highest score of a normal image, whatever the rate.
+
+    Args:
+        scores: `(N,)`, higher for anomalous images.
+        anomalous: `(N,)` booleans, at least one of each.
+
+    Returns:
+        For each rate in `RATES`: `rate`, `threshold`, `recall`, the share of the anomalous images
+        above it, and `num_false_alarms`, the number of normal images above it.
+
+    Example:
+        >>> rate_metrics(np.arange(12.0), np.arange(12) >= 10)[-1]["num_false_alarms"]
+        2
+    """
+    scores = np.asarray(scores, np.float64)
+    normal = scores[~anomalous]
+    found = []
+    for rate in RATES:
+        if len(normal) < 2 or rate * len(normal) < 1 - 1e-9:
+            continue
+        threshold, share = fit_to_normal(normal, rate)
+        found.append(
+            {
+                "rate": rate,
+                "threshold": threshold,
+                "recall": float(np.mean(scores[anomalous] > threshold)),
+                "num_false_alarms": round(share * len(normal)),
+            }
+        )
+    return found
 
 
 def verdict_metrics(verdicts: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:

@@ -253,6 +253,7 @@ def _evaluate_data_set(
             evaluation.baselines(name),
             data.source,
             evaluation.has_labels,
+            evaluation.normal_class is not None,
         )
         comparisons[name]["figures"] = evaluation.draw(name, force=options.force)
         metrics = [result.measurement.metrics for result in evaluation.results(name)]

@@ -422,6 +422,8 @@ class Evaluation:
         comparison = COMPARISONS[name]
         # Sets without a normal class keep the keys that they had before there were such sets.
         normal = {} if self.normal_class is None else {"normal_class": self.normal_class}
+        if comparison.names and (digest := self.image_set.names_digest):
+            normal["names"] = digest
         return {
             **normal,
             "fingerprint": self.image_set.fingerprint,
@@ -492,8 +494,10 @@ class Evaluation:
 
     # ---- drawing ----
 
-    def draw(self, name: str, force: bool = False) -> list[dict[str, str]]:
-        """The figures of a comparison, as `file` and `caption`; drawn again where stale.
+    def draw(self, name: str, force: bool = False) -> list[dict[str, Any]]:
+        """The figures of a comparison, as `file`, `caption` and, where there are, `lines`.
+
+        They are drawn again where they are stale.
 
         Args:
             name: Name of a comparison that was measured.
@@ -527,7 +531,14 @@ class Evaluation:
                 self.folder,
             )
         )
-        described = [{"file": figure.path.name, "caption": figure.caption} for figure in figures]
+        described = [
+            {
+                "file": figure.path.name,
+                "caption": figure.caption,
+                **({"lines": list(figure.lines)} if figure.lines else {}),
+            }
+            for figure in figures
+        ]
         text = json.dumps({"key": key, "figures": described})
         atomic_write(record, lambda path: path.write_text(text))
         return described

@@ -10,7 +10,7 @@ import hashlib
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ PACKAGES = ("matplotlib", "pillow")
 WIDTH = 10.0  # inches: the width of a page
 DPI = 110
 INK = "#333333"
+CAPTION_SIZE, CAPTION_LINE = 6.5, 0.11  # points; inches for a line
 # Paul Tol's "muted" scheme, and black.
 CLASS_COLORS = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
@@ -159,6 +160,7 @@ def image_rows(
     column_titles: Sequence[str] = (),
     like: np.ndarray | None = None,
     dark_zero: Collection[str] = (),
+    captions: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Draw a row of images for each label.
 
@@ -168,6 +170,7 @@ def image_rows(
         column_titles: Titles above the columns.
         like: Images that decide how gray ones are drawn (see `gray_map`); default: the first row.
         dark_zero: Labels of gray rows in which 0 is black, also in figures of dark drawings.
+        captions: Small texts below the images of a row, by its label; lines are kept.
     """
     usual = gray_map(next(iter(rows.values())) if like is None else like)
     num = max(len(images) for images in rows.values())
@@ -175,13 +178,20 @@ def image_rows(
     margin = 1.6
     size = min((WIDTH - margin) / num, 0.9)
     height = size * shape[0] / shape[1]
-    figure, axes = new_figure(size * num + margin, height * len(rows) + 0.35 * bool(column_titles))
+    captions = captions or {}
+    below = {
+        label: CAPTION_LINE * (1 + max(text.count("\n") + 1 for text in texts))
+        for label, texts in captions.items()
+    }
+    total = height * len(rows) + sum(below.values())
+    figure, axes = new_figure(size * num + margin, total + 0.35 * bool(column_titles))
     figure.set_layout_engine("none")
     axes[0].remove()
     top = 0.35 * bool(column_titles)
     full_width, full_height = figure.get_size_inches()
-    for place, (label, images) in enumerate(rows.items()):
-        bottom = 1 - (top + (place + 1) * height) / full_height
+    for label, images in rows.items():
+        top += height
+        bottom = 1 - top / full_height
         box = [margin / full_width, bottom, size * len(images) / full_width, height / full_height]
         axis = figure.add_axes(box)
         colors = "gray" if label in dark_zero else usual
@@ -192,6 +202,12 @@ def image_rows(
             (margin - 0.1) / full_width, bottom + height / full_height / 2,
             textwrap.fill(label, 19), ha="right", va="center",
         )  # fmt: skip
+        for column, text in enumerate(captions.get(label, ())):
+            figure.text(
+                (margin + (column + 0.5) * size) / full_width, bottom - 0.04 / full_height, text,
+                ha="center", va="top", fontsize=CAPTION_SIZE, parse_math=False,
+            )  # fmt: skip
+        top += below.get(label, 0.0)
     for place, title in enumerate(column_titles):
         x = (margin + (place + 0.5) * size) / full_width
         figure.text(x, 1 - 0.2 / full_height, title, ha="center", va="center")

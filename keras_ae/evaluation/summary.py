@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_ae.anomaly.detection import RATES
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Result
 from keras_ae.evaluation.published import COMPARABLE, PUBLISHED, PUBLISHED_CLASS
@@ -35,6 +36,7 @@ def summarize(
     baselines: list[Result],
     dataset: str,
     labeled: bool = True,
+    of_defects: bool = False,
 ) -> dict[str, Any]:
     """The part of a comparison in `metrics.json`, except for its figures.
 
@@ -46,6 +48,7 @@ def summarize(
         dataset: Name of the data set, to find published figures. They are shown beside the labels
             whose runs all follow the protocol of the bake-off.
         labeled: Whether the images have labels.
+        of_defects: Whether one class is in training and others are in the test.
     """
     columns = [column for column in comparison.columns if has_values(column, results, baselines)]
     left_out = [column for column in comparison.columns if column not in columns]
@@ -60,7 +63,7 @@ def summarize(
         published = {label: figures[label] for label in figures if label not in others}
     published_shown = any(result.label in published for result in used)
     sentences = [
-        comparison.summary,
+        (comparison.of_defects if of_defects else "") or comparison.summary,
         comparison.with_labels * labeled,
         comparison.with_published * published_shown,
     ]
@@ -81,6 +84,7 @@ def summarize(
                 for column in columns
                 if column.by_class and len(held_out) > 1
             ),
+            *by_rate(results),
             *by_part(results, baselines),
             *by_run(results),
         ],
@@ -89,10 +93,12 @@ def summarize(
         else [make_ranking(column, used) for column in columns if column.better],
         "notes": [
             *make_notes([*results, *baselines], sorted(filter(None, common))),
+            *note_on_rates(results),
             *note_on_few(results),
             *note_on_collapsed(results),
             *(note_on_columns(left_out) if has_numbers(results) else []),
         ],
+        **of_images(results),
     }
 
 
@@ -133,6 +139,30 @@ def note_on_few(results: list[Result]) -> list[str]:
         for words, nums in found.items()
     ]
     return [f"Rough numbers, from few images: {'; '.join(parts)}."] if parts else []
+
+
+def note_on_rates(results: list[Result]) -> list[str]:
+    """A sentence on the table of `by_rate`, and one on rates that have too few normal images."""
+    nums = [
+        result.measurement.metrics["num_normal"]
+        for result in results
+        if "at_rates" in result.measurement.metrics
+    ]
+    if not nums:
+        return []
+    few = min(nums)
+    left_out = [f"{rate:.3g}" for rate in (100 * each for each in RATES) if rate * few < 100 - 1e-7]
+    sentence = (
+        "The thresholds for several false positive rates are chosen and measured on the same test "
+        "images: each is the lowest that at most this share of the normal ones exceeds. On other "
+        "images the rates differ. Fit a threshold that is to be used to normal images of its own."
+    )
+    if left_out:
+        sentence += (
+            f" Left out: {' and '.join(left_out)}%, as there are {few} normal test images and the "
+            f"smallest rate above 0 is {100 / few:.3g}%."
+        )
+    return [sentence]
 
 
 def note_on_collapsed(results: list[Result]) -> list[str]:
@@ -306,6 +336,57 @@ def by_part(results: list[Result], baselines: list[Result]) -> list[dict[str, An
         for heading, rows in values.items()
         for names in [list(dict.fromkeys(name for row in rows.values() for name in row))]
     ]
+
+
+def by_rate(results: list[Result]) -> list[dict[str, Any]]:
+    """A table of the `at_rates` of the metrics: a row for each label and false positive rate.
+
+    It has the first run of each label; `of_images` has those of all.
+    """
+    rows = []
+    first = {result.label: result for result in reversed(results)}
+    for label in dict.fromkeys(result.label for result in results):
+        metrics = first[label].measurement.metrics
+        for found in metrics.get("at_rates", []):
+            num, total = found["num_false_alarms"], metrics["num_normal"]
+            anomalous = metrics["num_anomalous"]
+            hits = round(found["recall"] * anomalous)
+            values = [
+                f"{found['threshold']:.6g}",
+                f"{found['recall']:.3f} ({hits:,} of {anomalous:,})",
+                f"{num:,} of {total:,}",
+            ]
+            row = f"{label}, {100 * found['rate']:g}%"
+            rows.append({"label": row, "kind": "variant", "values": values})
+    if not rows:
+        return []
+    several = any(first[result.label] is not result for result in results)
+    which = ", first run of each" if several else ""
+    return [
+        {
+            "heading": f"Thresholds by false positive rate, chosen on the test images{which}",
+            "classes": ["threshold", "recall", "false alarms"],
+            "rows": rows,
+        }
+    ]
+
+
+def of_images(results: list[Result]) -> dict[str, Any]:
+    """For each run, what thresholds find (`at_rates`) and which images the figures show (`shown`).
+
+    Empty for comparisons without them.
+    """
+    found = [
+        {
+            "label": result.label,
+            "seed": result.seed,
+            "held_out": result.held_out,
+            **{key: result.measurement.metrics[key] for key in ("at_rates", "shown")},
+        }
+        for result in results
+        if {"at_rates", "shown"} <= result.measurement.metrics.keys()
+    ]
+    return {"runs": found} if found else {}
 
 
 def interval_table(results: list[Result], columns: list[Column]) -> list[dict[str, Any]]:

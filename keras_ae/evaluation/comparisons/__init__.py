@@ -44,6 +44,16 @@ LABELS = "class labels"
 PRIOR = "a prior of the model's own"
 MASKS = "masks of the test images"
 GAUSSIAN = "a Gaussian code"
+_ANOMALY_NUMBERS = (
+    "AUPR: the average precision; "
+    "that of a score without information is the share of anomalous images. Recall at 1% or 5% "
+    "false positives: the share of anomalous images above a threshold that at most 1% or 5% of "
+    "the normal test images exceed. At the threshold: with the one stored in the model, else "
+    "with one fitted to the validation images for 1% false positives. PCA of the same code "
+    "size has as many components as the model's code has numbers. Pixel AUC and AUPRO compare "
+    "the smoothed maps of the score with the masks; AUPRO is the area under the curve of the "
+    "overlap of each region, up to 30% false positives."
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,9 @@ class Comparison:
         is_slow: Whether the module has `work`, to announce what takes long.
         intervals: Whether its columns, which are shares in [0, 1], get 95% intervals over seeds.
         best_in_row: Whether the best number of each row is marked, not that of each column.
+        names: Whether it names single images, so that renamed files are measured again.
+        of_defects: The summary where one class is in training and others are in the test, if it is
+            another one.
     """
 
     module: str
@@ -82,6 +95,8 @@ class Comparison:
     is_slow: bool = False
     intervals: bool = False
     best_in_row: bool = False
+    names: bool = False
+    of_defects: str = ""
 
     def load(self) -> ModuleType:
         """Import the module."""
@@ -102,7 +117,8 @@ COMPARISONS: dict[str, Comparison] = {
         "reconstruction",
         "Reconstruction",
         "Binary cross-entropy (BCE) of the test images, in nats/image: from the mean code and, "
-        "where the code is random, from a sampled one. The squared error is summed over the pixels "
+        "where the code is random, from a sampled one. A nat is a unit of information, 1.44 bits. "
+        "The squared error is summed over the pixels "
         "of an image, from the mean code; it is the only error of a model with a linear output. "
         "PCA of the same code size has as many components as the model's code has numbers.",
         (
@@ -177,14 +193,7 @@ COMPARISONS: dict[str, Comparison] = {
         "How well the anomaly score tells test images of classes that training did not see "
         "from the others. AUC: the area under the ROC curve. The score is that of the "
         "threshold: by default the training loss for light drawings on black; for other images "
-        "local_residual, or with a held-out class the squared error. AUPR: the average precision; "
-        "that of a score without information is the share of anomalous images. Recall at 1% or 5% "
-        "false positives: the share of anomalous images above a threshold that at most 1% or 5% of "
-        "the normal test images exceed. At the threshold: with the one stored in the model, else "
-        "with one fitted to the validation images for 1% false positives. PCA of the same code "
-        "size has as many components as the model's code has numbers. Pixel AUC and AUPRO compare "
-        "the smoothed maps of the score with the masks; AUPRO is the area under the curve of the "
-        "overlap of each region, up to 30% false positives.",
+        "local_residual, or with a held-out class the squared error. " + _ANOMALY_NUMBERS,
         (
             Column("auc", "AUC", 4, "higher"),
             Column("auc_signed", "AUC, signed residual", 4),
@@ -205,6 +214,10 @@ COMPARISONS: dict[str, Comparison] = {
         held_out=True,
         labels=True,
         intervals=True,
+        names=True,
+        of_defects="How well the anomaly score tells anomalous test images from normal ones. "
+        "AUC: the area under the ROC curve. The score is that of the threshold: by default "
+        "local_residual, or the training loss for light drawings on black. " + _ANOMALY_NUMBERS,
     ),
     "threshold": Comparison(
         "threshold",

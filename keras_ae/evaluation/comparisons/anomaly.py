@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_ae.anomaly.detection import auroc, counts, pixel_metrics, score_metrics, verdict_metrics
+from keras_ae.anomaly.detection import (
+    auroc,
+    counts,
+    pixel_metrics,
+    rate_metrics,
+    score_metrics,
+    verdict_metrics,
+)
 from keras_ae.data.baselines import fit_pca, flatten, random_images
+from keras_ae.data.contents import printable
 from keras_ae.data.drawings import are_drawings
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
@@ -22,7 +30,7 @@ from keras_ae.prediction.overlays import default_sigma
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
 from keras_ae.runs.scores import score_line, threshold_score
 
-VERSION = 6
+VERSION = 7
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
@@ -33,6 +41,7 @@ MAX_REFERENCE_VALUES = 2**27  # of all nearest-neighbor candidates: 171,000 imag
 MAX_PANELS = 3
 MAX_HISTOGRAMS = 15
 NUM_SHOWN = 10
+CAPTION_WIDTH, CAPTION_LINES = 17, 3  # letters of a line below an image, and lines
 GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
 GRID = np.append(0.0, np.linspace(0.0, 1.0, 201))  # 0 twice: a curve may start with a rise
 SIGNED, LOCAL = "signed_residual", "local_residual"
@@ -63,7 +72,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         unseen images look more normal than the others. `pca_auc` of the squared error of PCA with
         `pca_components`, as many as the code has numbers. See `score_metrics`, `verdict_metrics`
         and, where there are masks, `pixel_metrics`. `threshold`, its value, its score and what it
-        was fitted to.
+        was fitted to. `at_rates`, see `rate_metrics`. `shown`, see `describe_images`.
         `num_anomalous` and `num_normal` of the test images. `parts`, where there are several
         classes of anomalous images: numbers of each, and `num_of_parts`, how many images.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
@@ -95,6 +104,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     metrics["pca_auc"] = auroc(np.square(left).sum(axis=1), anomalous)
     del left
     metrics |= score_metrics(scores, anomalous)
+    metrics["at_rates"] = rate_metrics(scores, anomalous)
 
     if score != loss:
         words = score_line(score, loss, is_default=score == usual)
@@ -115,10 +125,9 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     if note:
         metrics["note"] = note.strip()
     arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
-    return Measurement(
-        metrics,
-        {**arrays, **shown_images(model, images, scores, verdicts, anomalous, map_score(score))},
-    )
+    groups = choose_images(scores, verdicts, anomalous)
+    metrics["shown"] = describe_images(groups, data, scores)
+    return Measurement(metrics, {**arrays, **shown_images(model, images, groups, map_score(score))})
 
 
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
@@ -354,17 +363,12 @@ class LocalResiduals:
         return made.numpy()
 
 
-def shown_images(
-    model: Any,
-    images: np.ndarray,
-    scores: np.ndarray,
-    verdicts: np.ndarray,
-    anomalous: np.ndarray,
-    score: str,
+def choose_images(
+    scores: np.ndarray, verdicts: np.ndarray, anomalous: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The images with the highest scores, the missed ones with the lowest, false alarms.
+    """Indices of the images with the highest scores, the missed ones with the lowest, false alarms.
 
-    Their maps are those of `score`.
+    Up to 10 of each of `GROUPS`; a group without images is left out.
     """
     order = np.argsort(-scores, kind="stable")
     groups = {
@@ -372,14 +376,44 @@ def shown_images(
         "missed": order[::-1][(anomalous & ~verdicts)[order[::-1]]],
         "false": order[(verdicts & ~anomalous)[order]],
     }
+    return {name: indices[:NUM_SHOWN] for name, indices in groups.items() if len(indices)}
+
+
+def shown_images(
+    model: Any, images: np.ndarray, groups: dict[str, np.ndarray], score: str
+) -> dict[str, np.ndarray]:
+    """The images of each group with their reconstructions and their maps of `score`."""
     arrays = {}
     for name, indices in groups.items():
-        shown = images[indices[:NUM_SHOWN]]
-        if len(shown):
-            arrays[f"{name}_images"] = shown
-            arrays[f"{name}_reconstructions"] = clip_to_images(model.reconstruct(shown))
-            arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown, score=score))
+        shown = images[indices]
+        arrays[f"{name}_images"] = shown
+        arrays[f"{name}_reconstructions"] = clip_to_images(model.reconstruct(shown))
+        arrays[f"{name}_maps"] = np.asarray(model.anomaly_map(shown, score=score))
     return arrays
+
+
+def describe_images(
+    groups: dict[str, np.ndarray], data: EvaluationData, scores: np.ndarray
+) -> dict[str, list[dict[str, Any]]]:
+    """Which images the groups are: `name`, `class` and `score` of each.
+
+    The name is the path of the file relative to the folder of the data set, or the index of an
+    image from an array; see `Split.test_names`.
+    """
+    names, labels = data.split.test_names, data.split.test.labels
+    assert labels is not None
+    names = np.arange(len(labels)) if names is None else names
+    return {
+        group: [
+            {
+                "name": printable(name) if isinstance(name, str) else int(name),
+                "class": data.class_names[labels[index]],
+                "score": float(scores[index]),
+            }
+            for index, name in zip(indices, names[indices], strict=True)
+        ]
+        for group, indices in groups.items()
+    }
 
 
 def draw_gallery(label: str, result: Result, data: EvaluationData, path: Path) -> Figure:
@@ -395,17 +429,66 @@ def draw_gallery(label: str, result: Result, data: EvaluationData, path: Path) -
         rows[f"{words}: reconstructions"] = arrays[f"{name}_reconstructions"]
         rows[f"{words}: maps"] = np.clip((arrays[f"{name}_maps"] - lowest) / scale, 0.0, 1.0)
         dark.add(f"{words}: maps")
-    plots.image_rows(rows, path, like=data.split.test.images[:1000], dark_zero=dark)
+    shown = result.measurement.metrics["shown"]
+    threshold = result.measurement.metrics["threshold"]["threshold"]
+    captions, lines = name_captions({words: shown[name] for name, words in present.items()})
+    below = {f"{words}: maps": captions[words] for words in present.values()}
+    like = data.split.test.images[:1000]
+    plots.image_rows(rows, path, like=like, dark_zero=dark, captions=below)
     absent = [words for name, words in GROUPS.items() if name not in present]
+    is_file = isinstance(next(iter(shown.values()))[0]["name"], str)
+    what = "file" if is_file else "index"
     without = f", trained without class {result.held_out}" if result.held_out is not None else ""
     return Figure(
         path,
         f"{label}, seed {result.seed}{without}: the test images with the highest scores, "
         "the anomalous images with the lowest scores below the threshold, and the normal images "
-        f"with the highest scores above it. In all maps black is {lowest:.2g} or less, "
-        f"white {lowest + scale:.2g} or more."
-        + (f" None are {' or '.join(absent)}." if absent else ""),
+        f"with the highest scores above it, {threshold:.4g}. In all maps black is {lowest:.2g} or "
+        f"less, white {lowest + scale:.2g} or more."
+        + (f" None are {' or '.join(absent)}." if absent else "")
+        + f" Below each image: its {'number in the list' if lines else what} and its score.",
+        lines,
     )
+
+
+def name_captions(
+    groups: dict[str, list[dict[str, Any]]],
+) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """Texts below the images of each group: the name, broken at slashes, and the score.
+
+    If one of the names is too long for that, all images get a number instead, and the second result
+    has a line for each group with all of its names.
+    """
+    broken = {
+        words: [broken_name(str(image["name"])) for image in images]
+        for words, images in groups.items()
+    }
+    fit = all(name is not None for names in broken.values() for name in names)
+    captions = {
+        words: [
+            f"{broken[words][place] if fit else f'({place + 1})'}\n{image['score']:.4g}"
+            for place, image in enumerate(images)
+        ]
+        for words, images in groups.items()
+    }
+    if fit:
+        return captions, ()
+    lists = {
+        words: "; ".join(f"({place}) {image['name']}" for place, image in enumerate(images, 1))
+        for words, images in groups.items()
+    }
+    return captions, tuple(f"{words}: {names}" for words, names in lists.items())
+
+
+def broken_name(name: str) -> str | None:
+    """A name in lines that fit below an image, broken after slashes; None if it does not fit."""
+    lines = [""]
+    for part in name.replace("/", "/\0").split("\0"):
+        if lines[-1] and len(lines[-1] + part) > CAPTION_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    fits = len(lines) <= CAPTION_LINES and max(map(len, lines)) <= CAPTION_WIDTH
+    return "\n".join(lines) if fits and name.isascii() else None  # the font lacks many letters
 
 
 def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -> Figure:
@@ -449,7 +532,8 @@ def draw_all_curves(
     held_out = {result.held_out for result in results}
     positives = "with the images of the held-out class as positives"
     if data.normal is not None:
-        positives = f"with all images but those of {data.class_names[data.normal]} as positives"
+        normal = data.class_names[data.normal]
+        positives = f"with the anomalous images, all but those of {normal}, as positives"
     if len(held_out) > MAX_PANELS:
         positives += f"; means over {len(held_out)} classes, at equal false positive rates"
     references = "Baselines are gray."

@@ -55,10 +55,11 @@ class Result(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture on disk, with a caption of a sentence or two."""
+    """A picture on disk, with a caption of a sentence or two, and lines for a list below it."""
 
     path: Path
     caption: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

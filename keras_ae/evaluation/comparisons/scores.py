@@ -91,11 +91,12 @@ def draw(
             ]
             if values and name in columns:
                 series.setdefault(name, {})[label] = float(np.mean(values))
+    over = "seeds" if data.held_out is None else "seeds and held-out classes"
     path = plots.dots(series, "AUC", folder / "anomaly_score_names.png")
     return [
         Figure(
             path,
-            "AUC of each anomaly score, a mean over seeds and held-out classes. At 0.5 a score "
+            f"AUC of each anomaly score, a mean over {over}. At 0.5 a score "
             "says nothing; below, anomalous images look more normal than the others.",
         )
     ]

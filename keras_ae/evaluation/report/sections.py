@@ -374,12 +374,15 @@ def reproduction(metrics: dict[str, Any]) -> Section:
         "Read with these notices": join_sentences(data.get("notices") or []),
         "Fingerprint of the data": data.get("fingerprint"),
     }
-    commands = [text_of(one.get("command")) for one in metrics.get("configurations") or []]
+    configurations = metrics.get("configurations") or []
+    commands = [text_of(one.get("command")) for one in configurations]
+    held_out = any(one.get("held_out") for one in configurations)
+    differ = "the seed or the held-out class" if held_out else "the seed"
     if commands := [each for each in dict.fromkeys(commands) if each]:
         section.blocks += [
             Paragraph(
-                "These commands train the runs. Runs of a configuration differ in the seed or the "
-                "held-out class; its first one is here:"
+                f"These commands train the runs. Runs of a configuration differ in {differ}; its "
+                "first one is here:"
             ),
             Code("\n".join(commands)),
         ]
@@ -395,7 +398,10 @@ def reproduction(metrics: dict[str, Any]) -> Section:
 
 
 def figure_blocks(figures: list[dict[str, Any]], folder: Path) -> list[Block]:
-    """A block for each PNG, one strip for consecutive GIFs, a sentence for an unreadable file."""
+    """A block for each PNG, one strip for consecutive GIFs, a sentence for an unreadable file.
+
+    Lines of a figure are a list below it.
+    """
     blocks: list[Block] = []
     for figure in figures:
         block = read_picture(figure, folder)
@@ -405,6 +411,8 @@ def figure_blocks(figures: list[dict[str, Any]], folder: Path) -> list[Block]:
             blocks[-1].pictures.append(block)
         else:
             blocks.append(Strip([block]))
+        if figure.get("lines"):
+            blocks.append(Bullets([text_of(line) for line in figure["lines"]]))
     return blocks
 
 
