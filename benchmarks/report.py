@@ -13,18 +13,48 @@ TITLE = (
 )
 
 
+# Vector extensions that change the speed of products, and the flags of /proc/cpuinfo for them.
+EXTENSIONS = {
+    "AVX2": "avx2",
+    "AVX-512": "avx512f",
+    "AMX": "amx_tile",
+    "NEON": "asimd",
+    "SVE": "sve",
+}
+
+
+def processor(cpuinfo: str) -> str:
+    """The processor's model and its vector extensions.
+
+    Args:
+        cpuinfo: The text of /proc/cpuinfo; empty where there is none.
+    """
+    fields = dict(
+        (key.strip(), value.strip())
+        for key, colon, value in (line.partition(":") for line in cpuinfo.splitlines())
+        if colon
+    )
+    model = fields.get("model name") or platform.processor() or platform.machine()
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    extensions = [name for name, flag in EXTENSIONS.items() if flag in flags]
+    return f"{model} with {', '.join(extensions)}" if extensions else model
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> str:
     """The machine and the versions, in one sentence."""
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        pass
+    cpuinfo = Path("/proc/cpuinfo")
+    model = processor(cpuinfo.read_text() if cpuinfo.exists() else "")
     versions = ", ".join(
         f"{name} {version(name)}" for name in ("tensorflow", "keras", "torch") if version(name)
     )
-    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}."
+    return f"{model}; {num_cores()} cores, Python {platform.python_version()}, {versions}."
 
 
 def version(package: str) -> str | None:
