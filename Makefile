@@ -37,7 +37,8 @@ lint: .venv/ready
 	$(BIN)/codespell
 	$(BIN)/pyright
 
-# Measure start-up, training speed and scaling; writes benchmarks/results.md.
+# Measure start-up, training speed and scaling; writes benchmarks/results.md. Needs an idle machine,
+# and a C++ compiler for PyTorch's compiled networks.
 bench: .venv/ready
 	$(BIN)/pip install -e '.[bench]'
 	$(BIN)/python -m benchmarks.startup

@@ -14,9 +14,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.contenders import prepare_images
+from benchmarks.contenders import NUM_IMAGES, prepare_images
 from benchmarks.report import machine, put_section, table
-from benchmarks.training import DEEP, NUM_IMAGES, spread
+from benchmarks.training import DEEP, spread
 from benchmarks.worker import Worker
 
 NUM_SEEDS = 4

@@ -1,7 +1,7 @@
 """Programs to time: each function prepares a training and returns a function that runs it.
 
 All train the 20-D `deep` network (784-341-113-20 and back) with Adam 1e-3 and batch size 256 on
-the same images, unless the name says otherwise. Each contender runs in its own process
+the same images, unless an argument names another variant. Each contender runs in its own process
 (`worker.py`), so that PyTorch and TensorFlow do not share threads.
 """
 
@@ -12,12 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.report import num_cores
+
 BATCH_SIZE = 256
+NUM_IMAGES = 55_000
 NUM_EPOCHS = 2  # per call, so that the fixed cost of a `fit` call is shared
 HIDDEN_UNITS = (341, 113)
 
 
-def images(num_images: int = 55_000) -> np.ndarray:
+def images(num_images: int = NUM_IMAGES) -> np.ndarray:
     """The images saved by `prepare_images`, repeated to `num_images`."""
     stored = np.load(os.environ["BENCHMARK_IMAGES"])
     return stored[np.resize(np.arange(len(stored)), num_images)]
@@ -60,7 +63,7 @@ def variant(name: str, **options) -> Callable[[], None]:
         key: options.pop(key) for key in ("jit_compile", "run_eagerly") if key in options
     }
     batch_size = options.pop("batch_size", BATCH_SIZE)
-    x = images(options.pop("num_images", 55_000))
+    x = images(options.pop("num_images", NUM_IMAGES))
     num_epochs = options.pop("num_epochs", NUM_EPOCHS)
     validation = options.pop("validation", False)
     callback = options.pop("callback", None)
@@ -89,7 +92,7 @@ def variant(name: str, **options) -> Callable[[], None]:
     return run
 
 
-def train_script(name: str = "deep") -> Callable[[], None]:
+def train_script(num_images: int = NUM_IMAGES) -> Callable[[], None]:
     """What `train.py` does in an epoch: fit, validation, checkpoint, history file."""
     import tempfile
 
@@ -98,7 +101,7 @@ def train_script(name: str = "deep") -> Callable[[], None]:
     from keras_ae.runs.run_directory import RunDirectory
 
     request = RunRequest(
-        variant=name,
+        variant="deep",
         latent_dim=20,
         dataset="mnist",
         fingerprint="",
@@ -110,7 +113,8 @@ def train_script(name: str = "deep") -> Callable[[], None]:
         held_out_class=None,
     )
     checkpoint = Checkpoint(RunDirectory(tempfile.mkdtemp()), request)
-    return variant(name, validation=True, callback=CheckpointCallback(checkpoint))
+    callback = CheckpointCallback(checkpoint)
+    return variant("deep", validation=True, callback=callback, num_images=num_images)
 
 
 def several_seeds(num_seeds: int) -> Callable[[], None]:
@@ -172,7 +176,7 @@ def several_seeds(num_seeds: int) -> Callable[[], None]:
 # ---- programs to compare with ----
 
 
-def plain_keras(validation: bool = False) -> Callable[[], None]:
+def plain_keras(validation: bool = False, num_images: int = NUM_IMAGES) -> Callable[[], None]:
     """The same network from stock Keras layers, `model.fit(x, x)`."""
     import keras
 
@@ -197,7 +201,7 @@ def plain_keras(validation: bool = False) -> Callable[[], None]:
         return keras.ops.sum(bce, axis=(1, 2))
 
     model.compile(keras.optimizers.Adam(1e-3), loss=nats)
-    x = images()
+    x = images(num_images)
     arguments = {"validation_data": (x[:5000], x[:5000])} if validation else {}
 
     def run() -> None:
@@ -207,35 +211,24 @@ def plain_keras(validation: bool = False) -> Callable[[], None]:
     return run
 
 
-def torch_net(num_pixels: int):
-    import torch
-    from torch import nn
+def torch_training(
+    name: str = "deep", form: str = "eager", num_images: int = NUM_IMAGES
+) -> Callable[[], None]:
+    """A bare PyTorch loop over a tensor in memory.
 
-    def block(inputs: int, units: int) -> list:
-        return [nn.Linear(inputs, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()]
-
-    outer, inner = HIDDEN_UNITS
-    net = nn.Sequential(
-        *block(num_pixels, outer), *block(outer, inner), nn.Linear(inner, 20),
-        *block(20, inner), *block(inner, outer), nn.Linear(outer, num_pixels),
-    )  # fmt: skip
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-
-    def step(batch) -> None:
-        loss = nn.functional.binary_cross_entropy_with_logits(net(batch), batch, reduction="none")
-        optimizer.zero_grad()
-        loss.sum(1).mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def torch_loop() -> Callable[[], None]:
-    """A bare PyTorch loop over a tensor in memory."""
+    Args:
+        name: One of `benchmarks.torch_nets.NETS`.
+        form: "eager", "channels-last" (memory format, for convolutions) or "compiled"
+            (`torch.compile`, which needs a C++ compiler).
+        num_images: Images per epoch.
+    """
     import torch
 
-    x = torch.from_numpy(images().reshape(-1, 784))
-    step = torch_net(784)
+    from benchmarks.torch_nets import NETS
+
+    net = NETS[name]
+    x = torch.from_numpy(images(num_images).reshape(-1, *net.image_shape))
+    step = torch_step(net, form)
 
     def run() -> None:
         order = torch.randperm(len(x))
@@ -245,7 +238,29 @@ def torch_loop() -> Callable[[], None]:
     return run
 
 
-def reference_pipeline() -> Callable[[], None]:
+def torch_step(make: Callable, form: str = "eager") -> Callable:
+    """A training step of a network of `benchmarks.torch_nets`: a function of a batch."""
+    import torch
+
+    torch.set_num_threads(num_cores())
+    torch.manual_seed(0)
+    net = make()
+    if form == "channels-last":
+        net = net.to(memory_format=torch.channels_last)
+    # The short last batch is compiled too, instead of all batches for sizes that may change.
+    loss = torch.compile(net.loss, dynamic=False) if form == "compiled" else net.loss
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, 1e-3, eps=1e-7, fused=True)  # epsilon of Keras
+
+    def step(batch) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(batch, torch.randn(len(batch), net.num_noise)).backward()
+        optimizer.step()
+
+    return step
+
+
+def reference_pipeline(num_images: int = NUM_IMAGES) -> Callable[[], None]:
     """The PyTorch loop with the reference's input pipeline: images padded and converted one by one.
 
     Its torchvision transforms `Pad(2)` and `ToTensor` are emulated with Pillow. The DataLoader has
@@ -254,7 +269,9 @@ def reference_pipeline() -> Callable[[], None]:
     import torch
     from PIL import Image, ImageOps
 
-    stored = (images() * 255).astype(np.uint8)
+    from benchmarks.torch_nets import Deep
+
+    stored = (images(num_images) * 255).astype(np.uint8)
 
     class Padded(torch.utils.data.Dataset):
         def __len__(self) -> int:
@@ -265,9 +282,9 @@ def reference_pipeline() -> Callable[[], None]:
             return torch.from_numpy(np.array(padded)).float().div(255).unsqueeze(0)
 
     loader = torch.utils.data.DataLoader(
-        Padded(), batch_size=BATCH_SIZE, shuffle=True, num_workers=os.cpu_count()
+        Padded(), batch_size=BATCH_SIZE, shuffle=True, num_workers=num_cores()
     )
-    step = torch_net(1024)
+    step = torch_step(lambda: Deep(num_pixels=1024))
 
     def run() -> None:
         for batch in loader:
@@ -276,8 +293,8 @@ def reference_pipeline() -> Callable[[], None]:
     return run
 
 
-def matrix_product(size: int = 2048, repeats: int = 40) -> Callable[[], None]:
-    """Multiply two large float32 matrices in TensorFlow, `repeats` times."""
+def matrix_product(size: int = 2048, repeats: int = 10) -> Callable[[], None]:
+    """Multiply two large float32 matrices in TensorFlow; an epoch is one product."""
     import tensorflow as tf
 
     matrix = tf.random.normal((size, size))
@@ -288,7 +305,36 @@ def matrix_product(size: int = 2048, repeats: int = 40) -> Callable[[], None]:
             result = product(matrix)
         result.numpy()
 
-    run.floating_point_operations = 2.0 * size**3 * repeats
+    run.num_epochs = repeats
+    return run
+
+
+def networks(names: list[str]) -> Callable[[], None]:
+    """No training: facts about the networks of variants, once PyTorch's are known to be the same.
+
+    `facts` has for each name `num_parameters`, the trained ones, and `operations`, those per image
+    of a training step.
+
+    Raises:
+        AssertionError: PyTorch's network is another one (see `benchmarks.same_nets`).
+    """
+    import math
+
+    from benchmarks.operations import operations_per_image
+    from benchmarks.same_nets import assert_same_network
+    from keras_ae.variants import VARIANTS
+
+    def run() -> None:
+        pass
+
+    run.facts = {}
+    for name in names:
+        assert_same_network(name)
+        model = VARIANTS[name]()
+        run.facts[name] = {
+            "num_parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+            "operations": operations_per_image(model),
+        }
     return run
 
 
@@ -297,7 +343,8 @@ CONTENDERS: dict[str, Callable[..., Callable[[], None]]] = {
     "train_script": train_script,
     "several_seeds": several_seeds,
     "plain_keras": plain_keras,
-    "torch_loop": torch_loop,
+    "torch_training": torch_training,
     "reference_pipeline": reference_pipeline,
     "matrix_product": matrix_product,
+    "networks": networks,
 }

@@ -17,9 +17,14 @@ def serve(specification: dict) -> None:
     """Print a JSON line with the seconds per epoch for every line on standard input."""
     from benchmarks.contenders import CONTENDERS
 
-    run = CONTENDERS[specification.pop("contender")](**specification)
-    run()  # compile, warm up
-    print(json.dumps({"ready": True}), flush=True)
+    try:
+        run = CONTENDERS[specification.pop("contender")](**specification)
+        run()  # compile, warm up
+    except Exception as error:
+        problem = str(error).strip() or type(error).__name__
+        print(json.dumps({"error": problem.splitlines()[0]}), flush=True)
+        raise
+    print(json.dumps({"facts": getattr(run, "facts", {})}), flush=True)
     for _ in sys.stdin:
         run()  # untimed: after waiting, caches are cold and pages may be swapped out
         start = time.perf_counter()
@@ -33,8 +38,14 @@ class Worker:
     """Start a worker process and request epochs from it.
 
     Args:
-        python: The interpreter; for PyTorch it may be that of another environment.
         specification: The contender and its arguments.
+        python: The interpreter; for PyTorch it may be that of another environment.
+
+    Attributes:
+        facts: What the contender says about itself.
+
+    Raises:
+        RuntimeError: the contender does not run.
     """
 
     def __init__(self, specification: dict, python: str = sys.executable):
@@ -46,8 +57,11 @@ class Worker:
             text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
-        if not self._answer().get("ready"):
-            raise RuntimeError(f"The worker for {specification} did not start.")
+        answer = self._answer()
+        if "error" in answer:
+            self.stop()
+            raise RuntimeError(answer["error"])
+        self.facts = answer["facts"]
 
     def epoch(self) -> dict:
         """Run one epoch; return its `seconds` and the peak memory of the process, `peak_mb`."""
