@@ -43,5 +43,7 @@ bench: .venv/ready
 	$(BIN)/pip install -e '.[bench]'
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.time_to_quality
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.convolutions
 	$(BIN)/python -m benchmarks.attempts
