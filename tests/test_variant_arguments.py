@@ -319,10 +319,10 @@ INTERFACE = {
     "anomaly_map", "anomaly_score", "bottleneck", "can_sample", "code_shape", "code_size",
     "code_statistics", "decode", "decoder", "encode", "encoder", "fit_prior", "fit_scores",
     "fit_threshold", "fixed_epochs", "has_bce", "interpolate", "is_anomalous", "is_discrete",
-    "latent_arithmetic", "learns_prior", "manifold", "needs_labels", "pack_inputs", "pixel_range",
-    "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks", "score_names",
-    "set_preprocessing", "set_threshold", "snap_latents", "threshold", "threshold_fit", "traverse",
-    "inputs", "outputs", "input_shape", "output_shape",
+    "latent_arithmetic", "learns_prior", "manifold", "map_scales", "needs_labels", "pack_inputs",
+    "pixel_range", "posterior", "preprocessing", "reconstruct", "sample", "scalar_codebooks",
+    "score_names", "set_preprocessing", "set_threshold", "snap_latents", "threshold",
+    "threshold_fit", "traverse", "inputs", "outputs", "input_shape", "output_shape",
 }  # fmt: skip
 FURTHER = {
     "Binary": {"hash_codes", "neighbors"},
