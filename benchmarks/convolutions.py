@@ -1,4 +1,4 @@
-"""Roads to a faster convolution with ReLU and max pooling, the layers of `convolutional`.
+"""Ways to compute a convolution with ReLU and max pooling, the layers of `convolutional`.
 
     python -m benchmarks.convolutions
 
@@ -95,7 +95,7 @@ def half_precision(images, kernel, bias):
     return tf.nn.relu(tf.nn.bias_add(maps, bias))
 
 
-ROADS: dict[str, Callable] = {
+WAYS: dict[str, Callable] = {
     USED: convolution_first,
     "pooling before bias and ReLU": pooling_first,
     "stride 2, four times the filters, maximum by XLA": strided,
@@ -105,7 +105,7 @@ ROADS: dict[str, Callable] = {
 
 
 def steps(layer: tuple[int, int, int, int]) -> dict[str, Callable]:
-    """The compiled passes of a layer by road, after a check that their results agree."""
+    """The compiled passes of a layer by way, after a check that their results agree."""
     batch, side, inputs, outputs = layer
     rng = np.random.default_rng(0)
     images = tf.constant(rng.random((batch, side, side, inputs), np.float32))
@@ -115,22 +115,22 @@ def steps(layer: tuple[int, int, int, int]) -> dict[str, Callable]:
     # The first layer of a network needs no gradient of its inputs.
     wanted = [kernel, bias] if inputs <= 3 else [kernel, bias, images]
 
-    def compiled(road: Callable) -> Callable:
+    def compiled(way: Callable) -> Callable:
         @tf.function(autograph=False)
         def step():
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                maps = road(images, kernel, bias)
+                maps = way(images, kernel, bias)
             return [maps, *tape.gradient(maps, wanted, output_gradients=upstream)]
 
         return step
 
-    passes = {words: compiled(road) for words, road in ROADS.items()}
+    passes = {words: compiled(way) for words, way in WAYS.items()}
     expected = [np.asarray(part) for part in passes[USED]()]
     for words, step in passes.items():
         for part, right in zip(step(), expected, strict=True):
             error = np.abs(part - right).max() / np.abs(right).max()
-            if error > TOLERANCE and ROADS[words] is not half_precision:
+            if error > TOLERANCE and WAYS[words] is not half_precision:
                 raise RuntimeError(f"{words} gives other numbers: relative error {error:.2g}.")
     return passes
 
@@ -157,9 +157,9 @@ def main() -> None:
     for layer in LAYERS:
         columns.append(milliseconds(steps(layer), options.rounds))
         print(layer, columns[-1], flush=True)
-    header = ["road"]
+    header = ["way"]
     header += [f"{side}x{side}, {inputs} to {outputs}" for _, side, inputs, outputs in LAYERS]
-    rows = [[words, *(f"{column[words]:.1f}" for column in columns)] for words in ROADS]
+    rows = [[words, *(f"{column[words]:.1f}" for column in columns)] for words in WAYS]
     sizes = " or ".join(str(size) for size in sorted({layer[0] for layer in LAYERS}))
     text = (
         f"{machine()} Milliseconds of a forward and backward pass of a 3x3 convolution with bias, "

@@ -372,6 +372,8 @@ def test_file_names_that_are_not_utf8_are_shown_with_a_replacement():
         ("a" * 18, None),
         ("one folder here/another one/a third one/the fourth.png", None),
         ("pi\u00f1a.png", None),
+        ("a\tb.png", None),
+        ("a\nb.png", None),
     ],
 )
 def test_names_are_broken_at_slashes_or_do_not_fit(name, lines):
@@ -392,6 +394,14 @@ def test_names_that_do_not_fit_are_a_list_below_the_figure(tmp_path):
                     assert f"({place}) {image['name']}" in line
         else:
             assert "its file" in figure.caption and not listed
+
+
+def test_mixed_indices_of_arrays_are_not_called_files(tmp_path):
+    data = named([*range(20), *(f"training {place}" for place in range(20))])
+    for ink in (contrast, lambda images: -contrast(images)):
+        entry = Result("deep", "deep", 1, 2, None, anomaly.measure(Fake(ink), data, seed=0))
+        figure = anomaly.draw_gallery("deep", entry, data, tmp_path / "a.png")
+        assert "its index and its score" in figure.caption
 
 
 def test_nearest_neighbor_and_detectors_match_their_definitions():

@@ -452,6 +452,16 @@ def test_exported_verdicts_equal_those_of_the_model(fresh, tmp_path, score):
         served.signatures["verdict"](tf.constant(images * 255))
 
 
+def test_second_export_leaves_no_settings_of_the_first(fresh, tmp_path):
+    fresh.fit_threshold(pictures(100, seed=1), 0.05, "mse")
+    fresh.set_preprocessing({"color": "gray"})
+    fresh.export(tmp_path, verbose=False)
+    names = {"threshold.json", "map_scales.json", "preprocessing.json"}
+    assert {path.name for path in tmp_path.glob("*.json")} == names
+    small("deep").export(tmp_path, verbose=False)
+    assert not list(tmp_path.glob("*.json"))
+
+
 @pytest.mark.slow
 def test_verdicts_on_a_thousand_images_are_the_same_without_keras_ae(tmp_path):
     images = np.concatenate([pictures(900, seed=1), noise(100)])

@@ -207,7 +207,9 @@ def test_damaged_threshold_of_a_saved_model_is_refused(models, tmp_path, capsys,
     assert "threshold.json" in refused(capsys, predict, *line)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"mse": 1}', '{"mse": ["a", 2]}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"mse": 1}', '{"mse": ["a", 2]}', '{"mse": [2, 1]}']
+)
 def test_damaged_map_scales_of_a_saved_model_are_refused(models, tmp_path, capsys, content):
     shutil.copytree(models.root / "mse served", tmp_path / "served")
     (tmp_path / "served" / "map_scales.json").write_text(content)

@@ -434,6 +434,8 @@ def test_run_of_the_bake_off_is_recognized(published_run):
         ("request", {"batch_size": 128}),
         ("request", {"patience": 5}),
         ("request", {"learning_rate": 0.01}),
+        ("request", {"schedule": "cosine"}),
+        ("request", {"ema": 0.995}),
         ("request", {"latent_dim": 2}),
         ("request", {"arguments": {"activation": "relu"}}),
         ("request", {"variant": "convolutional"}),

@@ -348,6 +348,27 @@ def test_impossible_history_is_refused(run, change):
         checkpoint(run).restore(small(), 3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [({}, True), ({"ema": 0.5}, False), ({"schedule": "cosine"}, False), ({"seed": 9}, False)],
+)
+def test_checkpoint_of_a_version_without_some_options_belongs_to_its_run(run, changes, is_same):
+    run.start(CONFIG)
+    fit(run, small(), 2)
+    with np.load(run.directory / "resume.npz") as state:
+        arrays = dict(state)
+    request = json.loads(str(arrays["request"]))
+    for name in ("ema", "schedule"):
+        del request[name]
+    arrays["request"] = np.array(json.dumps(request | changes))
+    np.savez(run.directory / "resume.npz", **arrays)
+    if is_same:
+        assert checkpoint(run).restore(small(), 3) == 2
+    else:
+        with pytest.raises(RunError, match="belongs to another run"):
+            checkpoint(run).restore(small(), 3)
+
+
 def test_checkpoint_that_expands_to_gigabytes_is_refused_unread(run):
     run.start(CONFIG)
     with zipfile.ZipFile(run.directory / "resume.npz", "w", zipfile.ZIP_DEFLATED) as archive:

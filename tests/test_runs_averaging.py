@@ -216,7 +216,7 @@ def test_codebook_trained_by_gradient_can_be_averaged(tiny, tmp_path):
     assert train(*line, *OPTION) == 0
 
 
-@pytest.mark.parametrize(("num_updates", "warns"), [(100, True), (200, False), (1, True)])
+@pytest.mark.parametrize(("num_updates", "warns"), [(100, True), (200, False), (2, True)])
 def test_start_that_stays_in_the_average_causes_a_warning(num_updates, warns):
     """0.98 ** 99 is 14%, 0.98 ** 199 is 2%."""
     with warnings.catch_warnings(record=True) as caught:
@@ -226,6 +226,9 @@ def test_start_that_stays_in_the_average_causes_a_warning(num_updates, warns):
     if num_updates == 100:
         message = str(caught[0].message)
         assert "14%" in message and "at most 0.97," in message
+    if num_updates == 2:
+        message = str(caught[0].message)
+        assert message.endswith("only 2 updates: train longer.")
 
 
 def test_option_without_a_number_has_the_default(tiny, tmp_path):

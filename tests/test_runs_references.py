@@ -115,7 +115,12 @@ def test_better_reference_is_no_verdict_on_a_score_of_its_own(bce, better):
     found = results(bce, threshold_score="local_residual", test_auroc=0.95)
     (line,) = references.warnings("bce", found, HISTORY)
     assert better in line and "0.950" in line and "Train longer" not in line
-    for changes in ({"threshold_score": "bce"}, {"test_auroc": None}):
+    for changes in (
+        {"threshold_score": "bce"},
+        {"threshold_score": "mse"},
+        {"test_auroc": None},
+        {"test_auroc": 0.5},
+    ):
         same = {key: each for key, each in {**found, **changes}.items() if each is not None}
         assert references.warnings("bce", same, HISTORY) == references.warnings(
             "bce", results(bce), HISTORY

@@ -6,6 +6,7 @@ import statistics
 import pytest
 from fake_runs import write_run
 
+from keras_ae.anomaly.detection import RATES
 from keras_ae.evaluation.comparisons import Column, Comparison
 from keras_ae.evaluation.comparisons.base import Measurement, Result
 from keras_ae.evaluation.summary import (
@@ -53,14 +54,22 @@ def test_thresholds_by_rate_are_a_table_of_the_first_runs_and_a_note():
     ]
     (note,) = [note for note in part["notes"] if "thresholds" in note]
     assert "measured on the same test images" in note
-    assert "0.1 and 1%" in note and "1.25%" in note
+    assert "0.1, 1, 10, 20%" in note and "1.25%" in note
     assert [(run["seed"], run["at_rates"][0]["threshold"]) for run in part["runs"]] == [
         (1, 3.25),
         (2, 9.0),
     ]
-    many = [entry("a", 0.9, at_rates=[], **{**counts, "num_normal": 1000})]
-    notes = summarize("novel", NOVEL, many, [], "toy")["notes"]
-    assert not any("Left out" in note for note in notes)
+    classes = [
+        entry("a", 0.9, held_out=held_out, at_rates=[found_at(rate, 3.0, 0.5, 4) for rate in RATES],
+              **{**counts, "num_normal": num})
+        for held_out, num in (("1", 1000), ("2", 30))
+    ]  # fmt: skip
+    part = summarize("novel", NOVEL, classes, [], "toy")
+    assert not any("Left out" in note for note in part["notes"])
+    tables = [one for one in part["by_class"] if "chosen on the test images" in one["heading"]]
+    assert tables[0]["rows"][0]["label"] == "a, class 1, 0.1%"
+    none = summarize("novel", NOVEL, [entry("a", 0.9, at_rates=[], **counts)], [], "toy")
+    assert not any("thresholds" in note for note in none["notes"])
     assert "runs" not in summarize("novel", NOVEL, [entry("a", 0.9)], [], "toy")
 
 

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_variants import inputs, pictures, small
 
+import keras_ae
 from keras_ae.training import statistics
 from keras_ae.training.feed import epoch_order
 from keras_ae.training.statistics import update_batch_normalization
@@ -56,6 +58,21 @@ def test_statistics_are_the_mean_over_full_batches(monkeypatch, most, num_batche
     expected = zip(*(batch_statistics(model, batch) for batch in batches), strict=True)
     for ours, theirs in zip(moving(model), expected, strict=True):
         np.testing.assert_allclose(ours, np.mean(theirs, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_tensors_and_images_on_disk_give_the_statistics_of_arrays(tmp_path):
+    np.save(tmp_path / "images.npy", np.round(255 * IMAGES).astype("uint8"))
+    stored = keras_ae.StoredImages([np.load(tmp_path / "images.npy", mmap_mode="r")])
+    images = np.asarray(stored, np.float32)
+    model, found = shaken(small("deep")), []
+    for inputs_ in (images, tf.constant(images), stored):
+        update_batch_normalization(model, inputs_, 20)
+        found.append(moving(model))
+    for other in found[1:]:
+        for ours, theirs in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="batch_size"):
+        update_batch_normalization(model, images, 0)
 
 
 @pytest.mark.parametrize("name", ["denoising", "vae", "iwae", "vae_gan", "conditional_vae"])

@@ -214,7 +214,7 @@ class AnomalyTools(Base):
         """The ends of a scale for the maps of each score that `fit_threshold` has seen, by name.
 
         From the mean of all pixels of the maps of normal images to five of their standard
-        deviations above it, at most 3.8% of these pixels.
+        deviations above it; at most 3.8% of these pixels lie beyond that end.
         """
         return {name: usual_scale(moments) for name, moments in self._anomaly.maps.items()}
 

@@ -54,7 +54,7 @@ def follows_bake_off(run: TrainedRun) -> bool:
 
     One of these data sets as it is published, one of the nine variants with its own arguments, a
     code of 20 dimensions (2 where a class is held out), 60 epochs of batches of 256 without early
-    stopping, and Adam at 1e-3.
+    stopping, and Adam at a constant 1e-3, without an average of the weights.
     """
     request, made_of = run.request, run.data
     expected = {
@@ -64,6 +64,8 @@ def follows_bake_off(run: TrainedRun) -> bool:
         "batch_size": BAKE_OFF_BATCH_SIZE,
         "patience": None,
         "lr_patience": None,
+        "schedule": "constant",
+        "ema": None,
         "learning_rate": LEARNING_RATE,
     }
     return (

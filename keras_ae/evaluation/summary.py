@@ -143,15 +143,16 @@ def note_on_few(results: list[Result]) -> list[str]:
 
 def note_on_rates(results: list[Result]) -> list[str]:
     """A sentence on the table of `by_rate`, and one on rates that have too few normal images."""
-    nums = [
-        result.measurement.metrics["num_normal"]
-        for result in results
-        if "at_rates" in result.measurement.metrics
+    shown = [
+        result.measurement.metrics
+        for result in first_of_each(results).values()
+        if result.measurement.metrics.get("at_rates")
     ]
-    if not nums:
+    if not shown:
         return []
-    few = min(nums)
-    left_out = [f"{rate:.3g}" for rate in (100 * each for each in RATES) if rate * few < 100 - 1e-7]
+    few = min(metrics["num_normal"] for metrics in shown)
+    present = {found["rate"] for metrics in shown for found in metrics["at_rates"]}
+    left_out = [f"{100 * rate:.3g}" for rate in RATES if rate not in present]
     sentence = (
         "The thresholds for several false positive rates are chosen and measured on the same test "
         "images: each is the lowest that at most this share of the normal ones exceeds. On other "
@@ -159,7 +160,7 @@ def note_on_rates(results: list[Result]) -> list[str]:
     )
     if left_out:
         sentence += (
-            f" Left out: {' and '.join(left_out)}%, as there are {few} normal test images and the "
+            f" Left out: {', '.join(left_out)}%, as there are {few:,} normal test images and the "
             f"smallest rate above 0 is {100 / few:.3g}%."
         )
     return [sentence]
@@ -344,9 +345,11 @@ def by_rate(results: list[Result]) -> list[dict[str, Any]]:
     It has the first run of each label; `of_images` has those of all.
     """
     rows = []
-    first = {result.label: result for result in reversed(results)}
-    for label in dict.fromkeys(result.label for result in results):
-        metrics = first[label].measurement.metrics
+    first = first_of_each(results)
+    several_classes = len({result.held_out for result in results}) > 1
+    for label, result in first.items():
+        metrics = result.measurement.metrics
+        of_class = f", class {result.held_out}" if several_classes else ""
         for found in metrics.get("at_rates", []):
             num, total = found["num_false_alarms"], metrics["num_normal"]
             anomalous = metrics["num_anomalous"]
@@ -356,7 +359,7 @@ def by_rate(results: list[Result]) -> list[dict[str, Any]]:
                 f"{found['recall']:.3f} ({hits:,} of {anomalous:,})",
                 f"{num:,} of {total:,}",
             ]
-            row = f"{label}, {100 * found['rate']:g}%"
+            row = f"{label}{of_class}, {100 * found['rate']:g}%"
             rows.append({"label": row, "kind": "variant", "values": values})
     if not rows:
         return []
@@ -369,6 +372,14 @@ def by_rate(results: list[Result]) -> list[dict[str, Any]]:
             "rows": rows,
         }
     ]
+
+
+def first_of_each(results: list[Result]) -> dict[str, Result]:
+    """The first run of each label, in the order of the labels."""
+    first: dict[str, Result] = {}
+    for result in results:
+        first.setdefault(result.label, result)
+    return first
 
 
 def of_images(results: list[Result]) -> dict[str, Any]:

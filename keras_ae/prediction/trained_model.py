@@ -335,10 +335,14 @@ class ServedModel(TrainedModel):
         name = "map_scales.json"
         content = self._settings(name)
         try:
-            return {
+            scales = {
                 score: (float(lowest), float(highest))
                 for score, (lowest, highest) in ({} if content is None else content).items()
             }
+            for score, (lowest, highest) in scales.items():
+                if not -math.inf < lowest < highest < math.inf:
+                    raise ValueError(f"{score}: from {lowest:g} to {highest:g}")
+            return scales
         except (AttributeError, TypeError, ValueError) as error:
             path = self._folder / name
             raise ValueError(f"{path} cannot be used ({one_line(error)}).") from error

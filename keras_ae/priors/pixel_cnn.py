@@ -230,7 +230,7 @@ class PixelCNN(keras.layers.Layer):
             history.append(float(np.mean([step(tf.gather(indices, batch)) for batch in batches])))
             if verbose:
                 line = f"prior, epoch {epoch + 1} of {epochs}: {history[-1]:.2f} nats/map"
-                (verbose if callable(verbose) else print)(line)
+                verbose(line) if callable(verbose) else print(line, flush=True)
         return history
 
     def _checked(self, indices) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights (EMA): the results are its, the training goes on."""
+"""Exponential moving average (EMA) of the weights: results use the average, training does not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_ae.progress import counted
 from keras_ae.training.statistics import BatchStatistics
 
 MAX_START_SHARE = 0.05  # of the first weights in the last average, without a warning
@@ -53,11 +54,13 @@ def check_average(ema: float | None, variant: str, model: Any, num_updates: int)
     share = ema ** (num_updates - 1)
     if share > MAX_START_SHARE:
         # (1 - 3 / n) ** n is 0.05.
-        most = math.floor(1e4 * max(0.0, 1.0 - 3.0 / num_updates)) / 1e4
+        most = math.floor(1e4 * (1.0 - 3.0 / num_updates)) / 1e4
+        advice = (
+            f"use a momentum of at most {most:g}, or train longer" if most > 0 else "train longer"
+        )
         warnings.warn(
             f"The average of the weights of {variant} is {share:.0%} those of the first update, as "
-            f"there are only {num_updates:,} updates: use a momentum of at most {most:g}, or train "
-            "longer.",
+            f"there are only {counted(num_updates, 'update')}: {advice}.",
             stacklevel=2,
         )
 
@@ -67,8 +70,8 @@ def with_averages(
 ) -> list[keras.callbacks.Callback]:
     """Callbacks of `fit` in whose `on_epoch_end` and `on_train_end` the model has its averages.
 
-    So it has in the validation. All training steps, and all callbacks after these, see the weights
-    in training; only after `fit` the averages stay.
+    It also has them in validation. All training steps, and all callbacks after these, see the
+    weights in training. After `fit` the model keeps the averages.
 
     Args:
         callbacks: Such as early stopping, which keeps the best weights.

@@ -15,7 +15,7 @@ from keras_ae.checks import check_expansion, one_line
 from keras_ae.files import atomic_write
 from keras_ae.runs import early_stopping
 from keras_ae.runs.errors import Diverged, Remedy, RunError
-from keras_ae.runs.request import RunRequest
+from keras_ae.runs.request import ConfigError, RunRequest
 from keras_ae.runs.run_directory import MAX_JSON_BYTES, RunDirectory
 from keras_ae.training import resume
 
@@ -65,7 +65,7 @@ class Checkpoint:
             request = json.loads(str(arrays.pop("request", "null")))  # older files have none
         except Exception as error:
             raise self._unreadable(error) from error
-        if request is not None and request != self.request:
+        if request is not None and _completed(request) != self.request:
             raise RunError(f"{self.path} belongs to another run.", Remedy.RETRAIN)
         arrays = {
             name: array
@@ -239,6 +239,14 @@ def state_variables(model: Any) -> dict[str, Any]:
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
+
+
+def _completed(request: Any) -> dict[str, Any] | None:
+    """A stored request with the defaults of what older versions did not write; None if damaged."""
+    try:
+        return RunRequest.from_dict(request).to_dict()
+    except ConfigError:
+        return None
 
 
 def _max_bytes(model: Any) -> int:

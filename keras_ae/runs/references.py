@@ -201,7 +201,10 @@ def warnings(
     model, mean, pca = _compared(loss, results)
     components = f"PCA with {counted(results['pca_components'], 'component')}"
     # Defects are found by another score, which a better reconstruction need not improve.
-    by_score = "test_auroc" in results and results.get("threshold_score", loss) != loss
+    errors = (loss, "bce", "mse")
+    by_score = (
+        results.get("test_auroc", 0.0) > 0.6 and results.get("threshold_score", loss) not in errors
+    )
     if by_score and min(mean, pca) <= model:
         better = "The mean image" if mean <= model else components
         lines.append(

@@ -109,6 +109,10 @@ def export_saved_model(
         "map_scales.json": model.map_scales or None,
     }
     for name, content in settings.items():
-        if content is not None:
-            with tf.io.gfile.GFile(os.path.join(filepath, name), "w") as file:
+        path = os.path.join(filepath, name)
+        if content is None:
+            if tf.io.gfile.exists(path):  # of another model that was exported here before
+                tf.io.gfile.remove(path)
+        else:
+            with tf.io.gfile.GFile(path, "w") as file:
                 file.write(json.dumps(content, indent=2) + "\n")

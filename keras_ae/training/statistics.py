@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.training.arguments import BATCH_SIZE, check_batch_size, num_items
+from keras_ae.training.arguments import check_batch_size, num_items
 from keras_ae.training.feed import epoch_order
 from keras_ae.training.trainer import EpochTrainer
 
@@ -52,8 +52,10 @@ class BatchStatistics:
             for layer in model._flatten_layers()
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
-        self._inputs = inputs
-        self._batch_size = check_batch_size(batch_size or BATCH_SIZE, num_items(inputs))
+        self._inputs = tf.nest.map_structure(
+            lambda part: part.numpy() if tf.is_tensor(part) else part, inputs
+        )
+        self._batch_size = check_batch_size(batch_size, num_items(inputs))
         self._forward = tf.function(self._training_pass, autograph=False)
 
     def update(self) -> None:

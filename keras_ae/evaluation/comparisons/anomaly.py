@@ -436,7 +436,8 @@ def draw_gallery(label: str, result: Result, data: EvaluationData, path: Path) -
     like = data.split.test.images[:1000]
     plots.image_rows(rows, path, like=like, dark_zero=dark, captions=below)
     absent = [words for name, words in GROUPS.items() if name not in present]
-    is_file = isinstance(next(iter(shown.values()))[0]["name"], str)
+    names = data.split.test_names
+    is_file = names is not None and all(isinstance(name, str) for name in names)
     what = "file" if is_file else "index"
     without = f", trained without class {result.held_out}" if result.held_out is not None else ""
     return Figure(
@@ -488,7 +489,9 @@ def broken_name(name: str) -> str | None:
             lines.append("")
         lines[-1] += part
     fits = len(lines) <= CAPTION_LINES and max(map(len, lines)) <= CAPTION_WIDTH
-    return "\n".join(lines) if fits and name.isascii() else None  # the font lacks many letters
+    return (
+        "\n".join(lines) if fits and name.isascii() and name.isprintable() else None
+    )  # the font lacks many letters
 
 
 def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -> Figure:

@@ -15,7 +15,7 @@ from keras_ae.evaluation.comparisons.anomaly import anomalous_images, normal_val
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import with_warnings
 
-VERSION = 4
+VERSION = 5
 MAX_FITTED = 10_000  # images that scores are fitted to
 MAX_VALUES = 2**23  # of all scored images: 10,000 of MNIST, 682 of 64x64 in color
 MIN_IMAGES = 500
