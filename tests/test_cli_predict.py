@@ -276,7 +276,8 @@ def test_one_image_file_is_predicted_by_its_name(models, photographs, tmp_path):
 class Constant(TrainedModel):
     """A model without a network, whose scores are the means of the images."""
 
-    image_shape, code_shape, loss, pixel_range = (32, 32), (5,), "bce", (0.0, 1.0)
+    image_shape, code_shape, pixel_range = (32, 32), (5,), (0.0, 1.0)
+    loss = default_score = "bce"
     preprocessing = keras_ae.data.Preprocessing(image_size=32)
 
     def encode(self, images):
