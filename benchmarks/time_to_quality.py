@@ -119,8 +119,9 @@ def main() -> None:
     for words in ("constant", "cosine"):
         header += [f"{words}: epochs", "seconds", f"loss after {EPOCHS}"]
     text = (
-        f"{machine()} MNIST, test loss (BCE in nats/image; of sampled codes where they are Gaussian), batch "
-        f"{BATCH_SIZE}, seed {options.seed}. Constant: Adam with {RATES[CONSTANT]:g}. Cosine: "
+        f"{machine()} MNIST, test loss (BCE in nats/image; of sampled codes where they are "
+        f"Gaussian), batch {BATCH_SIZE}, seed {options.seed}. "
+        f"Constant: Adam with {RATES[CONSTANT]:g}. Cosine: "
         f"warm-up of two epochs or a tenth to {options.learning_rate:g}, then half a cosine to 0; "
         f"the shortest training of {', '.join(map(str, LADDER))} epochs that reaches the published "
         f"loss. {GOAL}\n\n" + table(header, rows)
