@@ -197,14 +197,14 @@ def other_table(rounds: int, num_images: int | None) -> list[str]:
     """Plain Keras, the program, the other variants and the reference, compared with `deep`."""
     rows = []
     for specifications, claims in GROUPS:
-        limit = ROUNDS_OF_REFERENCE if REFERENCE in specifications else rounds
+        most = min(rounds, ROUNDS_OF_REFERENCE) if REFERENCE in specifications else rounds
         with contextlib.ExitStack() as stack:
             seconds = alternately(
                 [
                     stack.enter_context(Worker({**each, "num_images": num_images or NUM_IMAGES}))
                     for each in specifications
                 ],
-                min(rounds, limit),
+                most,
             )
         for label, slower, faster, goal in claims:
             ratio = ratios(seconds[slower], seconds[faster])

@@ -1,4 +1,4 @@
-"""Batch normalization statistics estimated anew, against NumPy in float64."""
+"""Re-estimated batch normalization statistics, against NumPy in float64."""
 
 import keras
 import numpy as np

@@ -20,7 +20,7 @@ MAX_BATCHES = 100  # as many as Keras's momentum of 0.99 averages over
 def update_batch_normalization(
     model: EpochTrainer, inputs: Any, batch_size: int | None = None
 ) -> None:
-    """Estimate the moving statistics of batch normalization anew, for the weights as they are.
+    """Re-estimate the moving statistics of batch normalization for the present weights.
 
     Call it after the weights were set to averages: the statistics are then still those of the
     weights in training (Izmailov et al., arXiv 1803.05407, section 3.2).

@@ -489,9 +489,8 @@ def broken_name(name: str) -> str | None:
             lines.append("")
         lines[-1] += part
     fits = len(lines) <= CAPTION_LINES and max(map(len, lines)) <= CAPTION_WIDTH
-    return (
-        "\n".join(lines) if fits and name.isascii() and name.isprintable() else None
-    )  # the font lacks many letters
+    can_draw = name.isascii() and name.isprintable()  # the font lacks many letters
+    return "\n".join(lines) if fits and can_draw else None
 
 
 def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -> Figure:
