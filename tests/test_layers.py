@@ -84,7 +84,8 @@ def test_layer_fulfills_the_contract(name, tmp_path):
 
 def test_every_public_layer_is_in_the_contract_test():
     tested = {type(layer).__name__ for layer, _, _ in LAYERS.values()}
-    assert tested == set(layers.__all__) - {"Bottleneck"}
+    # LSTM has the settable attributes of Keras's layer; test_networks.py tests it.
+    assert tested == set(layers.__all__) - {"Bottleneck", "LSTM"}
 
 
 def test_moving_averages_cannot_be_added_or_removed_later():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_ae
-from keras_ae import networks
+from keras_ae import layers, networks
+from keras_ae.layers import lstm as lstm_module
 from keras_ae.networks.convolutional import _upsampling, feature_map_sizes
 
 FILTERS = (16, 32, 64)
@@ -191,6 +193,80 @@ def slow_lstm(rows, kernel, recurrent_kernel, bias):
         state = sigmoid(leave) * np.tanh(cell)
         states.append(state)
     return np.stack(states, axis=1)
+
+
+LSTM_CASES = {
+    "last state": {},
+    "all states": {"return_sequences": True},
+    "backwards": {"return_sequences": True, "go_backwards": True},
+    "with states": {"return_state": True},
+}
+
+
+@pytest.mark.parametrize("case", LSTM_CASES)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gradients_of_our_lstm_are_those_of_keras(case, jit_compile):
+    rng = np.random.default_rng(0)
+    sequences, hidden, carry = (
+        tf.constant(rng.normal(size=shape), tf.float32) for shape in [(4, 6, 3), (4, 5), (4, 5)]
+    )
+    results = []
+    for lstm in (layers.LSTM(5, **LSTM_CASES[case]), keras.layers.LSTM(5, **LSTM_CASES[case])):
+        lstm.build(sequences.shape)
+        values = np.random.default_rng(1)
+        lstm.set_weights([values.normal(size=w.shape) * 0.5 for w in lstm.weights])
+
+        def run(lstm=lstm):
+            with tf.GradientTape() as tape:
+                inputs = [sequences, hidden, carry]
+                tape.watch(inputs)
+                outputs = lstm(sequences, initial_state=[hidden, carry], training=True)
+                outputs = tf.nest.flatten(outputs)
+                loss = sum(
+                    tf.reduce_sum(
+                        each**2 * np.arange(each.shape.num_elements()).reshape(each.shape)
+                    )
+                    for each in outputs
+                )
+            return outputs, tape.gradient(loss, [*inputs, *(w.value for w in lstm.weights)])
+
+        results.append(tf.nest.flatten(tf.function(run, jit_compile=jit_compile)()))
+    for ours, keras_ones in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, keras_ones, rtol=1e-4, atol=1e-4 * np.abs(ours).max())
+
+
+def test_our_lstm_computes_the_equations_in_training(monkeypatch):
+    sequences = images_of((5, 4))
+    lstm = layers.LSTM(6, return_sequences=True)
+    recurrence, calls = lstm_module.recurrence, []
+    monkeypatch.setattr(
+        lstm_module, "recurrence", lambda *args: calls.append(args) or recurrence(*args)
+    )
+    answer = lstm(sequences, training=True)
+    assert len(calls) == 1
+    weights = [np.float64(weight) for weight in lstm.get_weights()]
+    np.testing.assert_allclose(answer, slow_lstm(np.float64(sequences), *weights), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "relu"},
+        {"use_bias": False},
+        {"unroll": True},
+        {"dtype": "mixed_float16"},
+    ],
+)
+def test_our_lstm_leaves_other_cells_to_keras(changed, monkeypatch):
+    monkeypatch.setattr(lstm_module, "recurrence", None)
+    sequences = images_of((5, 4))
+    ours, keras_one = (kind(6, **changed) for kind in (layers.LSTM, keras.layers.LSTM))
+    ours.build(sequences.shape)
+    keras_one.build(sequences.shape)
+    keras_one.set_weights(ours.get_weights())
+    answers = [np.float32(lstm(sequences, training=True)) for lstm in (ours, keras_one)]
+    np.testing.assert_allclose(*answers, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (3, 2, 3)])

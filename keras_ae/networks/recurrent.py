@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_ae.layers.lstm import LSTM
+
 
 def recurrent_encoder(image_shape: Sequence[int], units: int, latent_dim: int) -> keras.Sequential:
     """Build a recurrent encoder: two LSTMs over the rows of an image.
@@ -26,8 +28,8 @@ def recurrent_encoder(image_shape: Sequence[int], units: int, latent_dim: int) -
     layers = [
         keras.layers.Input(tuple(image_shape), name="images"),
         keras.layers.Reshape((image_shape[0], math.prod(image_shape[1:])), name="rows"),
-        keras.layers.LSTM(units, return_sequences=True, name="hidden"),
-        keras.layers.LSTM(latent_dim, name="code"),
+        LSTM(units, return_sequences=True, name="hidden"),
+        LSTM(latent_dim, name="code"),
     ]
     return keras.Sequential(layers, name="encoder")
 
@@ -48,7 +50,7 @@ def recurrent_decoder(latent_dim: int, units: int, image_shape: Sequence[int]) -
     layers = [
         keras.layers.Input((latent_dim,), name="latents"),
         keras.layers.RepeatVector(image_shape[0], name="repeated"),
-        keras.layers.LSTM(units, return_sequences=True, name="hidden"),
+        LSTM(units, return_sequences=True, name="hidden"),
         keras.layers.Dense(math.prod(image_shape[1:]), name="logits"),
         # The loss needs float32 logits, also in mixed precision.
         keras.layers.Reshape(tuple(image_shape), dtype="float32", name="images"),
