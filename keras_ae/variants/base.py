@@ -293,16 +293,20 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
 
     def train_step(self, data) -> dict:
         inputs, targets, weight = self._unpack(data)
+        gradients, *losses, outputs = self._differentiate(inputs, targets, weight)
+        # Before the update: the metrics describe the step's own forward pass.
+        logs = self._track(inputs, targets, weight, *losses, outputs)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return logs
+
+    def _differentiate(self, inputs, targets, weight) -> tuple:
+        """Gradients of the trainable variables, reconstruction and latent loss, outputs."""
         with tf.GradientTape() as tape:
             per_image, latent_loss, outputs = self._batch_losses(inputs, targets, training=True)
             reconstruction_loss = weighted_mean(per_image, weight)
             loss = scale_loss(self.optimizer, reconstruction_loss + latent_loss)
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        # Before the update: the metrics describe the step's own forward pass.
-        logs = self._track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
-        self.optimizer.apply(gradients, variables)
-        return logs
+        gradients = tape.gradient(loss, self.trainable_variables)
+        return gradients, reconstruction_loss, latent_loss, outputs
 
     def test_step(self, data) -> dict:
         inputs, targets, weight = self._unpack(data)
