@@ -44,6 +44,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.products
 	$(BIN)/python -m benchmarks.convolutions
 	$(BIN)/python -m benchmarks.attempts
 

@@ -75,6 +75,9 @@ def put_section(path: Path, title: str, text: str) -> None:
     head, *sections = page.split("\n## ")
     kept = [section for section in sections if not section.startswith(f"{title}\n")]
     kept.append(f"{title}\n\n{text}\n")
-    order = ["Training", "Time to quality", "Start-up", "Scaling", "Convolutions", "Attempts"]
+    order = [
+        "Training", "Time to quality", "Evaluation", "Start-up", "Scaling", "Matrix products",
+        "Convolutions", "Attempts",
+    ]  # fmt: skip
     kept.sort(key=lambda section: order.index(section.split("\n")[0]))
     path.write_text("\n## ".join([head.rstrip("\n") + "\n", *(s.strip("\n") + "\n" for s in kept)]))

@@ -14,6 +14,7 @@ from keras_ae.variants import VARIANTS
 sys.path.append(str(ROOT))  # `benchmarks` is not installed
 
 from benchmarks.operations import flatten, multiply_adds, operations_per_image
+from benchmarks.products import BATCH, operations, products
 from benchmarks.report import processor
 from benchmarks.training import COMPARISONS, Goal
 
@@ -29,6 +30,13 @@ def models():
 def test_operations_of_deep_by_hand(models):
     forward = 784 * 341 + 341 * 113 + 113 * 20 + 20 * 113 + 113 * 341 + 341 * 784
     assert operations_per_image(models["deep"]) == 2 * (3 * forward - 784 * 341)
+
+
+def test_measured_products_are_those_of_a_step_of_deep(models):
+    assert sum(map(operations, products())) == BATCH * operations_per_image(models["deep"])
+    for first, second, first_transposed, second_transposed in products():
+        inner = first[0] if first_transposed else first[1]
+        assert inner == (second[1] if second_transposed else second[0])
 
 
 def test_operations_of_recurrent_by_hand(models):
