@@ -1,4 +1,4 @@
-"""Images that stay on disk: `StoredImages`, of which only the part that is asked for is in memory.
+"""Images that stay on disk, or bytes in memory: `StoredImages`, which are floats in parts only.
 
 They serve where an array of images serves: `model.fit`, `evaluate`, `encode`, `reconstruct` and
 `anomaly_score` read them in parts.
@@ -15,11 +15,14 @@ PART_BYTES = 2**26  # of images in memory at a time
 
 
 class StoredImages:
-    """Images in arrays that are mapped from files, as float32 in [0, 1].
+    """Images as float32 in [0, 1], of which only the part that is read is float32.
+
+    From arrays that are mapped from files, which stay on disk, or from bytes in memory, which take
+    a quarter of the memory.
 
     Args:
         arrays: One or more arrays `(N, H, W)` or `(N, H, W, C)` that differ in N only, such as
-            `numpy.load(path, mmap_mode="r")`.
+            `numpy.load(path, mmap_mode="r")` or a uint8 array.
         chosen: Indices into all of them, one array after the other; None for all images in order.
         convert: Makes uint8 or float32 images of a part of an array. Default: leaves them as they
             are.
@@ -28,7 +31,7 @@ class StoredImages:
         shape: `(N, H, W)` or `(N, H, W, C)`.
         ndim: Length of `shape`.
         dtype: float32, that of the images read.
-        pixel_dtype: uint8 or float32, that of the pixels in the files, once converted.
+        pixel_dtype: uint8 or float32, that of the pixels in the arrays, once converted.
 
     Example:
         >>> pixels = np.load("photographs.npy", mmap_mode="r")     # uint8
@@ -63,6 +66,11 @@ class StoredImages:
         return 4 * int(np.prod(self.shape[1:], dtype=np.int64))
 
     @property
+    def on_disk(self) -> bool:
+        """Whether any of the arrays is mapped from a file."""
+        return any(isinstance(array, np.memmap) for array in self._arrays)
+
+    @property
     def files(self) -> list[str]:
         """The paths of the files that the arrays are mapped from."""
         return [str(array.filename) for array in self._arrays if isinstance(array, np.memmap)]
@@ -91,7 +99,7 @@ class StoredImages:
         return images
 
     def pixels(self, index: Any) -> np.ndarray:
-        """The same as uint8 where the files have bytes."""
+        """The same as uint8 where the arrays have bytes."""
         return self._convert(self._read(self._chosen[index]))
 
     def where(self, index: Any) -> StoredImages:
@@ -135,6 +143,13 @@ class StoredImages:
 
 def _unchanged(part: np.ndarray) -> np.ndarray:
     return part
+
+
+def bytes_or_floats(images: Any, index: Any) -> np.ndarray:
+    """Some of the images: of `StoredImages` that have bytes those, uint8; of others float32."""
+    if isinstance(images, StoredImages) and images.pixel_dtype == np.uint8:
+        return images.pixels(index)
+    return images[index]
 
 
 def as_float(images: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ def test_images_that_fit_neither_into_memory_nor_onto_the_disk_are_refused(tmp_p
         (tmp_path / f"{number}.png").write_bytes(png_claiming(1_000, 1_000))
     free = namedtuple("free", ["free"])(3_900_000)
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: free)
-    load = functools.partial(data.load, tmp_path, storage=data.Storage(40_000_000))
+    load = functools.partial(data.load, tmp_path, storage=data.Storage(30_000_000))
     message_of(load, "4.0 MB", "3.9 MB", "KERAS_AE_CACHE")
     assert not list(cache_dir().rglob("*.npy"))
 

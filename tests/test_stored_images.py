@@ -9,6 +9,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from data_helpers import (
     message_of,
     own_cache,  # noqa: F401  # a fixture for every test
@@ -101,11 +102,14 @@ def trained(name, images, validation, **fit):
         ),
     ],
 )
-def test_losses_on_disk_are_those_in_memory_bit_for_bit(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_losses_of_stored_bytes_are_those_of_floats_bit_for_bit(name, place, tmp_path, monkeypatch):
     arrays = random_images(70, *SHAPE), random_images(33, *SHAPE, seed=1)
-    stored = [StoredImages([array]) for array in on_disk(tmp_path, *arrays)]
+    kept = on_disk(tmp_path, *arrays) if place == "disk" else arrays
+    stored = [StoredImages([array]) for array in kept]
+    assert stored[0].on_disk == (place == "disk")
     memory = [array / np.float32(255) for array in arrays]
-    monkeypatch.setattr(feed, "PART_BYTES", 2 * 16 * stored[0].image_bytes)  # windows of 2 steps
+    monkeypatch.setattr(feed, "PART_BYTES", 2 * 16 * 30)  # windows of 2 steps
     labels = [np.arange(70) % 3, np.arange(33) % 3]
     results = []
     for images in (memory, stored):
@@ -119,11 +123,29 @@ def test_losses_on_disk_are_those_in_memory_bit_for_bit(name, tmp_path, monkeypa
         losses = model.evaluate(*parts[1], verbose=0)
         codes = model.encode(images[1])
         results.append((history, losses, codes, model.predict(images[1], verbose=0)))
-    (history, losses, codes, rebuilt), on_disk_too = results
-    assert history == on_disk_too[0]
-    assert losses == on_disk_too[1]
-    np.testing.assert_array_equal(codes, on_disk_too[2])
-    np.testing.assert_array_equal(rebuilt, on_disk_too[3])
+    (history, losses, codes, rebuilt), of_bytes = results
+    assert history == of_bytes[0]
+    assert losses == of_bytes[1]
+    np.testing.assert_array_equal(codes, of_bytes[2])
+    np.testing.assert_array_equal(rebuilt, of_bytes[3])
+
+
+def test_bytes_become_the_floats_of_a_division():
+    values = np.arange(256, dtype=np.uint8)
+    for jit_compile in (False, True):
+        floats = tf.function(feed.as_floats, jit_compile=jit_compile)(tf.constant(values))
+        np.testing.assert_array_equal(floats, values / np.float32(255))
+
+
+def test_bytes_in_memory_are_fed_as_bytes():
+    array = random_images(20, *SHAPE)
+    stored = StoredImages([array]).where(np.arange(19, 1, -1))
+    found = feed.feed_of(stored, None, None, 4, None)
+    assert not isinstance(found, feed.DiskFeed)
+    assert found.data[0].dtype == tf.uint8
+    np.testing.assert_array_equal(found.data[0], array[19:1:-1])
+    floats = StoredImages([array / np.float32(255)])
+    assert feed.feed_of(floats, None, None, 4, None).data[0].dtype == tf.float32
 
 
 def test_weights_and_a_validation_split_work_on_disk(tmp_path):
@@ -140,7 +162,7 @@ def test_windows_have_the_images_of_the_steps_in_order(tmp_path, monkeypatch):
     array = random_images(47, *SHAPE)
     (mapped,) = on_disk(tmp_path, array)
     stored = StoredImages([mapped])
-    monkeypatch.setattr(feed, "PART_BYTES", 3 * 10 * stored.image_bytes)
+    monkeypatch.setattr(feed, "PART_BYTES", 3 * 10 * 30)
     disk = feed.feed_of(stored, None, None, 10, 7)
     memory = feed.feed_of(array / np.float32(255), None, None, 10, 7)
     assert isinstance(disk, feed.DiskFeed)
@@ -154,20 +176,22 @@ def test_windows_have_the_images_of_the_steps_in_order(tmp_path, monkeypatch):
             np.testing.assert_array_equal(found, expected)
         (rest, *_), chosen = disk.last_step()
         (everything, *_), expected = memory.last_step()
-        np.testing.assert_array_equal(rest.numpy()[chosen], everything.numpy()[expected])
+        rest = feed.as_floats(rest).numpy()
+        np.testing.assert_array_equal(rest[chosen], everything.numpy()[expected])
     disk.close()
 
 
 def steps(data, batches, start, stop):
     """The images of each step of a compiled call."""
-    return np.stack([data[0].numpy()[batches[step]] for step in range(int(start), int(stop))])
+    images = feed.as_floats(data[0]).numpy()
+    return np.stack([images[batches[step]] for step in range(int(start), int(stop))])
 
 
 def test_no_read_of_a_training_is_larger_than_its_window(tmp_path, monkeypatch):
     (mapped,) = on_disk(tmp_path, random_images(400, *SHAPE))
     stored, sizes = StoredImages([mapped]), []
     read = StoredImages._read
-    monkeypatch.setattr(feed, "PART_BYTES", 2 * 16 * stored.image_bytes)
+    monkeypatch.setattr(feed, "PART_BYTES", 2 * 16 * 30)
     monkeypatch.setattr(
         StoredImages, "_read", lambda self, rows: sizes.append(np.size(rows)) or read(self, rows)
     )
@@ -182,7 +206,7 @@ def test_training_that_cannot_read_from_disk_says_so(options, arguments, tmp_pat
     (mapped,) = on_disk(tmp_path, random_images(20, *SHAPE))
     model = VARIANTS["shallow"](image_shape=SHAPE)
     model.compile(**options)
-    with pytest.raises(ValueError, match=r"on disk .* numpy\.asarray"):
+    with pytest.raises(ValueError, match=r"StoredImages .* numpy\.asarray"):
         model.fit(StoredImages([mapped]), verbose=0, **arguments)
 
 
@@ -213,6 +237,29 @@ def same_sets(first, second):
             assert theirs.labels is None
         else:
             np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+def test_a_large_split_keeps_its_bytes(monkeypatch):
+    monkeypatch.setattr("keras_ae.data.splits.MOST_FLOATS", 30 * 40)
+    array, labels = random_images(60, *SHAPE), np.arange(60) % 3
+    image_set = data.ImageSet("set", array, labels, array[:7], labels[:7], ("a", "b", "c"))
+    large = data.split(image_set, held_out_class="b")
+    assert isinstance(large.train.images, StoredImages) and not large.train.images.on_disk
+    assert isinstance(large.test.images, np.ndarray)  # a small part
+    monkeypatch.undo()
+    small = data.split(image_set, held_out_class="b")
+    assert isinstance(small.train.images, np.ndarray)
+    for name in ("train", "validation", "test"):
+        ours, theirs = getattr(large, name), getattr(small, name)
+        np.testing.assert_array_equal(np.asarray(ours.images), theirs.images)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+    whole = data.in_memory(large)
+    np.testing.assert_array_equal(whole.train.images, small.train.images)
+    assert data.num_in_memory(large) == {
+        "train": len(small.train),
+        "validation": len(small.validation),
+        "test": len(small.test),
+    }
 
 
 LOW = functools.partial(data.Storage, 1000)

@@ -148,7 +148,7 @@ class Subset:
 
     Attributes:
         images: `(N, H, W)` or `(N, H, W, C)`, float32 in [0, 1]; `StoredImages` of a set that is
-            larger than the memory limit.
+            large (see `split`) or stays on disk.
         labels: `(N,)` int64, or None.
     """
 

@@ -74,7 +74,8 @@ def read_class_arrays(
     storage = storage or Storage()
     paths = [path for of_class in files.values() for path in of_class]
     headers = {path: ArrayStream(path, _no_archive(path)) for path in paths}
-    if storage.fits(sum(math.prod(each.shape) for each in headers.values())):
+    pixel_bytes = max(each.dtype.itemsize for each in headers.values())
+    if storage.fits(sum(math.prod(each.shape) for each in headers.values()), pixel_bytes):
         num_bytes = sum(path.stat().st_size for path in paths)
         refuse_beyond_limit(num_bytes, str(paths[0].parent))
         converted = pixels({str(path): _load_array(path) for path in paths})
@@ -126,7 +127,8 @@ def _mapped(streams: Sequence[ArrayStream], storage: Storage) -> tuple[StoredIma
     convert, notice = converter(str(brightest), dtype, lowest, extremes[brightest][1])
     images = StoredImages(list(arrays.values()), convert=convert)
     notices = [notice] if notice else []
-    notices.append(storage.notice(number, math.prod(images.shape), "from the files themselves"))
+    where = "from the files themselves"
+    notices.append(storage.notice(number, math.prod(images.shape), where, dtype.itemsize))
     return images, tuple(notices)
 
 
@@ -377,7 +379,7 @@ def read_numpy(path: Path, storage: Storage | None = None) -> Contents:
         is_archive = zipfile.is_zipfile(path)
     if not is_archive:
         stream = ArrayStream(path, _no_archive(path))
-        if not storage.fits(math.prod(stream.shape)):
+        if not storage.fits(math.prod(stream.shape), stream.dtype.itemsize):
             images, notices = _mapped([stream], storage)
             return Contents(images, notices=notices)
 

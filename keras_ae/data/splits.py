@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_ae.data.contents import Contents
 from keras_ae.data.image_set import DataError, ImageSet, Split, Subset, hint, listed
+from keras_ae.data.storage import MOST_FLOATS
 from keras_ae.stored_images import StoredImages, as_float, selected
 
 BINARIZATIONS = ("threshold", "bernoulli")
@@ -20,7 +21,7 @@ BINARIZATIONS = ("threshold", "bernoulli")
 _TEST_SEED = 7
 _BINARIZATION_SEED = 7
 _MOST_IN_MEMORY = {"train": 60_000, "validation": 5_000, "test": 10_000}
-_BYTES_IN_MEMORY = 2**30  # as float32
+_BYTES_IN_MEMORY = 2**30  # as float32, of images on disk
 _NUM_VALIDATION = 5000
 _NUM_FEW_LABELS = 550
 
@@ -86,7 +87,8 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
 
     Returns:
         The training images in their stored order, the validation images in the order drawn or
-        stored, and the test images, all float32 in [0, 1].
+        stored, and the test images, all float32 in [0, 1]. Where they have more
+        than 64 Mi pixels and those are bytes: `StoredImages` of the bytes.
 
     Raises:
         DataError: fewer than 3 training images to draw from, an unknown class, or no images left.
@@ -145,10 +147,13 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
             test_names = np.concatenate([test_names, names])
 
     def subset(images: Any, labels: np.ndarray | None, kept: np.ndarray | slice) -> Subset:
-        # Select first: as float32 the images take four times the memory.
-        images = selected(images, kept)
-        if not isinstance(images, StoredImages):
-            images = as_float(images)
+        if isinstance(images, StoredImages):
+            images = images.where(kept)
+        elif images.dtype == np.uint8 and images.size > MOST_FLOATS:
+            images = StoredImages([images]).where(kept)
+        else:
+            # Select first: as float32 the images take four times the memory.
+            images = as_float(images[kept])
         return Subset(images, None if labels is None else labels[kept])
 
     return Split(
@@ -162,12 +167,13 @@ def split(image_set: ImageSet, *, seed: int = 42, held_out_class: int | str | No
 
 
 def in_memory(split: Split) -> Split:
-    """A split whose images are in memory: of images on disk, a part drawn at random.
+    """A split whose images are arrays: of images on disk, a part drawn at random.
 
     Of each of the three, at most as many images as MNIST has and at most 1 GiB, always the same
-    ones. Images that are in memory stay as they are.
+    ones. Of images in memory, all.
     """
-    if not isinstance(split.train.images, StoredImages):
+    subsets = (split.train, split.validation, split.test)
+    if not any(isinstance(each.images, StoredImages) for each in subsets):
         return split
     parts: dict[str, Subset] = {}
     masks, names = split.test_masks, split.test_names
@@ -189,7 +195,7 @@ def num_in_memory(split: Split) -> dict[str, int]:
     for name, most in _MOST_IN_MEMORY.items():
         images = getattr(split, name).images
         number[name] = len(images)
-        if isinstance(images, StoredImages):
+        if isinstance(images, StoredImages) and images.on_disk:
             most = min(most, max(1, _BYTES_IN_MEMORY // images.image_bytes))
             number[name] = min(number[name], most)
     return number

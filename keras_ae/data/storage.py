@@ -25,9 +25,7 @@ from keras_ae.data.image_set import DataError
 from keras_ae.files import cache_dir, digest, remove_tree
 from keras_ae.stored_images import StoredImages
 
-# Bytes of memory that training needs for each pixel: the images as read, their parts, and both of
-# these as float32, once for NumPy and once for TensorFlow.
-BYTES_PER_PIXEL = 12
+MOST_FLOATS = 2**26  # pixels of a set of bytes that `split` turns into floats
 VERSION = 1  # of the files in the cache; a change of it decodes all sets again
 _ABANDONED = 24 * 3600  # seconds after which a partial file is that of a process that was killed
 _CGROUP = Path("/sys/fs/cgroup")
@@ -73,17 +71,34 @@ class Storage:
             self._limit = default_memory_limit()
         return self._limit
 
-    def fits(self, num_pixels: int) -> bool:
-        """Whether so many pixels, counting each channel, can be kept in memory."""
-        return num_pixels * BYTES_PER_PIXEL <= self.limit
+    def fits(self, num_pixels: int, pixel_bytes: int = 1) -> bool:
+        """Whether so many pixels, counting each channel, can be kept in memory.
 
-    def notice(self, num_images: int, num_pixels: int, where: str) -> str:
+        Args:
+            num_pixels: The number of all images together.
+            pixel_bytes: The size of a pixel in the array or file.
+        """
+        return memory_needed(num_pixels, pixel_bytes) <= self.limit
+
+    def notice(self, num_images: int, num_pixels: int, where: str, pixel_bytes: int = 1) -> str:
         """What to tell the user about images that are not kept in memory."""
+        needed = memory_needed(num_pixels, pixel_bytes)
         return (
-            f"{num_images:,} images need about {gigabytes(num_pixels * BYTES_PER_PIXEL)} of "
+            f"{num_images:,} images need about {gigabytes(needed)} of "
             f"memory, more than the limit of {gigabytes(self.limit)}: they are read from disk "
             f"while training, {where}"
         )
+
+
+def memory_needed(num_pixels: int, pixel_bytes: int = 1) -> int:
+    """Bytes of memory that a training needs for its images.
+
+    They are there up to four times: as read, in another order, as a part, and as a tensor. Of a
+    small set of bytes the last two are float32.
+    """
+    if pixel_bytes == 1 and num_pixels <= MOST_FLOATS:
+        return 10 * num_pixels
+    return 4 * num_pixels * pixel_bytes
 
 
 def gigabytes(num_bytes: float) -> str:

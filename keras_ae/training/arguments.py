@@ -23,7 +23,7 @@ def is_array(x: Any) -> bool:
 
 
 def is_stored(inputs: Any) -> bool:
-    """Whether images, or a part of a nested structure, stay on disk."""
+    """Whether images, or a part of a nested structure, are `StoredImages`."""
     return any(isinstance(part, StoredImages) for part in tf.nest.flatten(inputs))
 
 

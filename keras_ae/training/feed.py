@@ -1,4 +1,7 @@
-"""Images in memory or on disk for multi-step execution, and the order of the images in an epoch."""
+"""Images in memory or on disk for multi-step execution, and the order of the images in an epoch.
+
+`StoredImages` that have bytes are fed as bytes; `as_floats` makes floats of them within a step.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ae.stored_images import PART_BYTES, StoredImages
-from keras_ae.training.arguments import is_stored, num_items
+from keras_ae.stored_images import PART_BYTES, StoredImages, as_float, bytes_or_floats
+from keras_ae.training.arguments import num_items
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
@@ -20,6 +23,33 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
     )
 
 
+_ALIGNMENT = 64  # bytes, of a tensor's memory
+_FLOATS = as_float(np.arange(256, dtype=np.uint8))
+
+
+def as_floats(part: tf.Tensor) -> tf.Tensor:
+    """Bytes as float32 in [0, 1]; other tensors as they are.
+
+    A table, because XLA would replace the division by a multiplication, which rounds differently.
+    """
+    return tf.gather(_FLOATS, tf.cast(part, tf.int32)) if part.dtype == tf.uint8 else part
+
+
+def stored_tensor(images: StoredImages) -> tf.Tensor:
+    """All images as one tensor, uint8 or float32, without a second copy in between."""
+    first = bytes_or_floats(images, slice(0, 1))
+    num_bytes = len(images) * first.nbytes
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    array = memory[start : start + num_bytes].view(first.dtype).reshape(images.shape)
+    for part in images.parts():
+        array[part] = bytes_or_floats(images, part)
+    if tf.config.list_physical_devices("GPU"):
+        return tf.convert_to_tensor(array)
+    # tf.convert_to_tensor would take twice the memory of the array.
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
 class MemoryFeed:
     """Images in memory and the current position in an epoch, in steps.
 
@@ -27,7 +57,8 @@ class MemoryFeed:
     second is smaller when an interrupted epoch is resumed.
 
     Args:
-        images: Inputs, `(N, ...)`, or a nested structure of such arrays.
+        images: Inputs, `(N, ...)`, or a nested structure of such arrays; `StoredImages` in memory
+            among them become tensors of bytes where they have bytes.
         targets: Targets of the same shape, or None where they are the inputs.
         sample_weight: Shape `(N,)`, or None.
         batch_size: Images per step; the last step of an epoch takes the rest.
@@ -45,7 +76,14 @@ class MemoryFeed:
         self.begin(0)
 
     def _loaded(self, parts: tuple) -> tuple:
-        return on_arrays(tf.convert_to_tensor, parts)
+        return on_arrays(
+            lambda part: (
+                stored_tensor(part)
+                if isinstance(part, StoredImages)
+                else tf.convert_to_tensor(part)
+            ),
+            parts,
+        )
 
     def begin(self, epoch: int) -> None:
         """Start an epoch."""
@@ -108,7 +146,9 @@ class DiskFeed(MemoryFeed):
 
     def most_steps_per_call(self) -> int:
         stored = [part for part in tf.nest.flatten(self.data) if isinstance(part, StoredImages)]
-        step_bytes = self.batch_size * sum(part.image_bytes for part in stored)
+        step_bytes = self.batch_size * sum(
+            bytes_or_floats(part, slice(1)).nbytes for part in stored
+        )
         return max(1, min(self.num_steps, PART_BYTES // step_bytes))
 
     def full_steps(self, start: int, stop: int) -> tuple:
@@ -127,7 +167,7 @@ class DiskFeed(MemoryFeed):
 
     def last_step(self) -> tuple:
         rest = self._order[self.num_full * self.batch_size :]
-        data = on_arrays(lambda part: tf.convert_to_tensor(part[rest]), self.data)
+        data = on_arrays(lambda part: tf.convert_to_tensor(bytes_or_floats(part, rest)), self.data)
         return data, tf.range(len(rest))
 
     def close(self) -> None:
@@ -138,8 +178,9 @@ class DiskFeed(MemoryFeed):
         length = self._window_steps * self.batch_size
 
         def padded(part: Any) -> np.ndarray:
-            window = np.zeros((length, *part.shape[1:]), part.dtype)
-            window[: len(rows)] = part[rows]
+            read = bytes_or_floats(part, rows)
+            window = np.zeros((length, *part.shape[1:]), read.dtype)
+            window[: len(rows)] = read
             return window
 
         self._next = (start, stop), self._reader.submit(on_arrays, padded, self.data)
@@ -149,7 +190,8 @@ def feed_of(
     images: Any, targets: Any, sample_weight: Any, batch_size: int, seed: int | None
 ) -> MemoryFeed:
     """A `DiskFeed` where any of the images stay on disk, else a `MemoryFeed`."""
-    on_disk = is_stored((images, targets))
+    parts = tf.nest.flatten((images, targets))
+    on_disk = any(isinstance(part, StoredImages) and part.on_disk for part in parts)
     return (DiskFeed if on_disk else MemoryFeed)(images, targets, sample_weight, batch_size, seed)
 
 

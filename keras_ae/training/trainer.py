@@ -32,6 +32,7 @@ from keras_ae.training.arguments import (
 from keras_ae.training.feed import (
     EpochClock,
     MemoryFeed,
+    as_floats,
     feed_of,
     needs_every_batch,
     stored_batches,
@@ -306,9 +307,9 @@ class EpochTrainer(keras.Model):
             if self.run_eagerly or steps_per_epoch is not None or distributed:
                 if is_stored((x, y)):
                     raise ValueError(
-                        "Images on disk are trained on in whole epochs, compiled and on one "
+                        "StoredImages are trained on in whole epochs, compiled and on one "
                         "device. Leave out steps_per_epoch, run_eagerly and tf.distribute, or load "
-                        "the images into memory with numpy.asarray."
+                        "the images as floats with numpy.asarray."
                     )
                 return super().fit(
                     x, y, batch_size, callbacks=callbacks, shuffle=shuffle,
@@ -493,7 +494,7 @@ class EpochTrainer(keras.Model):
             tuple(
                 None
                 if part is None
-                else tf.nest.map_structure(lambda array: tf.gather(array, indices), part)
+                else tf.nest.map_structure(lambda array: as_floats(tf.gather(array, indices)), part)
                 for part in data
             )
         )
