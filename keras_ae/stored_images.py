@@ -131,6 +131,9 @@ class StoredImages:
     def _read(self, indices: Any) -> np.ndarray:
         """The stored pixels of some images, by their place in all arrays."""
         flat = np.atleast_1d(indices)
+        if len(self._arrays) == 1 and flat.size and np.all(np.diff(flat) == 1):
+            copy = np.array(self._arrays[0][flat[0] : flat[-1] + 1])
+            return copy.reshape(*np.shape(indices), *self.shape[1:])
         read = np.empty((len(flat), *self.shape[1:]), self._arrays[0].dtype)
         of_array = np.searchsorted(self._ends, flat, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])

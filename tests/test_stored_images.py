@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
+import warnings
+from collections import namedtuple
 
 import keras
 import numpy as np
@@ -276,6 +278,54 @@ def test_folder_beyond_the_limit_is_the_same_set(tmp_path):
     assert mapped.notices[0] == in_memory.notices[0]  # of the skipped file
     assert "12 images need about 0.0 MB" in mapped.notices[-1]
     assert str(cache_dir()) in mapped.notices[-1]
+
+
+def test_decoded_images_of_a_set_in_memory_are_kept_for_the_next_load(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "set", num=30)
+    (tmp_path / "set" / "notes.txt").write_text("x")
+    expected = data.load(tmp_path / "set", image_size=6)
+    monkeypatch.setattr(image_folders, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(image_folders, "_AT_A_TIME", 4)
+    monkeypatch.setattr(image_folders, "_LARGE", 0)
+    first = data.load(tmp_path / "set", image_size=6)
+    same_sets(expected, first)
+    assert first.notices[:-1] == expected.notices  # of the skipped file
+    (folder,) = (cache_dir() / "images").iterdir()
+    assert str(folder) in first.notices[-1]
+    monkeypatch.setattr(image_folders, "decode", None)
+    second = data.load(tmp_path / "set", image_size=6)
+    same_sets(expected, second)
+    assert isinstance(second.train_images, np.ndarray)
+    assert second.notices == expected.notices
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_nothing_is_lost(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "set")
+    expected = data.load(tmp_path / "set")
+    monkeypatch.setattr(image_folders, "_KEPT_BYTES", 0)
+    free = namedtuple("free", ["free"])(10)
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: free)
+    loaded = data.load(tmp_path / "set")
+    same_sets(expected, loaded)
+    assert "KERAS_AE_CACHE" in loaded.notices[-1] and "again" in loaded.notices[-1]
+
+
+def test_results_of_threads_are_in_order_and_an_error_is_raised():
+    items = list(range(1000))
+    assert list(image_folders.in_parallel(lambda n: n * n, items)) == [n * n for n in items]
+    with pytest.raises(ZeroDivisionError):
+        list(image_folders.in_parallel(lambda n: 1 / (n - 500), items))
+
+
+def test_reading_images_in_threads_restores_the_filters_of_warnings(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folders, "_LARGE", 0)
+    write_pictures(tmp_path / "set", num=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        before = warnings.filters[:]
+        for _ in range(3):
+            data.load(tmp_path / "set", image_size=6)
+        assert warnings.filters == before
 
 
 def test_parts_of_a_folder_are_kept_on_disk(tmp_path):

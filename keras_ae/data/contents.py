@@ -308,4 +308,5 @@ def read_at_most(file: IO[bytes] | GzipFile, num_bytes: int) -> bytearray:
 
 def visible_files(folder: Path) -> list[Path]:
     """The files and folders in `folder`, sorted by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(visible, key=lambda path: path.name)

@@ -6,9 +6,11 @@ The header of a file is checked against the memory limit before any pixel is dec
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from keras_ae.checks import one_line
-from keras_ae.data.contents import refuse_beyond_limit, visible_files
+from keras_ae.data.contents import refuse_beyond_limit
 from keras_ae.data.image_set import DataError, UnreadableImage
 from keras_ae.data.preprocessing import DecodedImage, Preprocessing, orientation
 
@@ -239,9 +241,13 @@ def describe_size(size: Sequence[int]) -> str:
 
 
 def _collect(folder: Path, nested: bool, found: Found) -> None:
-    for path in visible_files(folder):
-        if not path.is_dir():
-            (found.images if is_image(path) else found.others).append(path)
+    with os.scandir(folder) as listing:  # its entries know their kind
+        entries = sorted((each for each in listing if each.name[0] != "."), key=lambda e: e.name)
+    for entry in entries:
+        path = folder / entry.name
+        if not entry.is_dir():
+            image = entry.is_file() if has_image_suffix(path) else is_image(path)
+            (found.images if image else found.others).append(path)
         elif nested and path.is_symlink() and leads_back(path):
             found.others.append(path)
         elif nested:
@@ -251,6 +257,12 @@ def _collect(folder: Path, nested: bool, found: Found) -> None:
 def _suffixes() -> dict[str, str]:
     """The suffixes of image files, and the format of each."""
     Image.init()
+    return _suffixes_of(len(Image.EXTENSION), len(Image.OPEN))
+
+
+@functools.cache
+def _suffixes_of(num_suffixes: int, num_formats: int) -> dict[str, str]:
+    """As `_suffixes`; a plugin of Pillow that is added changes the arguments."""
     suffixes = Image.registered_extensions().items()
     return {
         suffix: name for suffix, name in suffixes if name in Image.OPEN and name not in _EXCLUDED
@@ -277,18 +289,47 @@ def _accepts(name: str, start: bytes) -> bool:
     return accept is not None and accept(start) is True
 
 
+class _WarningFilters:
+    """Pillow's warnings ignored, but for that of too many pixels, which is an error.
+
+    Python's filters are those of all threads, so they are changed for the first and restored after
+    the last that is within the block.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._within = 0
+        self._changed = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                self._changed = warnings.catch_warnings()
+                self._changed.__enter__()
+                warnings.simplefilter("ignore")  # such as metadata that Pillow cannot parse
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                self._changed.__exit__(None, None, None)
+
+
+_filters = _WarningFilters()
+
+
 @contextlib.contextmanager
 def _opened(file: ImageFile) -> Iterator[Image.Image]:
     """Open an image without decoding it; every error, also within the block, is a DataError."""
     formats = _formats(file.suffix)
     try:
         refuse_beyond_limit(file.stat().st_size, str(file))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as metadata that Pillow cannot parse
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # From memory: a file object would allocate the size that a damaged header claims.
-            with Image.open(io.BytesIO(file.read_bytes()), formats=formats) as image:
-                yield image
+        content = file.read_bytes()
+        # From memory: a file object would allocate the size that a damaged header claims.
+        with _filters, Image.open(io.BytesIO(content), formats=formats) as image:
+            yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
             f"{file} is refused: it has more pixels than PIL.Image.MAX_IMAGE_PIXELS "
