@@ -9,6 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 
+from keras_ae.cli.compiled import compiled_code_kept
+from keras_ae.cli.imports import left_out
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
 
@@ -39,10 +41,12 @@ def run_program(
     with handler.install(), warnings.catch_warnings():
         warnings.showwarning = _one_line_warnings(prog)
         try:
-            with native_logs_hidden():
+            first = "tensorflow" not in sys.modules
+            with native_logs_hidden(), left_out():
                 import tensorflow as tf
             tf.get_logger().setLevel("ERROR")
-            return body(handler)
+            with compiled_code_kept() if first else contextlib.nullcontext():
+                return body(handler)
         except BaseException as error:
             if handler.caused(error):
                 became = "" if isinstance(error, KeyboardInterrupt) else f" ({_words_of(error)})"
