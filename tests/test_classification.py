@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -36,6 +38,11 @@ def problem():
         for seed, (name, number) in enumerate(numbers.items())
     }
     return EvaluationData(Split(**parts), tuple("abc"), published=True)
+
+
+def fresh(problem):
+    """The same images, without results of other tests."""
+    return dataclasses.replace(problem, results={})
 
 
 class Fake(FakeAutoencoder):
@@ -146,7 +153,6 @@ def test_only_the_few_labels_are_used(problem, monkeypatch):
     monkeypatch.setattr(classification, "few_labels", lambda labels, **_: chosen)
     monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
     monkeypatch.setattr(classification, "NUM_STEPS", 20)
-    monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
     wrong = np.roll(split.train.labels, 1)
     wrong[chosen] = split.train.labels[chosen]
     spoiled = Split(
@@ -162,7 +168,7 @@ def test_only_the_few_labels_are_used(problem, monkeypatch):
             split,
             seed=0,
         ),
-        lambda split: classification.fine_tuning_metrics(model, split, seed=0),
+        lambda split: classification.fine_tuning_metrics(model, EvaluationData(split), seed=0),
     ):
         assert function(spoiled) == function(split)
 
@@ -274,49 +280,77 @@ def test_published_protocol_matches_numpy(problem, monkeypatch, scale, shuffled)
     def codes(images):
         return images[:, 0] * scale
 
-    seen = []
+    fits = []
+    genuine = classification.fit_with_early_stopping
 
-    def recorded(classifier, inputs, labels):
-        seen.append(classifier.get_weights())
-        return 0.0
+    def recorded(classifier, *arguments, **options):
+        start = [weight.copy() for weight in classifier.weights]
+        genuine(classifier, *arguments, **options)
+        fits.append((start, classifier.weights))
 
-    monkeypatch.setattr(classification, "accuracy", recorded)
-    starts = []
-    genuine = classification.Restart.__call__
-
-    def started(self, weights=None):
-        starts.append([np.array(weight) for weight in weights])
-        genuine(self, weights)
-
-    monkeypatch.setattr(classification.Restart, "__call__", started)
+    monkeypatch.setattr(classification, "fit_with_early_stopping", recorded)
     model = WithEncoder(lambda images, training=False: codes(np.asarray(images)))
-    list(classification.published_accuracies(model, split, seed=0))
-    assert len(seen) == len(starts) == 3
-    for draw, (start, weights) in enumerate(zip(starts, seen, strict=True)):
+    accuracies = list(classification.published_accuracies(model, split, seed=0))
+    assert len(accuracies) == len(fits) == 3
+    for draw, (start, weights) in enumerate(fits):
         assert all(np.abs(part).max() <= 0.5 for part in start)  # 1 / sqrt(4 units)
         labeled = few_labels(split.train.labels, seed=draw)
         expected = slow_published(codes, split, labeled, *start)
         for one, other in zip(weights, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=2e-5)
-    assert not np.array_equal(starts[0][0], starts[1][0])
+        scores = codes(split.test.images) @ expected[0] + expected[1]
+        assert accuracies[draw] == np.mean(scores.argmax(axis=1) == split.test.labels)
+    assert not np.array_equal(fits[0][0][0], fits[1][0][0])
+
+
+def test_linear_classifier_takes_the_steps_of_keras():
+    random = np.random.default_rng(0)
+    inputs, labels = random.normal(size=(70, 5)), random.integers(0, NUM_CLASSES, 70)
+    layer = keras.Sequential([keras.Input((5,)), keras.layers.Dense(NUM_CLASSES)])
+    classifier = classification.LinearClassifier(*layer.get_weights())
+    layer.compile(
+        keras.optimizers.Adam(1e-3, epsilon=1e-8),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    layer.fit(inputs, labels, batch_size=32, epochs=5, shuffle=False, verbose=0)
+    for _ in range(5):
+        for start in range(0, 70, 32):
+            classifier.train_on_batch(inputs[start : start + 32], labels[start : start + 32])
+    for one, other in zip(classifier.weights, layer.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_gaussian_codes_are_sampled_at_every_call(problem):
+    means, log_vars = random_codes(problem.split.test.images), np.array([[-1.0, 0.5]])
+    model = Fake(lambda images: means)
+    model.posterior = lambda images: (means, np.broadcast_to(log_vars, means.shape))
+    sampler = classification.CodeSampler(model, problem.split.test.images)
+    random = np.random.default_rng(0)
+    drawn = np.stack([sampler(random) for _ in range(500)])
+    np.testing.assert_allclose(drawn.mean(axis=0), means, atol=0.3)
+    np.testing.assert_allclose(drawn.var(axis=0).mean(axis=0), np.exp(log_vars[0]), rtol=0.03)
+    chosen = np.array([7, 2])
+    some = np.stack([sampler(random, chosen) for _ in range(500)])
+    np.testing.assert_allclose(some.mean(axis=0), means[chosen], atol=0.3)
 
 
 def test_published_protocol_samples_a_gaussian_code(problem, monkeypatch):
-    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
-    monkeypatch.setattr(classification, "accuracy", lambda classifier, *_: classifier)
-
-    def encoder(images, training=False):
-        means = np.asarray(images)[:, 0]
-        return np.concatenate([means, means - 1], axis=1)
-
-    model = WithEncoder(encoder)
-    model.posterior = lambda images: np.split(encoder(images), 2, axis=1)
-    (classifier,) = classification.published_accuracies(model, problem.split, seed=0)
-    kernel, bias = (np.float64(weight) for weight in classifier.get_weights())
-    mean, log_var = np.split(encoder(problem.split.test.images[:1])[0].astype(np.float64), 2)
-    scores = classifier(np.tile(np.concatenate([mean, log_var]), (20000, 1))).numpy()
-    np.testing.assert_allclose(scores.mean(axis=0), mean @ kernel + bias, atol=0.02)
-    np.testing.assert_allclose(scores.var(axis=0), np.exp(log_var) @ kernel**2, rtol=0.05)
+    """Codes that tell the classes apart are of no use where the noise hides them."""
+    monkeypatch.setattr(
+        classification, "few_labels", lambda labels, **_: np.arange(len(labels)).repeat(4)
+    )
+    accuracies = []
+    for log_var in (-20.0, 8.0):
+        model = Fake(lambda images: 9.0 * images[:, 0])
+        model.posterior = lambda images, log_var=log_var: (
+            9.0 * images[:, 0],
+            np.full_like(images[:, 0], log_var),
+        )
+        accuracies.append(
+            np.mean(list(classification.published_accuracies(model, problem.split, seed=0)))
+        )
+    assert accuracies[0] > 0.8
+    assert accuracies[1] < 0.55
 
 
 def test_published_protocol_is_left_out_where_nothing_is_published(problem, monkeypatch):
@@ -350,7 +384,7 @@ def measured(problem):
         model = VARIANTS["vq_vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
         model.bottleneck.embeddings.assign(np.linspace(-2, 2, 512)[None].repeat(4, 0))
         before = model.get_weights()
-        made = [classification.measure(model, problem, seed=1).metrics for _ in range(2)]
+        made = [classification.measure(model, fresh(problem), seed=1).metrics for _ in range(2)]
         assert all(map(np.array_equal, before, model.get_weights()))
         return made
 
@@ -360,20 +394,16 @@ def test_same_seed_gives_the_same_results(measured):
 
 
 def test_large_images_are_fine_tuned_for_a_shorter_time_and_a_note_says_so(problem, monkeypatch):
-    def lengths():
-        fits = []
-
-        def fit(self, batches, steps_per_epoch, **options):
-            fits.append(steps_per_epoch)
-
-        monkeypatch.setattr(keras.Model, "fit", fit)
-        model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(6,), seed=0)
-        return fits, classification.fine_tuning_metrics(model, problem.split, seed=0)
-
-    fits, metrics = lengths()
+    fits = []
+    monkeypatch.setattr(
+        classification.FineTuner, "fit", lambda self, *data: fits.append(len(data[2]))
+    )
+    model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=2, hidden_units=(6,), seed=0)
+    metrics = classification.fine_tuning_metrics(model, fresh(problem), seed=0)
     assert fits == [550] * 6 and "note" not in metrics
+    fits.clear()
     monkeypatch.setattr(classification, "MAX_VALUES", 11)
-    fits, metrics = lengths()
+    metrics = classification.fine_tuning_metrics(model, fresh(problem), seed=0)
     assert fits == [150] * 2 and "150 steps" in metrics["note"]
 
 
@@ -388,12 +418,11 @@ def test_fine_tuning_beats_chance(measured):
 def test_from_scratch_ignores_the_trained_weights(problem, monkeypatch):
     monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
     monkeypatch.setattr(classification, "NUM_STEPS", 10)
-    monkeypatch.setattr(classification, "STEPS_PER_CALL", 10)
     keras.utils.set_random_seed(0)
     model = VARIANTS["deep"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
-    one = classification.fine_tuning_metrics(model, problem.split, seed=1)
+    one = classification.fine_tuning_metrics(model, fresh(problem), seed=1)
     model.encoder.set_weights([0.3 * weight + 0.1 for weight in model.encoder.get_weights()])
-    two = classification.fine_tuning_metrics(model, problem.split, seed=1)
+    two = classification.fine_tuning_metrics(model, fresh(problem), seed=1)
     assert one["from_scratch"] == two["from_scratch"]
     assert one != two
 
@@ -430,18 +459,92 @@ def test_fine_tuning_reaches_the_encoder_through_a_discrete_code(variant, argume
     assert moved[0] > 0
 
 
-def test_restart_resets_all_state():
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    model.compile(keras.optimizers.Adam(0.1), "mse")
-    restart = classification.Restart(model)
-    x, y = np.random.default_rng(0).normal(size=(8, 3)), np.ones((8, 2))
-    ends = []
+def deep(**arguments):
+    return VARIANTS["deep"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), **arguments)
+
+
+@pytest.mark.parametrize("variant", ["deep", "convolutional"])
+def test_fine_tuning_takes_the_steps_of_keras(variant, problem):
+    """Adam in a compiled loop against `fit` of Keras on the same batches, with batch statistics."""
+    arguments = {"filters": (3,)} if variant == "convolutional" else {"hidden_units": (8,)}
+    model = VARIANTS[variant](image_shape=(4, 4), latent_dim=4, seed=0, **arguments)
+    images = np.pad(problem.split.train.images[:60], ((0, 0), (0, 1), (0, 0)))
+    labels = problem.split.train.labels[:60]
+    batches = classification.batches_of(60, 70, seed=3)
+    tuner = classification.FineTuner.of(model, NUM_CLASSES)
+    tuner.restart(model.encoder.get_weights(), model.bottleneck.get_weights(), seed=5)
+    tuner.fit(images, labels, batches)
+    classifier = pretrained_classifier(model, NUM_CLASSES, freeze=False)
+    head = classifier.get_layer("probabilities")
+    head.kernel.assign(keras.initializers.GlorotUniform(5)(head.kernel.shape))
+    classifier.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    order = batches.reshape(-1)
+    classifier.fit(
+        images[order], labels[order], batch_size=batches.shape[1], shuffle=False, verbose=0
+    )
+    expected = classifier.predict(images, verbose=0)
+    found = tuner.probabilities(images)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert np.ptp(expected, axis=0).min() > 0.2
+    assert tuner.accuracy(images, labels) == np.mean(expected.argmax(axis=1) == labels)
+
+
+def test_batches_are_one_shuffled_pass_after_another():
+    batches = classification.batches_of(60, 12, seed=0)
+    assert batches.shape == (12, classification.BATCH_SIZE)
+    passes = batches.reshape(10, 60)
+    np.testing.assert_array_equal(np.sort(passes), np.tile(np.arange(60), (10, 1)))
+    assert not np.array_equal(passes[0], passes[1])
+
+
+def test_compiled_classifiers_are_shared_among_equal_layers_only():
+    of = classification.architecture
+    assert of(deep(seed=0)) == of(deep(seed=0))
+    others = [
+        deep(seed=0, dtype="mixed_bfloat16"),
+        VARIANTS["deep"](image_shape=SHAPE, latent_dim=3, hidden_units=(8,), seed=0),
+        VARIANTS["sparse"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0),
+        VARIANTS["denoising"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0),
+        VARIANTS["denoising"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=1),
+        VARIANTS["vae"](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0),
+    ]
+    assert len({of(model) for model in [deep(seed=0), *others]}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("variant", ["deep", "denoising"])
+def test_fine_tuning_does_not_depend_on_what_was_fitted_before(variant, problem, monkeypatch):
+    """A compiled classifier is used again with all of its state reset, noise included."""
+    monkeypatch.setattr(classification, "NUM_STEPS", 20)
+    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 2)
+    monkeypatch.setattr(classification.FineTuner, "_kept", {})
+    made = [
+        VARIANTS[variant](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
+        for _ in range(2)
+    ]
+    made[1].encoder.set_weights([0.5 * weight for weight in made[1].encoder.get_weights()])
+    scores = []
+    monkeypatch.setattr(
+        classification.FineTuner,
+        "accuracy",
+        lambda self, images, labels: scores.append(self.probabilities(images)) or 0.0,
+    )
+    for model in (made[0], made[1], made[0]):
+        list(classification.fine_tuned_accuracies(model, problem.split, seed=0))
+    assert len(classification.FineTuner._kept) == 1
+    np.testing.assert_array_equal(scores[:2], scores[4:])
+    assert not np.array_equal(scores[0], scores[2])
+
+
+def test_from_scratch_is_computed_once_for_equal_layers(problem, monkeypatch):
+    monkeypatch.setattr(classification, "NUM_STEPS", 4)
+    monkeypatch.setattr(classification, "NUM_FITTED_DRAWS", 1)
+    data, fits = fresh(problem), []
+    monkeypatch.setattr(classification.FineTuner, "fit", lambda self, *batches: fits.append(self))
     for _ in range(2):
-        restart()
-        model.fit(x, y, batch_size=8, epochs=3, verbose=0)
-        ends.append(model.get_weights())
-    for one, two in zip(*ends, strict=True):
-        np.testing.assert_array_equal(one, two)
+        classification.fine_tuning_metrics(deep(seed=0), data, seed=0)
+    assert len(fits) == 3
+    classification.fine_tuning_metrics(deep(seed=0), data, seed=1)
+    assert len(fits) == 5
 
 
 # ---- baselines and figures ----

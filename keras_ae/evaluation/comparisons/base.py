@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from keras_ae.data import Split
 from keras_ae.data.baselines import PrincipalComponents
+
+Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class EvaluationData:
         published: Whether published figures are compared with: then what is needed for that alone,
             such as the published protocol, is measured too.
         principal_components: PCA of the training images; copies of this object share it.
+        results: What `shared` computed; copies with the same images share it.
     """
 
     split: Split
@@ -101,11 +104,23 @@ class EvaluationData:
     reference_classifier: ReferenceClassifier | None = None
     published: bool = False
     principal_components: PrincipalComponents = None  # pyright: ignore
+    results: dict[tuple, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.principal_components is None:
             fitted = PrincipalComponents(self.split.train.images)
             object.__setattr__(self, "principal_components", fitted)
+
+    def shared(self, key: tuple, compute: Callable[[], Computed]) -> Computed:
+        """A result that several models or comparisons need, computed once for these images.
+
+        Args:
+            key: Names the result, with all that decides it besides the images.
+            compute: Computes it.
+        """
+        if key not in self.results:
+            self.results[key] = compute()
+        return self.results[key]
 
     def is_anomalous(self, labels: np.ndarray | None) -> np.ndarray | None:
         """Which labels are of a class that is not in training, `(N,)`; None without such a class.
@@ -120,6 +135,9 @@ class EvaluationData:
 
     def normal_only(self) -> EvaluationData:
         """The same data with the normal test images alone, without labels and masks."""
+        return self.shared(("normal_only",), self._normal_only)
+
+    def _normal_only(self) -> EvaluationData:
         anomalous = self.is_anomalous(self.split.test.labels)
         assert anomalous is not None
         test = self.split.test.where(~anomalous)
@@ -127,4 +145,4 @@ class EvaluationData:
             replace(part, labels=None) for part in (self.split.train, self.split.validation, test)
         )
         split = Split(train, validation, test)
-        return replace(self, split=split, class_names=(), held_out=None, normal=None)
+        return replace(self, split=split, class_names=(), held_out=None, normal=None, results={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,22 +15,29 @@ from keras_ae.data.baselines import fit_pca, flatten
 from keras_ae.evaluation import plots
 from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
 from keras_ae.evaluation.comparisons.common import (
-    BATCH_SIZE,
     posterior,
     preserved_random_state,
     set_seeds,
 )
+from keras_ae.evaluation.comparisons.fine_tuner import (
+    BATCH_SIZE,
+    FineTuner,
+    architecture,
+    batches_of,
+)
+from keras_ae.evaluation.comparisons.linear_classifier import (
+    LinearClassifier,
+    fit_with_early_stopping,
+)
 
-VERSION = 2
+VERSION = 3
 CURVE = (50, 100, 250, 550, 1000, 2500, 5000)
 NUM_CURVE_DRAWS = 3
 NUM_CONVERGED_DRAWS = 5
 NUM_FITTED_DRAWS = 3
 NUM_COMPONENTS = 20
 MAX_DIRECT = 1000  # dimensions in which a regression is fitted as it is
-# Fine-tuning. On the validation images of MNIST a learning rate of 3e-3 was better than 1e-3, for
-# the shallow, deep and variational autoencoder, and about as good as four times the steps at 1e-3.
-NUM_STEPS, STEPS_PER_CALL, FINE_TUNING_BATCH, LEARNING_RATE = 550, 50, 50, 3e-3
+NUM_STEPS = 550  # of a fine-tuning
 # Of 64x64 color images a step took 34 ms (deep) to 170 ms (convolutional) of processor time: six
 # fits of 550 steps are two to nine minutes for each run.
 MAX_VALUES = 32 * 32 * 3  # of an image
@@ -68,7 +76,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
             {
                 **code_metrics(model, data.split, seed=seed),
                 **(published_metrics(model, data.split, seed=seed) if data.published else {}),
-                **fine_tuning_metrics(model, data.split, seed=seed),
+                **fine_tuning_metrics(model, data, seed=seed),
             }
         )
 
@@ -177,7 +185,7 @@ def work(num_train: int, num_values: int) -> str:
     length = FineTuning.of(num_values)
     return (
         f"for each, {regressions} logistic regressions and {2 * length.num_draws} trainings of the "
-        f"encoder, of {length.num_steps} steps of {FINE_TUNING_BATCH} images"
+        f"encoder, of {length.num_steps} steps of {BATCH_SIZE} images"
     )
 
 
@@ -296,66 +304,77 @@ def published_metrics(model: Any, split: Split, *, seed: int) -> dict[str, float
 
 def published_accuracies(model: Any, split: Split, *, seed: int) -> Iterator[float]:
     """One accuracy for each draw of the labels."""
-    import keras
-
-    from keras_ae.layers import Sampling
-
-    validation, test = (features(model, part.images) for part in (split.validation, split.test))
-    inputs = keras.Input(test.shape[1:])
-    codes: Any = inputs
-    if posterior(model, split.test.images[:1]) is not None:
-        codes = Sampling(seed)(keras.ops.split(inputs, 2, axis=-1))
-    limit = codes.shape[-1] ** -0.5
-    logits = keras.layers.Dense(num_classes(split))
-    classifier: Any = keras.Model(inputs, logits(codes))
-    classifier.compile(
-        keras.optimizers.Adam(1e-3, epsilon=1e-8),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    restart = Restart(classifier)
+    validation, test = (CodeSampler(model, part.images) for part in (split.validation, split.test))
+    num_inputs = test.means.shape[1]
+    limit, shape = num_inputs**-0.5, (num_inputs, num_classes(split))
     for draw in range(NUM_FITTED_DRAWS):
         labeled = few_labels(labels_of(split.train), seed=seed + draw)
         random = np.random.default_rng([seed, draw])
-        restart([random.uniform(-limit, limit, weight.shape) for weight in logits.weights])
-        set_seeds(seed + draw)
-        stop = keras.callbacks.EarlyStopping(
-            "val_accuracy", mode="max", patience=3, restore_best_weights=True
+        classifier = LinearClassifier(
+            random.uniform(-limit, limit, shape), random.uniform(-limit, limit, shape[1])
         )
-        classifier.fit(
-            features(model, split.train.images[labeled]),
+
+        def accuracy(codes: CodeSampler, part: Subset, classifier=classifier, random=random):
+            found = classifier.logits(codes(random)).argmax(axis=1)
+            return float(np.mean(found == labels_of(part)))
+
+        fit_with_early_stopping(
+            classifier,
+            functools.partial(CodeSampler(model, split.train.images[labeled]), random),
             labels_of(split.train)[labeled],
+            functools.partial(accuracy, validation, split.validation),
+            random=random,
             batch_size=32,
             epochs=20,
-            validation_data=(validation, split.validation.labels),
-            validation_batch_size=len(validation),
-            callbacks=[stop],
-            verbose=0,
+            patience=3,
         )
-        yield accuracy(classifier, test, labels_of(split.test))
+        yield accuracy(test, split.test)
 
 
-def features(model: Any, images: np.ndarray) -> np.ndarray:
-    """Codes `(N, D)`; for a Gaussian code the means, then the log-variances."""
-    gaussian = posterior(model, images)
-    return flatten(model.encode(images)) if gaussian is None else np.concatenate(gaussian, axis=1)
+class CodeSampler:
+    """Codes of images; a Gaussian code is drawn again in each call.
+
+    Attributes:
+        means: `(N, D)`.
+    """
+
+    def __init__(self, model: Any, images: np.ndarray):
+        gaussian = posterior(model, images)
+        means = flatten(model.encode(images)) if gaussian is None else gaussian[0]
+        self.means = means.astype(np.float64)
+        self._deviations = None if gaussian is None else np.exp(gaussian[1].astype(np.float64) / 2)
+
+    def __call__(
+        self, random: np.random.Generator, chosen: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
+        """Codes of the chosen images."""
+        means = self.means[chosen]
+        if self._deviations is None:
+            return means
+        return means + self._deviations[chosen] * random.standard_normal(means.shape)
 
 
 # ---- fine-tuned and from scratch ----
 
 
-def fine_tuning_metrics(model: Any, split: Split, *, seed: int) -> dict[str, Any]:
+def fine_tuning_metrics(model: Any, data: EvaluationData, *, seed: int) -> dict[str, Any]:
     """`pretrained_classifier(freeze=False)` on the few labels, and the same without pretraining.
 
     `fine_tuned` and `from_scratch`, means over 3 draws of labels and initial weights, and
     `*_spread`. No early stopping, so no further labels: 550 steps of 50 images with Adam at 3e-3.
     Of images of more than 3,072 values 150 steps and one draw, and a `note` says so.
     """
+    split, untrained = data.split, Untrained.of(model)
+    # Without its weights a model is its layers, and other models can have the same ones.
+    from_scratch = data.shared(
+        ("from_scratch", architecture(untrained), seed),
+        lambda: list(fine_tuned_accuracies(untrained, split, seed=seed, fresh_weights=True)),
+    )
     metrics: dict[str, Any] = {}
-    for name, start in (("fine_tuned", model), ("from_scratch", Untrained.of(model))):
-        accuracies = fine_tuned_accuracies(
-            start, split, seed=seed, fresh_weights=start is not model
-        )
+    for name, accuracies in (
+        ("fine_tuned", fine_tuned_accuracies(model, split, seed=seed)),
+        ("from_scratch", from_scratch),
+    ):
         metrics[name], metrics[f"{name}_spread"] = mean_and_std(accuracies)
     if math.prod(split.train.images.shape[1:]) > MAX_VALUES:
         metrics["note"] = (
@@ -389,39 +408,21 @@ def fine_tuned_accuracies(
     Args:
         fresh_weights: Whether every draw starts from new initial weights of the encoder.
     """
-    import keras
-    import tensorflow as tf
+    from keras_ae.transfer import untrained_copy
 
-    from keras_ae.transfer import pretrained_classifier, untrained_copy
-
-    classifier: Any = pretrained_classifier(model, num_classes(split), freeze=False)
-    classifier.compile(
-        keras.optimizers.Adam(LEARNING_RATE),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_CALL,
-    )
-    restart = Restart(classifier)
+    tuner = FineTuner.of(model, num_classes(split))
     length = FineTuning.of(math.prod(split.train.images.shape[1:]))
     for draw in range(length.num_draws):
         set_seeds(seed + draw)
-        restart()
-        if fresh_weights:
-            untrained = untrained_copy(model.encoder)
-            classifier.get_layer("encoder").encoder.set_weights(untrained.get_weights())
-        head = classifier.get_layer("probabilities")
-        head.kernel.assign(keras.initializers.GlorotUniform(seed + draw)(head.kernel.shape))
+        encoder = untrained_copy(model.encoder) if fresh_weights else model.encoder
+        tuner.restart(encoder.get_weights(), model.bottleneck.get_weights(), seed + draw)
         labeled = few_labels(labels_of(split.train), seed=seed + draw)
-        batches = (
-            tf.data.Dataset.from_tensor_slices(
-                (split.train.images[labeled], labels_of(split.train)[labeled])
-            )
-            .shuffle(len(labeled), seed=seed + draw)
-            .repeat()
-            .batch(FINE_TUNING_BATCH)
+        tuner.fit(
+            split.train.images[labeled],
+            labels_of(split.train)[labeled],
+            batches_of(len(labeled), length.num_steps, seed + draw),
         )
-        classifier.fit(batches, steps_per_epoch=length.num_steps, shuffle=False, verbose=0)
-        yield accuracy(classifier, split.test.images, labels_of(split.test))
+        yield tuner.accuracy(split.test.images, labels_of(split.test))
 
 
 # ---- helpers ----
@@ -445,26 +446,6 @@ class Untrained(NamedTuple):
         if bottleneck.weights:  # a codebook
             bottleneck = IdentityBottleneck(dtype="float32")
         return cls(untrained_copy(model.encoder), bottleneck, tuple(model.image_shape))
-
-
-class Restart:
-    """Reset a compiled classifier to its initial state, so that it is traced only once."""
-
-    def __init__(self, classifier: Any):
-        classifier.optimizer.build(classifier.trainable_variables)
-        self.classifier = classifier
-        self.weights = classifier.get_weights()
-        self.state = [variable.numpy() for variable in classifier.optimizer.variables]
-
-    def __call__(self, weights: list[np.ndarray] | None = None) -> None:
-        self.classifier.set_weights(self.weights if weights is None else weights)
-        for variable, value in zip(self.classifier.optimizer.variables, self.state, strict=True):
-            variable.assign(value)
-
-
-def accuracy(classifier: Any, images: np.ndarray, labels: np.ndarray) -> float:
-    scores = classifier.predict(images, batch_size=BATCH_SIZE, verbose=0)
-    return float(np.mean(scores.argmax(axis=-1) == labels))
 
 
 def labels_of(part: Subset) -> np.ndarray:
