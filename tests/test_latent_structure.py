@@ -80,7 +80,8 @@ def slow_neighbor_accuracy(codes, labels):
 
 
 def neighbor_accuracy(codes, labels):
-    return latent_structure.neighbor_metrics(codes, labels)["neighbour_accuracy"]
+    nearest = latent_structure.nearest_codes(codes).indices
+    return latent_structure.neighbor_metrics(nearest, labels)["neighbour_accuracy"]
 
 
 # ---- distances ----
@@ -120,7 +121,8 @@ def test_hamming_retrieval_precision_matches_a_slow_version():
         distances = [((bits[other] != code).sum(), other) for other in range(60) if other != index]
         nearest = [other for _, other in sorted(distances)[:10]]
         shares.append(np.mean(labels[nearest] == labels[index]))
-    found = latent_structure.neighbor_metrics(bits, labels)["retrieval_precision"]
+    nearest = latent_structure.nearest_codes(bits).indices
+    found = latent_structure.neighbor_metrics(nearest, labels)["retrieval_precision"]
     assert found == pytest.approx(np.mean(shares), abs=0.01)
     assert 0.3 < found < 0.45 and neighbor_accuracy(bits, labels) > found + 0.05
 
@@ -155,7 +157,7 @@ def test_one_dimensional_codes_are_drawn_on_a_line(real_map):
 
 
 def test_shuffled_projection_is_not_trustworthy(monkeypatch):
-    def shuffled(codes, *, seed, projection):
+    def shuffled(codes, **_):
         return np.random.default_rng(0).permutation(codes[:, :2])
 
     good = measured(lambda images: images[:, 1]).metrics["trustworthiness"]
@@ -184,6 +186,40 @@ def test_umap_gets_a_fixed_seed(real_map, monkeypatch):
     made = measured(random_codes, seed=7, projection="umap")
     assert asked["random_state"] == 7 and asked["n_jobs"] == 1
     np.testing.assert_allclose(made.arrays["map"], random_codes(np.zeros(120))[:, 1:3], rtol=1e-6)
+
+
+def test_umap_on_given_neighbors_matches_its_own_search(real_map):
+    """On few points UMAP searches exactly too; its random numbers are used in another order."""
+    from umap import UMAP
+
+    random, number = np.random.default_rng(0), 300
+    codes = random.normal(size=(number, 6)).astype("float32")
+    codes[:, 0] += 8 * random.integers(0, 3, number)
+    found = latent_structure.map_of(
+        codes, seed=3, projection="umap", neighbors=latent_structure.nearest_codes(codes)
+    )
+    own = UMAP(n_neighbors=15, n_epochs=200, random_state=3, n_jobs=1)
+    own = own.fit_transform(codes)
+
+    def shares(points):
+        """How many of the 5 nearest neighbors among the codes are among those on the map."""
+        near = latent_structure.nearest_codes(points).indices[:, :5]
+        true = latent_structure.nearest_codes(codes).indices[:, :5]
+        return np.mean([len({*one} & {*two}) / 5 for one, two in zip(near, true, strict=True)])
+
+    assert shares(found) == pytest.approx(shares(own), abs=0.05)
+    assert shares(found) > 0.3
+
+
+def test_neighbors_for_umap_match_brute_force():
+    codes = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    codes[7] = codes[30]  # each of two equal codes is its own first neighbor all the same
+    indices, distances = latent_structure.with_themselves(latent_structure.nearest_codes(codes), 12)
+    apart = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
+    assert indices.shape == distances.shape == (40, 12)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(40))
+    np.testing.assert_allclose(distances, np.sort(apart, axis=1)[:, :12], atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(apart, indices, 1), distances, atol=1e-5)
 
 
 def test_points_of_a_subset_keep_their_classes(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from keras_ae.evaluation.comparisons.common import (
     posterior,
 )
 
-VERSION = 2
+VERSION = 3
 PROJECTIONS = {"umap": "UMAP", "tsne": "t-SNE"}
 NUM_NEIGHBORS = 10
 MIN_IMAGES = 20  # of a map; with fewer, nearly all images are among the neighbors of each
 NUM_QUADRATIC = 2500  # points, where memory grows with their square
 NUM_TSNE = 2500
+NUM_UMAP_NEIGHBORS = 15  # UMAP's default; a point counts as its own neighbor
 NUM_UMAP_EPOCHS = 200  # UMAP's default for large sets; 500 gave no better maps
 NUM_COMPONENTS = 20
 NUM_BINS = 100
@@ -172,7 +173,8 @@ def measure_structure(
         )
         return Measurement({"note": note})
     shown = subset(len(codes), NUM_TSNE if projection == "tsne" else len(codes), seed)
-    points = map_of(codes[shown], seed=seed, projection=projection)
+    neighbors = nearest_codes(codes)
+    points = map_of(codes[shown], seed=seed, projection=projection, neighbors=neighbors)
     kind = "codes" if codes.shape[1] <= 2 else projection
     metrics: dict[str, Any] = {"map_kind": kind, "map_points": len(points)}
     arrays = {"map": points.astype(np.float32)}
@@ -183,25 +185,42 @@ def measure_structure(
     )
     if labels is not None:
         arrays["map_labels"] = np.asarray(labels)[shown]
-        metrics |= neighbor_metrics(codes, labels)
+        metrics |= neighbor_metrics(neighbors.indices, labels)
         few_labels = arrays["map_labels"][few]
         if 1 < len(np.unique(few_labels)) < len(few):
             metrics["silhouette"] = float(silhouette_score(codes[shown][few], few_labels))
     return Measurement(metrics, arrays)
 
 
-def neighbor_metrics(codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+class Neighbors(NamedTuple):
+    """The nearest other codes of each code, the nearest first, `(N, k)`; Euclidean distances."""
+
+    indices: np.ndarray
+    distances: np.ndarray
+
+
+def nearest_codes(codes: np.ndarray) -> Neighbors:
+    """As many neighbors of codes `(N, D)` as the metrics and UMAP need, searched exactly."""
+    from sklearn.neighbors import NearestNeighbors
+
+    number = min(max(NUM_NEIGHBORS, NUM_UMAP_NEIGHBORS - 1), len(codes) - 1)
+    # Called without points, `kneighbors` leaves each point out of its own neighbors.
+    distances, indices = NearestNeighbors(n_neighbors=number).fit(codes).kneighbors()
+    return Neighbors(indices, distances)
+
+
+def neighbor_metrics(nearest: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """How well the 10 nearest other codes predict the class, in [0, 1].
 
     `neighbour_accuracy`: accuracy of their majority vote (ties go to the first class, as in
     scikit-learn's classifier). `retrieval_precision`: share of them that have the code's class.
-    Distances are Euclidean; for binary codes that orders neighbors by Hamming distance.
-    """
-    from sklearn.neighbors import NearestNeighbors
+    Euclidean distances order the neighbors of binary codes by Hamming distance.
 
-    number = min(NUM_NEIGHBORS, len(codes) - 1)
-    # Called without points, `kneighbors` leaves each point out of its own neighbors.
-    nearest = NearestNeighbors(n_neighbors=number).fit(codes).kneighbors(return_distance=False)
+    Args:
+        nearest: Indices of the nearest other codes, `(N, k)`; the first 10 count.
+        labels: `(N,)`.
+    """
+    nearest = nearest[:, :NUM_NEIGHBORS]
     kinds, labels = np.unique(labels, return_inverse=True)
     votes = (labels[nearest][:, :, None] == np.arange(len(kinds))).sum(axis=1)
     return {
@@ -210,8 +229,12 @@ def neighbor_metrics(codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
-    """Points `(N, 2)`: codes of one or two dimensions unchanged, others by the projection."""
+def map_of(codes: np.ndarray, *, seed: int, projection: str, neighbors: Neighbors) -> np.ndarray:
+    """Points `(N, 2)`: codes of one or two dimensions unchanged, others by the projection.
+
+    UMAP uses `neighbors`, those of the codes. Its own search, which is approximate beyond 4,096
+    points, takes as long, and 19 s for compilation in every process.
+    """
     from threadpoolctl import threadpool_limits
 
     if codes.shape[1] <= 2:
@@ -228,13 +251,27 @@ def map_of(codes: np.ndarray, *, seed: int, projection: str) -> np.ndarray:
             return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes)
         from umap import UMAP
 
+        number = min(NUM_UMAP_NEIGHBORS, len(codes) - 1)
         mapper = UMAP(
-            n_neighbors=min(15, len(codes) - 1),
+            n_neighbors=number,
             n_epochs=NUM_UMAP_EPOCHS,
             random_state=seed,
             n_jobs=1,
+            precomputed_knn=with_themselves(neighbors, number),
         )
         return mapper.fit_transform(codes)
+
+
+def with_themselves(neighbors: Neighbors, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and distances as UMAP takes them: each point is its own first neighbor.
+
+    Args:
+        number: Neighbors of a point, itself included.
+    """
+    indices = np.arange(len(neighbors.indices))[:, None]
+    indices = np.concatenate([indices, neighbors.indices[:, : number - 1]], axis=1)
+    distances = np.pad(neighbors.distances[:, : number - 1], ((0, 0), (1, 0)))
+    return indices.astype(np.int32), distances.astype(np.float32)
 
 
 def measure_values(codes: np.ndarray) -> Measurement:
