@@ -1,6 +1,7 @@
 """Shared code of the comparisons."""
 
 import ast
+import dataclasses
 import random
 import re
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context as eager
 
-from keras_ae.data import baselines
+from keras_ae.data import Split, Subset, baselines
 from keras_ae.evaluation.comparisons import common
+from keras_ae.evaluation.comparisons.base import EvaluationData, ReferenceClassifier
 from keras_ae.variants import VARIANTS
 
 SHAPE = (4, 3)
@@ -31,6 +33,39 @@ def test_batches_cover_all_images_in_order(monkeypatch):
     both = list(common.in_batches({"images": images, "labels": np.arange(10)}))
     np.testing.assert_array_equal(np.concatenate([batch["images"] for batch in both]), images)
     assert [batch["labels"].tolist() for batch in both] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+# ---- shared results ----
+
+
+def labeled_data():
+    part = Subset(pictures(6), np.array([0, 1, 1, 0, 1, 1]))
+    return EvaluationData(Split(part, part, part), ("a", "b"), normal=1)
+
+
+def test_shared_result_is_computed_once_for_each_key():
+    data, computed = labeled_data(), []
+    for key in (("mean", 1), ("mean", 1), ("mean", 2)):
+        found = data.shared(key, lambda key=key: computed.append(key) or sum(key[1:]))
+        assert found == key[1]
+    assert computed == [("mean", 1), ("mean", 2)]
+
+
+def test_shared_results_are_of_the_same_images():
+    data = labeled_data()
+    whole = data.shared(("number",), lambda: len(data.split.test))
+    normal = data.normal_only()
+    assert data.normal_only() is normal
+    assert whole == 6 and normal.shared(("number",), lambda: len(normal.split.test)) == 4
+    changed = dataclasses.replace(data, split=normal.split)
+    assert changed.shared(("number",), lambda: len(changed.split.test)) == 4
+    classifier = ReferenceClassifier(len, len)
+    same = data.with_reference_classifier(classifier)
+    assert same.reference_classifier is classifier and same.split is data.split
+    assert same.shared(("number",), lambda: 0) == 6
+
+
+# ---- models ----
 
 
 @pytest.mark.parametrize("variant", ["vae", "iwae"])

@@ -447,7 +447,7 @@ class Evaluation:
             if self._classifier is None:
                 self._classifier = self._train_classifier()
             if prepared.reference_classifier is None:
-                prepared = dataclasses.replace(prepared, reference_classifier=self._classifier)
+                prepared = prepared.with_reference_classifier(self._classifier)
                 self._data = (split_seed, held_out), prepared
         return prepared
 

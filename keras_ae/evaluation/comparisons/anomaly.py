@@ -100,9 +100,10 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         arrays |= of_score.arrays
     pca = data.principal_components(model.code_size)
     metrics["pca_components"] = int(pca.n_components_)
-    left = flatten(images) - pca.inverse_transform(pca.transform(flatten(images)))
-    metrics["pca_auc"] = auroc(np.square(left).sum(axis=1), anomalous)
-    del left
+    metrics["pca_auc"] = data.shared(
+        ("pca_auc", pca.n_components_),
+        lambda: auroc(pca_errors(pca, flatten(images)), anomalous),
+    )
     metrics |= score_metrics(scores, anomalous)
     metrics["at_rates"] = rate_metrics(scores, anomalous)
 
@@ -226,6 +227,11 @@ def draw(
 
 
 # ---- scores ----
+
+
+def pca_errors(pca: Any, pixels: np.ndarray) -> np.ndarray:
+    """The squared error of each image, `(N,)`, from pixels `(N, D)`."""
+    return np.square(pixels - pca.inverse_transform(pca.transform(pixels))).sum(axis=1)
 
 
 def sum_name(data: EvaluationData) -> str:

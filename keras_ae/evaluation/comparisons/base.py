@@ -94,7 +94,7 @@ class EvaluationData:
         published: Whether published figures are compared with: then what is needed for that alone,
             such as the published protocol, is measured too.
         principal_components: PCA of the training images; copies of this object share it.
-        results: What `shared` computed; copies with the same images share it.
+        results: What `shared` computed, by its key.
     """
 
     split: Split
@@ -104,7 +104,7 @@ class EvaluationData:
     reference_classifier: ReferenceClassifier | None = None
     published: bool = False
     principal_components: PrincipalComponents = None  # pyright: ignore
-    results: dict[tuple, Any] = field(default_factory=dict)
+    results: dict[tuple, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self):
         if self.principal_components is None:
@@ -121,6 +121,12 @@ class EvaluationData:
         if key not in self.results:
             self.results[key] = compute()
         return self.results[key]
+
+    def with_reference_classifier(self, classifier: ReferenceClassifier) -> EvaluationData:
+        """The same data and shared results, with a reference classifier."""
+        changed = replace(self, reference_classifier=classifier)
+        changed.results.update(self.results)
+        return changed
 
     def is_anomalous(self, labels: np.ndarray | None) -> np.ndarray | None:
         """Which labels are of a class that is not in training, `(N,)`; None without such a class.
@@ -145,4 +151,4 @@ class EvaluationData:
             replace(part, labels=None) for part in (self.split.train, self.split.validation, test)
         )
         split = Split(train, validation, test)
-        return replace(self, split=split, class_names=(), held_out=None, normal=None, results={})
+        return replace(self, split=split, class_names=(), held_out=None, normal=None)

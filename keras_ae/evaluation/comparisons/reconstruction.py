@@ -58,7 +58,10 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     if spread.share is not None:
         metrics["variance"] = spread.share
     pca = data.principal_components(model.code_size)
-    of_pca = measure_probabilities(images, pca_reconstructions(pca, images)).metrics
+    of_pca = data.shared(
+        ("pca", pca.n_components_),
+        lambda: measure_probabilities(images, pca_reconstructions(pca, images)),
+    ).metrics
     metrics["pca_components"] = int(pca.n_components_)
     metrics["pca_mse"] = of_pca["mse"]
     if pca.n_components_ < model.code_size:
@@ -101,8 +104,9 @@ def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
             {"bce": mean(entropy_floor(test)), **squared_errors(test, test)}
         ),
         "mean image": measure_probabilities(test, np.broadcast_to(mean_image(train), test.shape)),
-        f"PCA, {pca.n_components_} components": measure_probabilities(
-            test, pca_reconstructions(pca, test)
+        f"PCA, {pca.n_components_} components": data.shared(
+            ("pca", pca.n_components_),
+            lambda: measure_probabilities(test, pca_reconstructions(pca, test)),
         ),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -139,18 +138,13 @@ def classifier_metrics(images: np.ndarray, data: EvaluationData) -> dict[str, fl
     }
 
 
-# Moments of the test images. The keys are weak, so that no data set is kept alive.
-_REAL_MOMENTS: WeakKeyDictionary[EvaluationData, tuple[np.ndarray, np.ndarray]] = (
-    WeakKeyDictionary()
-)
-
-
 def real_moments(data: EvaluationData) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the features of the test images, computed once."""
-    assert data.reference_classifier is not None
-    if data not in _REAL_MOMENTS:
-        _REAL_MOMENTS[data] = moments(data.reference_classifier.features(data.split.test.images))
-    return _REAL_MOMENTS[data]
+    classifier = data.reference_classifier
+    assert classifier is not None
+    return data.shared(
+        ("real_moments", classifier), lambda: moments(classifier.features(data.split.test.images))
+    )
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
