@@ -13,6 +13,7 @@ from keras_ae.variants import VARIANTS
 
 sys.path.append(str(ROOT))  # `benchmarks` is not installed
 
+from benchmarks.evaluation import comparison_table, medians
 from benchmarks.operations import flatten, multiply_adds, operations_per_image
 from benchmarks.products import BATCH, operations, products
 from benchmarks.report import processor
@@ -177,3 +178,14 @@ def test_goals_say_where_they_are_missed():
     assert Goal(high=1.25).judge(1.3) == "at most 1.25 (missed)"
     assert Goal(0.95, 1.05).judge(1.0) == "0.95 to 1.05"
     assert Goal(0.95, 1.05).judge(1.06) == "0.95 to 1.05 (missed)"
+
+
+# ---- evaluation ----
+
+
+def test_evaluation_table_has_medians_and_ratios():
+    new = medians([{"sampling": [cpu, 2 * cpu]} for cpu in (9.0, 2.0, 4.0)])
+    assert new == {"sampling": [4.0, 8.0]}
+    assert "| sampling | 4.0 | 8.0 |" in comparison_table(new, None)
+    row = comparison_table(new, {"sampling": [10.0, 12.0]}).splitlines()[-1]
+    assert row == "| sampling | 10.0 | 4.0 | 2.50 | 12.0 | 8.0 |"
