@@ -497,6 +497,18 @@ def test_batches_are_one_shuffled_pass_after_another():
     assert not np.array_equal(passes[0], passes[1])
 
 
+def test_encoder_from_scratch_is_the_same_for_networks_that_differ_in_training_only():
+    layers = {
+        classification.architecture(
+            classification.Untrained.of(
+                VARIANTS[name](image_shape=SHAPE, latent_dim=4, hidden_units=(8,), seed=0)
+            )
+        )
+        for name in ("deep", "stacked", "vq_vae")
+    }
+    assert len(layers) == 1
+
+
 def test_compiled_classifiers_are_shared_among_equal_layers_only():
     of = classification.architecture
     assert of(deep(seed=0)) == of(deep(seed=0))

@@ -146,7 +146,8 @@ def architecture(model: Any) -> str:
             }
         return [unnumbered(value) for value in part] if isinstance(part, list | tuple) else part
 
-    parts = [
-        keras.saving.serialize_keras_object(part) for part in (model.encoder, model.bottleneck)
-    ]
-    return json.dumps(unnumbered(parts), sort_keys=True, default=str)
+    encoder: Any = keras.saving.serialize_keras_object(model.encoder)
+    bottleneck: Any = keras.saving.serialize_keras_object(model.bottleneck)
+    bottleneck.pop("build_config", None)  # the shape of what the encoder returns, if it is built
+    bottleneck["config"].pop("name")
+    return json.dumps(unnumbered([encoder, bottleneck]), sort_keys=True, default=str)

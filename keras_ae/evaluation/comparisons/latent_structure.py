@@ -232,7 +232,7 @@ def neighbor_metrics(nearest: np.ndarray, labels: np.ndarray) -> dict[str, float
 def map_of(codes: np.ndarray, *, seed: int, projection: str, neighbors: Neighbors) -> np.ndarray:
     """Points `(N, 2)`: codes of one or two dimensions unchanged, others by the projection.
 
-    UMAP uses `neighbors`, those of the codes. Its own search, which is approximate beyond 4,096
+    UMAP uses `neighbors`, those of the codes. Its own search, which is approximate from 4,096
     points, takes as long, and 19 s for compilation in every process.
     """
     from threadpoolctl import threadpool_limits
