@@ -467,6 +467,7 @@ def deep(**arguments):
 def test_fine_tuning_takes_the_steps_of_keras(variant, problem):
     """Adam in a compiled loop against `fit` of Keras on the same batches, with batch statistics."""
     arguments = {"filters": (3,)} if variant == "convolutional" else {"hidden_units": (8,)}
+    keras.utils.set_random_seed(0)  # of the initial weights
     model = VARIANTS[variant](image_shape=(4, 4), latent_dim=4, seed=0, **arguments)
     images = np.pad(problem.split.train.images[:60], ((0, 0), (0, 1), (0, 0)))
     labels = problem.split.train.labels[:60]
@@ -485,7 +486,7 @@ def test_fine_tuning_takes_the_steps_of_keras(variant, problem):
     expected = classifier.predict(images, verbose=0)
     found = tuner.probabilities(images)
     np.testing.assert_allclose(found, expected, atol=2e-3)
-    assert np.ptp(expected, axis=0).min() > 0.2
+    assert np.ptp(expected, axis=0).min() > 0.1
     assert tuner.accuracy(images, labels) == np.mean(expected.argmax(axis=1) == labels)
 
 
