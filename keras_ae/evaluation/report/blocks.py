@@ -6,7 +6,7 @@ All text in them is plain; the renderers escape it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Cell(NamedTuple):
@@ -66,7 +66,28 @@ class Strip(NamedTuple):
     pictures: list[Picture]
 
 
-Block = Paragraph | Bullets | Code | Picture | Strip | Table
+class Details(NamedTuple):
+    """Blocks below a summary, folded until the reader opens them; open in Markdown."""
+
+    summary: str
+    blocks: list[Block]
+
+
+class Interactive(NamedTuple):
+    """A part that a script of `assets` draws, and the blocks that stand for it without scripts.
+
+    Attributes:
+        kind: A key of the table `PARTS` in `assets/main.js`.
+        data: What its `mount` function receives; valid JSON, and untrusted there.
+        fallback: What Markdown, and HTML with scripts off, show instead.
+    """
+
+    kind: str
+    data: dict[str, Any]
+    fallback: list[Block]
+
+
+Block = Paragraph | Bullets | Code | Picture | Strip | Table | Details | Interactive
 
 
 @dataclass

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import json
 import re
-from importlib import resources
+from typing import Any
 
 from keras_ae.evaluation.report.blocks import (
     Block,
     Bullets,
     Code,
+    Details,
+    Interactive,
     Paragraph,
     Picture,
     Row,
@@ -18,19 +22,23 @@ from keras_ae.evaluation.report.blocks import (
     Strip,
     Table,
 )
+from keras_ae.evaluation.report.bundle import bundle, read_asset
 
 WIDE = 7  # columns; a table with more is set in smaller type
-# No scripts, no requests: whatever a label contains, a browser runs and fetches nothing.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# One script, known by its digest, and no requests: whatever a label contains, a browser runs
+# nothing of it and fetches nothing. blob: is for images that the script makes.
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'sha256-{digest}'; connect-src 'none'"
+)
+# Inside a script element these could end it, or change how the rest of it is read.
+JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def to_html(title: str, sections: list[Section]) -> str:
     """The report as one HTML file that contains its figures and its style sheet."""
-    style = (
-        resources.files("keras_ae.evaluation.report")
-        .joinpath("assets/report.css")
-        .read_text(encoding="utf-8")
-    )
+    style, script = read_asset("report.css"), f"\n{bundle('main.js')}"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     anchors = make_anchors([section.title for section in sections])
     links = [
         f'<a href="#{anchor}">{html.escape(section.title)}</a>'
@@ -42,7 +50,7 @@ def to_html(title: str, sections: list[Section]) -> str:
         parts.append("\n".join([f'<section id="{anchor}">', *inside, "</section>"]))
     lines = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
         f"<h1>{html.escape(title)}</h1>",
@@ -50,7 +58,7 @@ def to_html(title: str, sections: list[Section]) -> str:
         *links,
         "</nav>\n<main>",
         *parts,
-        "</main>\n</body>\n</html>",
+        f"</main>\n<script>{script}</script>\n</body>\n</html>",
     ]
     return "\n".join(lines) + "\n"
 
@@ -80,7 +88,26 @@ def html_block(block: Block) -> str:
             return f'<div class="strip">{"".join(map(html_picture, pictures))}</div>'
         case Table():
             return html_table(block)
+        case Details(summary, blocks):
+            inside = "\n".join(map(html_block, blocks))
+            return f"<details><summary>{html.escape(summary)}</summary>\n{inside}\n</details>"
+        case Interactive(kind, data, fallback):
+            inside = "\n".join(map(html_block, fallback))
+            return (
+                f'<div class="interactive" data-kind="{html.escape(kind)}">\n'
+                f'<div class="fallback">\n{inside}\n</div>\n'
+                f'<script type="application/json">{script_json(data)}</script>\n</div>'
+            )
     raise TypeError(f"unknown block: {block!r}")
+
+
+def script_json(data: Any) -> str:
+    """JSON that stays inside its script element, whatever strings it contains.
+
+    Raises:
+        ValueError: a number is not finite, which is no JSON.
+    """
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).translate(JSON_ESCAPES)
 
 
 def html_picture(picture: Picture) -> str:

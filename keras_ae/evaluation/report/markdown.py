@@ -10,6 +10,8 @@ from keras_ae.evaluation.report.blocks import (
     Block,
     Bullets,
     Code,
+    Details,
+    Interactive,
     Paragraph,
     Picture,
     Section,
@@ -58,6 +60,10 @@ def markdown_block(block: Block) -> str:
             return " ".join(map(markdown_image, pictures)) + f"\n\n*{' · '.join(captions)}*"
         case Table():
             return markdown_table(block)
+        case Details(summary, blocks):
+            return "\n\n".join([f"**{markdown_text(summary)}**", *map(markdown_block, blocks)])
+        case Interactive(_, _, fallback):
+            return "\n\n".join(map(markdown_block, fallback))
     raise TypeError(f"unknown block: {block!r}")
 
 

@@ -6,6 +6,7 @@ escape it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from itertools import compress
@@ -17,6 +18,7 @@ from keras_ae.evaluation.report.blocks import (
     Bullets,
     Cell,
     Code,
+    Interactive,
     Paragraph,
     Picture,
     Row,
@@ -41,6 +43,7 @@ def make_sections(metrics: dict[str, Any], folder: Path) -> list[Section]:
     comparisons = get(metrics, "comparisons")
     return [
         overview(metrics),
+        *interactive_sections(metrics, folder),
         *(comparison_section(key, one, folder) for key, one in comparisons.items()),
         *training_section(metrics),
         *missing_section(metrics),
@@ -202,7 +205,7 @@ def comparison_section(key: str, comparison: dict[str, Any], folder: Path) -> Se
     section = Section(title_of(key, comparison))
     if comparison.get("summary"):
         section.blocks.append(Paragraph(text_of(comparison["summary"])))
-    section.blocks += figure_blocks(comparison.get("figures") or [], folder)
+    section.blocks += figures_and_parts(comparison, folder)
     section.blocks += [result_table(comparison)] if has_table(comparison) else []
     section.blocks += [class_table(one) for one in comparison.get("by_class") or []]
     section.blocks += [
@@ -394,7 +397,79 @@ def reproduction(metrics: dict[str, Any]) -> Section:
     return section
 
 
-# ---- figures ----
+# ---- interactive parts and figures ----
+
+
+def interactive_sections(metrics: dict[str, Any], folder: Path) -> list[Section]:
+    """The sections of interactive parts that belong to no comparison.
+
+    An entry of `metrics["interactive"]` is as in `figures_and_parts`, with a `section`, its
+    heading, and perhaps a `summary`, a sentence or two below it. Entries of one section are
+    together; those without a readable file are left out.
+    """
+    sections: dict[str, Section] = {}
+    for entry in metrics.get("interactive") or []:
+        data = read_data(entry, folder)
+        if data is None:
+            continue
+        title = text_of(entry.get("section")) or text_of(entry.get("kind"))
+        section = sections.setdefault(title, Section(title))
+        if entry.get("summary"):
+            section.blocks.append(Paragraph(text_of(entry["summary"])))
+        section.blocks.append(make_part(entry, data, entry.get("figures") or [], folder))
+    return list(sections.values())
+
+
+def figures_and_parts(comparison: dict[str, Any], folder: Path) -> list[Block]:
+    """The interactive parts of a comparison, then the figures that no part replaces.
+
+    An entry of `comparison["interactive"]` has a `kind` (see `Interactive`), a `file`, which is a
+    JSON file in the folder with the data, and perhaps `replaces`, the file names of the figures
+    that it stands for, or `fallback`, a sentence in place of figures. Where the file cannot be
+    read, the figures are shown as without the entry.
+    """
+    figures = comparison.get("figures") or []
+    blocks: list[Block] = []
+    for entry in comparison.get("interactive") or []:
+        data = read_data(entry, folder)
+        if data is not None:
+            names = set(map(str, entry.get("replaces") or []))
+            replaced = [figure for figure in figures if figure.get("file") in names]
+            figures = [figure for figure in figures if figure.get("file") not in names]
+            blocks.append(make_part(entry, data, replaced, folder))
+    return blocks + figure_blocks(figures, folder)
+
+
+def make_part(
+    entry: dict[str, Any], data: dict[str, Any], figures: list[dict[str, Any]], folder: Path
+) -> Interactive:
+    """An interactive part with its fallback: figures, else a sentence."""
+    fallback: list[Block] = [*figure_blocks(figures, folder)]
+    if not fallback:
+        sentence = text_of(entry.get("fallback"))
+        fallback = [Paragraph(sentence or "This part needs JavaScript, in report.html.")]
+    return Interactive(text_of(entry.get("kind")), data, fallback)
+
+
+def read_data(entry: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """The JSON object in the file of an entry; None where there is none inside the folder."""
+    content = read_inside(str(entry.get("file") or ""), folder)
+    try:
+        data = json.loads(content or b"null", parse_constant=lambda name: None)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def read_inside(name: str, folder: Path) -> bytes | None:
+    """The content of a file inside the folder, whose name is relative to it; None without it."""
+    try:
+        path = (folder / name).resolve()
+        if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+            return None
+        return path.read_bytes() if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, Python < 3.13
+        return None
 
 
 def figure_blocks(figures: list[dict[str, Any]], folder: Path) -> list[Block]:
