@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from keras_ae.cli.arguments import Parser, at_least, num_bytes, unwritable
+from keras_ae.cli.arguments import Parser, above_zero, at_least, num_bytes, unwritable
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_EVALUATE, describe
 from keras_ae.cli.startup import EXIT_FAILED, EXIT_USAGE, refuse, run_program, show_notices
@@ -99,6 +99,14 @@ def parse(argv: Sequence[str], prog: str = "keras-ae evaluate") -> argparse.Name
         "--output-dir",
         default="results",
         help="results are written below it (default: %(default)s)",
+    )
+    output.add_argument(
+        "--max-report-mb",
+        type=above_zero,
+        metavar="MB",
+        default=8.0,
+        help="size of report.html in megabytes: images of its interactive parts are sampled to "
+        "stay below it (default: %(default)g)",
     )
     output.add_argument(
         "--force", action="store_true", help="ignore cached results (default: use them)"
@@ -207,6 +215,7 @@ def _evaluate_data_set(
 ) -> dict[str, Any]:
     """Measure and draw what is not cached; returns the content of `metrics.json`."""
     from keras_ae.data import DataError, Storage
+    from keras_ae.evaluation import parts
     from keras_ae.evaluation.evaluation import Evaluation, load_data
     from keras_ae.evaluation.summary import caution, configurations, explain_collapsed, summarize
     from keras_ae.runs.catalog import missing_runs
@@ -259,6 +268,11 @@ def _evaluate_data_set(
         metrics = [result.measurement.metrics for result in evaluation.results(name)]
         if used := dict.fromkeys(filter(None, (one.get("anomaly_score") for one in metrics))):
             log(f"{name}: anomaly score {', '.join(used)}")
+    figures = [figure for one in comparisons.values() for figure in one["figures"]]
+    room = parts.room(options.max_report_mb, figures, folder)
+    for name, one in comparisons.items():
+        if COMPARISONS[name].is_interactive:
+            one["interactive"] = evaluation.interactive(name, room * parts.SHARES[name])
     if not comparisons:
         raise ValueError(f"no run could be measured: {'; '.join(evaluation.broken)}")
     return {
@@ -276,6 +290,7 @@ def _evaluate_data_set(
         "made_by": {"command": command, "seed": options.seed, **evaluation.made_by()},
         "configurations": configurations(runs, evaluation.labels),
         "comparisons": comparisons,
+        "interactive": parts.curves(runs, evaluation.labels, folder),
         "left_out": evaluation.left_out,
         "few_images": caution(data.num_test),
         "not_ranked": explain_collapsed(evaluation.collapsed),

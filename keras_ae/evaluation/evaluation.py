@@ -18,7 +18,7 @@ from typing import Any
 
 from keras_ae import data
 from keras_ae.checks import one_line
-from keras_ae.evaluation import plots
+from keras_ae.evaluation import parts, plots
 from keras_ae.evaluation.cache import (
     MeasurementCache,
     combine_made_by,
@@ -542,6 +542,25 @@ class Evaluation:
         text = json.dumps({"key": key, "figures": described})
         atomic_write(record, lambda path: path.write_text(text))
         return described
+
+    def interactive(self, name: str, max_bytes: float) -> list[dict[str, Any]]:
+        """Write the data of the interactive parts of a comparison; see `parts.write`.
+
+        Args:
+            name: Name of a comparison that was measured.
+            max_bytes: Bytes of the data as JSON.
+        """
+        made = (
+            COMPARISONS[name]
+            .load()
+            .interactive(
+                self.results(name),
+                self.baselines(name),
+                tuple(self.image_set.class_names),
+                max_bytes,
+            )
+        )
+        return [parts.write(part, self.folder, name) for part in made]
 
 
 def _split_key(run: TrainedRun) -> tuple[int, str, int]:

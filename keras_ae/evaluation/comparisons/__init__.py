@@ -7,6 +7,8 @@ registry imports no comparison. A comparison is a module with:
     measure(model, data, *, seed, **options) -> Measurement
     baselines(data, *, seed, **options) -> {name: Measurement}
     draw(results, baselines, data, folder) -> [Figure, ...]
+    interactive(results, baselines, class_names, max_bytes) -> [Part, ...]
+                                        only where `is_interactive`: parts of the HTML report
     work(num_train, num_values) -> str  only where `is_slow`: what it does, for the log
 
 It knows a model only through the methods and attributes that every `Autoencoder` has.
@@ -77,6 +79,7 @@ class Comparison:
         intervals: Whether its columns, which are shares in [0, 1], get 95% intervals over seeds.
         best_in_row: Whether the best number of each row is marked, not that of each column.
         names: Whether it names single images, so that renamed files are measured again.
+        is_interactive: Whether the module has `interactive`.
         of_defects: The summary where one class is in training and others are in the test, if it is
             another one.
     """
@@ -96,6 +99,7 @@ class Comparison:
     intervals: bool = False
     best_in_row: bool = False
     names: bool = False
+    is_interactive: bool = False
     of_defects: str = ""
 
     def load(self) -> ModuleType:
@@ -186,6 +190,7 @@ COMPARISONS: dict[str, Comparison] = {
             Column("codes_used", "codes used", 3, needs="a quantized code"),
         ),
         options=("projection",),
+        is_interactive=True,
     ),
     "anomaly": Comparison(
         "anomaly",
@@ -215,6 +220,7 @@ COMPARISONS: dict[str, Comparison] = {
         labels=True,
         intervals=True,
         names=True,
+        is_interactive=True,
         of_defects="How well the anomaly score tells anomalous test images from normal ones. "
         "AUC: the area under the ROC curve. The score is that of the threshold: by default "
         "local_residual, or the training loss for light drawings on black. " + _ANOMALY_NUMBERS,
@@ -228,6 +234,7 @@ COMPARISONS: dict[str, Comparison] = {
         "was asked for, the test images differ from the validation images.",
         (Column("false_positive_rate", "false positive rate on the test images", 3),),
         threshold=True,
+        is_interactive=True,
     ),
     "scores": Comparison(
         "scores",

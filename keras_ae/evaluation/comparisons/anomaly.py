@@ -19,7 +19,14 @@ from keras_ae.data.baselines import fit_pca, flatten, random_images
 from keras_ae.data.contents import printable
 from keras_ae.data.drawings import are_drawings
 from keras_ae.evaluation import plots
-from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation.comparisons import bench
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Figure,
+    Measurement,
+    Part,
+    Result,
+)
 from keras_ae.evaluation.comparisons.common import (
     clip_to_images,
     nearest_references,
@@ -30,7 +37,7 @@ from keras_ae.prediction.overlays import default_sigma
 from keras_ae.runs.request import DEFAULT_FALSE_POSITIVE_RATE
 from keras_ae.runs.scores import score_line, threshold_score
 
-VERSION = 7
+VERSION = 8
 INK, BRIGHTNESS = "ink sum", "sum of the pixels"  # of drawings, of photographs
 NEAREST, FOREST, OUTLIERS = "nearest neighbor in pixels", "IsolationForest", "LocalOutlierFactor"
 NUM_POINTS = 200
@@ -40,6 +47,7 @@ MAX_DETECTOR_IMAGES = 10_000  # that the detectors of scikit-learn are fitted to
 MAX_REFERENCE_VALUES = 2**27  # of all nearest-neighbor candidates: 171,000 images of MNIST
 MAX_PANELS = 3
 MAX_HISTOGRAMS = 15
+HISTOGRAM_FILE = "anomaly_scores.png"
 NUM_SHOWN = 10
 CAPTION_WIDTH, CAPTION_LINES = 17, 3  # letters of a line below an image, and lines
 GROUPS = {"top": "most anomalous", "missed": "missed", "false": "false alarms"}
@@ -77,6 +85,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         classes of anomalous images: numbers of each, and `num_of_parts`, how many images.
         Arrays: `fpr` and `tpr`, `fpr_signed` and `tpr_signed`: at most 200 points of each curve.
         `scores` `(N,)`, those that the threshold is compared with, and `anomalous` `(N,)`.
+        `pictured` and `pictures`, see `bench.pictures_of`.
         `{group}_images`, `_reconstructions` and `_maps`: up to 10 of each of `GROUPS`.
 
     Raises:
@@ -126,6 +135,7 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
     if note:
         metrics["note"] = note.strip()
     arrays |= {"scores": scores.astype(np.float32), "anomalous": anomalous}
+    arrays |= bench.pictures_of(data.split.test)
     groups = choose_images(scores, verdicts, anomalous)
     metrics["shown"] = describe_images(groups, data, scores)
     return Measurement(metrics, {**arrays, **shown_images(model, images, groups, map_score(score))})
@@ -224,6 +234,13 @@ def draw(
         draw_gallery(label, result, data, folder / f"anomaly_images-{safe_name(label)}.png")
         for label, result in galleries.items()
     ]
+
+
+def interactive(
+    results: list[Result], baselines: list[Result], class_names: tuple[str, ...], max_bytes: float
+) -> list[Part]:
+    """The histograms with a threshold to move: the first seed of each label and class."""
+    return bench.parts(results, class_names, max_bytes, HISTOGRAM_FILE)
 
 
 # ---- scores ----
@@ -517,7 +534,7 @@ def draw_histograms(first: dict[tuple[str, str | None], Result], folder: Path) -
             metrics["threshold"]["threshold"],
             f"recall {metrics['recall']:.3f}, false positives {metrics['false_positive_rate']:.3f}",
         )
-    path = plots.histogram_panels(panels, "anomaly score", folder / "anomaly_scores.png")
+    path = plots.histogram_panels(panels, "anomaly score", folder / HISTOGRAM_FILE)
     return Figure(
         path,
         "Scores of the normal and the anomalous test images, each with its own area of 1, and the "

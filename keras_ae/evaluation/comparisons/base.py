@@ -64,6 +64,20 @@ class Figure(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
+class Part(NamedTuple):
+    """An interactive part of the report.
+
+    Attributes:
+        kind: Its name in the script of the report, see `report.blocks.Interactive`.
+        data: What the script receives; valid JSON.
+        replaces: File names of the figures that it stands for.
+    """
+
+    kind: str
+    data: dict[str, Any]
+    replaces: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class ReferenceClassifier:
     """A classifier of real images that shows how realistic generated images are.

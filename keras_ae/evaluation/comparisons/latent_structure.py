@@ -9,10 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_ae.data.baselines import fit_pca, flatten
-from keras_ae.evaluation import plots
-from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation import plots, sprites
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Figure,
+    Measurement,
+    Part,
+    Result,
+)
 from keras_ae.evaluation.comparisons.common import (
     Inputs,
+    clip_to_images,
     model_inputs,
     posterior,
 )
@@ -29,6 +36,8 @@ NUM_COMPONENTS = 20
 NUM_BINS = 100
 MIN_BIN_WIDTH = 0.05  # one or two pixels of the figure for N(0, 1); narrower bars may vanish
 ACTIVE_VARIANCE = 0.01
+MAP_FILE = "latent_structure.png"
+NUM_PICTURED, LEAST_PICTURED = 2000, 200  # points of a map in the page, with their images
 
 
 def measure(
@@ -46,7 +55,9 @@ def measure(
     Returns:
         Metrics of `measure_structure`, `measure_values` and `bottleneck_metrics`, and a `note`
         where the model takes labels, or where there are too few images for a map.
-        Arrays: `map` (N, 2), `map_labels` (N,) where there are labels, `edges`, `density`.
+        Arrays: `map` (N, 2), `map_labels` (N,) where there are labels, `edges`, `density`; of up
+        to 2,000 points of the map, drawn at random: `pictured`, their rows in it, `pictures` and
+        `picture_reconstructions`, see `sprites.thumbnails`, and `errors`, the squared error.
 
     Raises:
         ValueError: an unknown projection.
@@ -71,7 +82,11 @@ def measure(
             "given the label, without the label that follows it in the code."
         )
         metrics["note"] = " ".join(filter(None, [structure.metrics.get("note"), note]))
-    return Measurement(metrics, {**structure.arrays, **values.arrays})
+    arrays = {**structure.arrays, **values.arrays}
+    if "map" in arrays:
+        rows = subset(len(codes), len(arrays["map"]), seed)
+        arrays |= picture_points(model, test, rows, seed)
+    return Measurement(metrics, arrays)
 
 
 def baselines(
@@ -104,7 +119,7 @@ def draw(
     if maps:
         figures.append(
             Figure(
-                plots.scatter_grid(maps, labels, data.class_names, folder / "latent_structure.png"),
+                plots.scatter_grid(maps, labels, data.class_names, folder / MAP_FILE),
                 map_caption([made.metrics for made in mapped.values()], labels is not None),
             )
         )
@@ -136,6 +151,69 @@ def draw(
     return figures
 
 
+def interactive(
+    results: list[Result], baselines: list[Result], class_names: tuple[str, ...], max_bytes: float
+) -> list[Part]:
+    """The maps of the first run of each label, with as many images as `max_bytes` allow."""
+    shown: dict[str, Result] = {}
+    for result in results:
+        if "pictured" in result.measurement.arrays:
+            shown.setdefault(result.label, result)
+    if not shown:
+        return []
+    first = next(iter(shown.values())).measurement.arrays
+    same = [
+        one
+        for one in [*shown.values(), *baselines]
+        if len(one.measurement.arrays.get("map", ())) == len(first["map"])
+        and np.array_equal(
+            one.measurement.arrays.get("pictures", first["pictures"]), first["pictures"]
+        )
+    ]
+
+    def make(num: int) -> dict[str, Any]:
+        labels = first.get("map_labels")
+        return {
+            "class_names": list(class_names) if labels is not None else [],
+            "labels": None
+            if labels is None
+            else sprites.packed(labels[first["pictured"][:num]].astype(np.uint16)),
+            "images": sprites.sheet(first["pictures"][:num]),
+            "error_name": "squared error",
+            "maps": [map_data(one, first["pictured"][:num]) for one in same],
+        }
+
+    most = len(first["pictured"])
+    data = sprites.fitting(make, most, min(most, LEAST_PICTURED), max_bytes)
+    return [Part("maps", data, (MAP_FILE,))]
+
+
+def map_data(result: Result, pictured: np.ndarray) -> dict[str, Any]:
+    """One map: places in [0, 65535], equal steps along both axes, and what hovering shows."""
+    metrics, arrays = result.measurement.metrics, result.measurement.arrays
+    points = arrays["map"].astype(np.float64)
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = max(float((high - low).max()), 1e-12)
+    # The y axis of a page points down.
+    places = 0.5 + (points[pictured] - (low + high) / 2) / span * [1.0, -1.0]
+    kind = metrics.get("map_kind")
+    words = ["the codes as they are" if kind == "codes" else PROJECTIONS.get(kind, "")]
+    if "neighbour_accuracy" in metrics:
+        words.append(f"10-nearest-neighbor accuracy {metrics['neighbour_accuracy']:.3f}")
+    data: dict[str, Any] = {
+        "label": result.label,
+        "caption": ", ".join(filter(None, words)),
+        "points": sprites.packed(np.round(65535 * places).astype(np.uint16).ravel()),
+    }
+    if "errors" in arrays:
+        num = len(pictured)
+        data["errors"] = sprites.packed(arrays["errors"][:num])
+        data["reconstructions"] = sprites.sheet(
+            arrays["picture_reconstructions"][:num], lossless=False
+        )
+    return data
+
+
 def map_caption(metrics: list[dict[str, Any]], labeled: bool) -> str:
     """The caption of the maps, from the metrics of each."""
     kinds = {made["map_kind"] for made in metrics} - {"codes"}
@@ -149,6 +227,29 @@ def map_caption(metrics: list[dict[str, Any]], labeled: bool) -> str:
 
 
 # ---- helpers ----
+
+
+def picture_points(model: Any, test: Any, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Images, reconstructions and errors of some points of a map, see `measure`.
+
+    Args:
+        model: A trained autoencoder.
+        test: The test images.
+        rows: The test image of each point of the map.
+        seed: Seed of the draw.
+    """
+    pictured = np.random.default_rng(seed).permutation(len(rows))[:NUM_PICTURED]
+    chosen = rows[pictured]
+    images = test.images[chosen]
+    labels = None if test.labels is None else test.labels[chosen]
+    reconstructions = np.asarray(model.reconstruct(model.pack_inputs(images, labels)))
+    errors = np.square(flatten(reconstructions) - flatten(images)).sum(axis=1)
+    return {
+        "pictured": pictured.astype(np.uint32),
+        "pictures": sprites.thumbnails(images),
+        "picture_reconstructions": sprites.thumbnails(clip_to_images(reconstructions)),
+        "errors": errors.astype(np.float32),
+    }
 
 
 def measure_structure(

@@ -10,10 +10,18 @@ import numpy as np
 from keras_ae.anomaly.detection import verdict_metrics
 from keras_ae.anomaly.threshold import binomial_interval
 from keras_ae.evaluation import plots
+from keras_ae.evaluation.comparisons import bench
 from keras_ae.evaluation.comparisons.anomaly import MAX_HISTOGRAMS
-from keras_ae.evaluation.comparisons.base import EvaluationData, Figure, Measurement, Result
+from keras_ae.evaluation.comparisons.base import (
+    EvaluationData,
+    Figure,
+    Measurement,
+    Part,
+    Result,
+)
 
-VERSION = 1
+VERSION = 2
+HISTOGRAM_FILE = "threshold_scores.png"
 HEADING = "The threshold of each run, with 95% intervals of the real rate (Clopper and Pearson)"
 
 
@@ -29,7 +37,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         Metrics: `false_positive_rate`, the share of the test images with a score above the
         threshold; `interval`, its 95% interval (Clopper and Pearson, 1934); `num_normal`, the
         number of test images; `threshold`, as `ThresholdFit.to_dict`; `facts`, these in words for a
-        table with a row for each run. Arrays: `scores` `(N,)` of the test images.
+        table with a row for each run. Arrays: `scores` `(N,)` of the test images,
+        `pictured` and `pictures`, see `bench.pictures_of`.
 
     Raises:
         ValueError: the model has no threshold.
@@ -62,7 +71,8 @@ def measure(model: Any, data: EvaluationData, *, seed: int) -> Measurement:
         "threshold": {**fit.to_dict(), "interval": fitted},
         "facts": {HEADING: facts},
     }
-    return Measurement(metrics, {"scores": scores.astype(np.float32)})
+    arrays = {"scores": scores.astype(np.float32), **bench.pictures_of(data.split.test)}
+    return Measurement(metrics, arrays)
 
 
 def baselines(data: EvaluationData, *, seed: int) -> dict[str, Measurement]:
@@ -86,7 +96,7 @@ def draw(
             )
     if not panels:
         return []
-    path = plots.histogram_panels(panels, "anomaly score", folder / "threshold_scores.png")
+    path = plots.histogram_panels(panels, "anomaly score", folder / HISTOGRAM_FILE)
     return [
         Figure(
             path,
@@ -94,6 +104,13 @@ def draw(
             "line (first seed). The outermost bars hold all scores beyond them.",
         )
     ]
+
+
+def interactive(
+    results: list[Result], baselines: list[Result], class_names: tuple[str, ...], max_bytes: float
+) -> list[Part]:
+    """The histograms with a threshold to move: the first seed of each label."""
+    return bench.parts(results, class_names, max_bytes, HISTOGRAM_FILE)
 
 
 def in_words(interval: list[float]) -> str:

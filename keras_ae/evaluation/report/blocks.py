@@ -25,11 +25,15 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; the first heading is that of the labels."""
+    """A table; the first heading is that of the labels.
+
+    `meanings` explains headings in a sentence, with the unit; HTML shows it on hover.
+    """
 
     caption: str
     headings: list[str]
     rows: list[Row]
+    meanings: dict[str, str] = {}  # noqa: B006, RUF012 - never changed
 
 
 class Paragraph(NamedTuple):

@@ -24,7 +24,7 @@ from keras_ae.evaluation.report.blocks import (
 )
 from keras_ae.evaluation.report.bundle import bundle, read_asset
 
-WIDE = 7  # columns; a table with more is set in smaller type
+WIDE, HUGE = 7, 10  # columns; a table with more is set in smaller type, and in still smaller
 # One script, known by its digest, and no requests: whatever a label contains, a browser runs
 # nothing of it and fetches nothing. blob: is for images that the script makes.
 POLICY = (
@@ -123,13 +123,19 @@ def html_picture(picture: Picture) -> str:
 def html_table(table: Table) -> str:
     """A table that scrolls sideways; baselines are in a body of their own."""
     caption = html.escape(table.caption)
-    lines = ['<div class="scroll" tabindex="0" role="region" aria-label="Table">']
-    lines.append('<table class="wide">' if len(table.headings) > WIDE else "<table>")
+    name = caption or "Table"
+    lines = [f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">']
+    num = len(table.headings)
+    size = "huge" if num > HUGE else "wide" if num > WIDE else ""
+    lines.append(f'<table class="{size}">' if size else "<table>")
     lines += [f"<caption>{caption}</caption>"] if caption else []
-    headings = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.headings)
+    headings = "".join(
+        f'<th scope="col"{title_attribute(table.meanings.get(name, ""))}>{html.escape(name)}</th>'
+        for name in table.headings
+    )
     lines.append(f"<thead><tr>{headings}</tr></thead>")
     for baseline, mark in ((False, ""), (True, ' class="baselines"')):
-        rows = [html_row(row) for row in table.rows if row.baseline == baseline]
+        rows = [html_row(row, table.headings[1:]) for row in table.rows if row.baseline == baseline]
         lines += [f"<tbody{mark}>", *rows, "</tbody>"] if rows else []
     return "\n".join([*lines, "</table>", "</div>"])
 
@@ -140,11 +146,16 @@ def html_number(text: str) -> str:
     return f'{mean} <span class="spread">± {spread}</span>' if mark else mean
 
 
-def html_row(row: Row) -> str:
-    """One row of a table."""
-    cells = [html_number(cell.text) for cell in row.cells]
-    marked = [
-        f"<td><strong>{text}</strong></td>" if cell.best else f"<td>{text}</td>"
-        for text, cell in zip(cells, row.cells, strict=True)
-    ]
-    return f'<tr><th scope="row">{html.escape(row.label)}</th>{"".join(marked)}</tr>'
+def title_attribute(text: str) -> str:
+    """An attribute with an explanation, or nothing."""
+    return f' title="{html.escape(text)}"' if text else ""
+
+
+def html_row(row: Row, headings: list[str]) -> str:
+    """One row of a table. On a phone it is a block in which each cell names its heading."""
+    cells = []
+    for cell, heading in zip(row.cells, headings, strict=True):
+        text = html_number(cell.text)
+        text = f"<strong>{text}</strong>" if cell.best else text
+        cells.append(f'<td data-heading="{html.escape(heading)}"><span>{text}</span></td>')
+    return f'<tr><th scope="row">{html.escape(row.label)}</th>{"".join(cells)}</tr>'

@@ -18,6 +18,7 @@ from keras_ae.evaluation.report.blocks import (
     Bullets,
     Cell,
     Code,
+    Details,
     Interactive,
     Paragraph,
     Picture,
@@ -29,7 +30,9 @@ from keras_ae.evaluation.report.blocks import (
 
 DASH = "–"
 MISSING = "Missing runs"
+TRAINING = "Training"
 ARROWS = {"lower": "\N{NO-BREAK SPACE}↓", "higher": "\N{NO-BREAK SPACE}↑"}
+NUM_OPEN = 2  # figures of a comparison that are not folded
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
@@ -42,28 +45,103 @@ def make_sections(metrics: dict[str, Any], folder: Path) -> list[Section]:
     """The sections of the report, see `keras_ae.evaluation.report.render_report`."""
     comparisons = get(metrics, "comparisons")
     return [
+        introduction(metrics),
         overview(metrics),
         *interactive_sections(metrics, folder),
         *(comparison_section(key, one, folder) for key, one in comparisons.items()),
-        *training_section(metrics),
+        *training_section(metrics, folder),
         *missing_section(metrics),
         reproduction(metrics),
     ]
 
 
+def introduction(metrics: dict[str, Any]) -> Section:
+    """What the page is about, for a reader who does not know autoencoders."""
+    num = len({text_of(one.get("label")) for one in metrics.get("configurations") or []})
+    compared = f"compares {num} of them" if num > 1 else "is about one of them"
+    return Section(
+        "What is this?",
+        [
+            Paragraph(
+                "An autoencoder is a neural network that turns an image into a short list of "
+                "numbers, the code, and rebuilds the image from the code alone. It learns from "
+                "images without labels: the closer its reconstructions are, the more of an image "
+                "the code holds. "
+                f"Autoencoders differ in their networks and in what they ask of the code; this "
+                f"page {compared}, trained on the same images. All numbers are measured on test "
+                "images that were not used in training: how well the images are rebuilt, how the "
+                "codes are arranged, whether new images can be drawn, and what else the codes are "
+                "good for. The verdicts come first; below them each comparison has its figures, "
+                "its table and folded details."
+            )
+        ],
+    )
+
+
+def verdicts(metrics: dict[str, Any]) -> list[str]:
+    """A sentence or two for each comparison that ranks variants: the best, and what beats it."""
+    sentences = []
+    for key, one in get(metrics, "comparisons").items():
+        columns = [column for column in one.get("columns") or [] if column.get("better") in ARROWS]
+        if not (has_table(one) and columns) or one.get("best_in_row"):
+            continue
+        column = columns[0]
+        sign = 1 if column["better"] == "lower" else -1
+        rows = [
+            (sign * mean, text_of(row.get("label")), format_value(value, digits_of(column)), row)
+            for row in one["rows"]
+            if (mean := mean_of(value := get(row, "values").get(column.get("key")))) is not None
+        ]
+        ranked = sorted((row for row in rows if is_ranked(row[3])), key=lambda row: row[0])
+        if len(ranked) < 2:
+            continue
+        mean, best, shown, _ = ranked[0]
+        heading = text_of(column.get("heading")) or text_of(column.get("key"))
+        words = f"{title_of(key, one)}: {best} is best, with {shown} ({heading})"
+        equal = equal_to(best, column, one)
+        words += f"; {join(equal)} {'does' if len(equal) == 1 else 'do'} not differ " * bool(equal)
+        words += "significantly" * bool(equal)
+        better = [
+            f"{label}, {text}"
+            for value, label, text, row in rows
+            if is_baseline(row) and value < mean
+        ]
+        if any(is_baseline(row) for *_, row in rows):
+            words += (
+                f". Better baselines: {'; '.join(better)}" if better else ". No baseline is better"
+            )
+        sentences.append(f"{words}.")
+    return sentences
+
+
+def equal_to(best: str, column: dict[str, Any], comparison: dict[str, Any]) -> list[str]:
+    """The labels that do not differ significantly from the best one by a column."""
+    for ranking in comparison.get("rankings") or []:
+        groups = ranking.get("groups") or []
+        if ranking.get("heading") == column.get("heading") and groups:
+            first = [text_of(label) for label in groups[0]]
+            return [label for label in first if label != best] if best in first else []
+    return []
+
+
 def overview(metrics: dict[str, Any]) -> Section:
-    """The overview: configurations with the main number of each comparison."""
+    """The overview: verdicts, configurations with the main number of each comparison."""
     section = Section("Overview", [Paragraph(what_was_compared(metrics))])
+    if found := verdicts(metrics):
+        one_seed = all(num_runs(one) < 2 for one in metrics.get("configurations") or [])
+        caution = " With one seed each, another seed may give another order." if one_seed else ""
+        section.blocks += [Paragraph(caution.strip(), "Verdicts."), Bullets(found)]
     configurations = metrics.get("configurations") or []
     first = {}
     for one in configurations:
         first.setdefault(text_of(one.get("label")), one)
-    columns, headings = [], []
+    columns, headings, meanings = [], [], dict(MEANINGS)
     for key, one in get(metrics, "comparisons").items():
         if has_table(one) and not one.get("best_in_row"):  # else there is no main number
             rows = [row for row in result_rows(one) if not row.baseline]
             columns.append({row.label: row.cells[0] for row in rows})
             headings.append(f"{title_of(key, one)}: {heading_of(one['columns'][0])}")
+            meanings[headings[-1]] = text_of(one["columns"][0].get("meaning"))
     rows = [
         Row(label, [*(cells.get(label, Cell(DASH)) for cells in columns), *costs(one)])
         for label, one in first.items()
@@ -82,7 +160,12 @@ def overview(metrics: dict[str, Any]) -> Section:
                 "deviation over seeds. Each column is the main one of its comparison below."
             ),
             without_empty_columns(
-                Table("The main number of each comparison", ["variant", *headings, *COSTS], rows)
+                Table(
+                    "The main number of each comparison",
+                    ["variant", *headings, *COSTS],
+                    rows,
+                    meanings,
+                )
             ),
         ]
     if metrics.get("few_images"):
@@ -107,6 +190,17 @@ def overview(metrics: dict[str, Any]) -> Section:
     return section
 
 
+MEANINGS = {
+    "variant": "Name of the model; the variants page of the documentation describes each.",
+    "parameters": "Numbers that the training sets: weights of the network.",
+    "s/epoch": "Seconds for one pass over the training images, of the fastest run.",
+    "training,\N{NO-BREAK SPACE}s": "Seconds of all epochs, of the fastest run.",
+    "published": "The number of the published comparison, T. Krokotsch's autoencoder bake-off.",
+    "code dimensions": "How many numbers the code of an image has.",
+    "held out": "Classes that were left out of training, for anomaly detection.",
+    "seeds": "Random seeds of the runs: of initial weights, order of the images and noise.",
+    "epochs": "Passes over the training images.",
+}
 COSTS = ("parameters", "s/epoch", "training,\N{NO-BREAK SPACE}s")
 
 
@@ -163,7 +257,8 @@ def without_empty_columns(table: Table) -> Table:
         for place in range(len(table.headings) - 1)
     ]
     rows = [row._replace(cells=list(compress(row.cells, kept))) for row in table.rows]
-    return Table(table.caption, [table.headings[0], *compress(table.headings[1:], kept)], rows)
+    headings = [table.headings[0], *compress(table.headings[1:], kept)]
+    return table._replace(headings=headings, rows=rows)
 
 
 def join_sentences(sentences: Iterable[Any]) -> str:
@@ -201,21 +296,30 @@ def digits_of(column: dict[str, Any]) -> int:
 
 
 def comparison_section(key: str, comparison: dict[str, Any], folder: Path) -> Section:
-    """The figures, tables, rankings and notes of a comparison."""
+    """The rankings, figures, tables and notes of a comparison; what is long is folded."""
     section = Section(title_of(key, comparison))
     if comparison.get("summary"):
         section.blocks.append(Paragraph(text_of(comparison["summary"])))
-    section.blocks += figures_and_parts(comparison, folder)
-    section.blocks += [result_table(comparison)] if has_table(comparison) else []
-    section.blocks += [class_table(one) for one in comparison.get("by_class") or []]
     section.blocks += [
         ranking_paragraph(one)
         for one in comparison.get("rankings") or []
         if sum(map(len, one.get("groups") or [])) > 1
     ]
-    if comparison.get("notes"):
-        section.blocks.append(Bullets([text_of(note) for note in comparison["notes"]]))
+    drawn = figures_and_parts(comparison, folder)
+    section.blocks += drawn[:NUM_OPEN]
+    section.blocks += [result_table(comparison)] if has_table(comparison) else []
+    section.blocks += folded("More figures", drawn[NUM_OPEN:])
+    section.blocks += folded(
+        "Tables in detail", [class_table(one) for one in comparison.get("by_class") or []]
+    )
+    notes = [text_of(note) for note in comparison.get("notes") or []]
+    section.blocks += folded("Notes", [Bullets(notes)] if notes else [])
     return section
+
+
+def folded(summary: str, blocks: list[Block]) -> list[Block]:
+    """Blocks behind a summary; nothing without blocks."""
+    return [Details(summary, blocks)] if blocks else []
 
 
 def has_table(comparison: dict[str, Any]) -> bool:
@@ -291,7 +395,11 @@ def result_table(comparison: dict[str, Any]) -> Table:
         headings.insert(place, "published")
         for row, figure in zip(rows, figures, strict=True):
             row.cells.insert(place, Cell(as_published(figure)))
-    return without_empty_columns(Table("", ["variant", *headings], rows))
+    meanings = {
+        heading_of(column): text_of(column.get("meaning"))
+        for column in comparison.get("columns") or []
+    }
+    return without_empty_columns(Table("", ["variant", *headings], rows, {**MEANINGS, **meanings}))
 
 
 def as_published(figure: Any) -> str:
@@ -325,8 +433,13 @@ def ranking_paragraph(one: dict[str, Any]) -> Paragraph:
     return Paragraph(f"{'; '.join(groups)}. {sentence}".strip(), lead)
 
 
-def training_section(metrics: dict[str, Any]) -> list[Section]:
-    """The table of configurations; no section without any."""
+def training_section(metrics: dict[str, Any], folder: Path) -> list[Section]:
+    """The curves and the table of configurations; no section without any."""
+    curves = [
+        make_part(entry, data, [], folder)
+        for entry in metrics.get("interactive") or []
+        if entry.get("section") == TRAINING and (data := read_data(entry, folder)) is not None
+    ]
     headings = ["variant", "code dimensions", "held out", "seeds", "epochs", *COSTS]
     rows = [
         Row(
@@ -341,10 +454,9 @@ def training_section(metrics: dict[str, Any]) -> list[Section]:
         )
         for one in metrics.get("configurations") or []
     ]
-    if not rows:
-        return []
-    table = without_empty_columns(Table("What was trained", headings, rows))
-    return [Section("Training", [table])]
+    table = without_empty_columns(Table("What was trained", headings, rows, MEANINGS))
+    blocks = [*curves, *([table] if rows else [])]
+    return [Section(TRAINING, blocks)] if blocks else []
 
 
 def missing_section(metrics: dict[str, Any]) -> list[Section]:
@@ -405,14 +517,15 @@ def interactive_sections(metrics: dict[str, Any], folder: Path) -> list[Section]
 
     An entry of `metrics["interactive"]` is as in `figures_and_parts`, with a `section`, its
     heading, and perhaps a `summary`, a sentence or two below it. Entries of one section are
-    together; those without a readable file are left out.
+    together; those without a readable file are left out, and those of "Training" are in that
+    section.
     """
     sections: dict[str, Section] = {}
     for entry in metrics.get("interactive") or []:
-        data = read_data(entry, folder)
+        title = text_of(entry.get("section")) or text_of(entry.get("kind"))
+        data = None if title == TRAINING else read_data(entry, folder)
         if data is None:
             continue
-        title = text_of(entry.get("section")) or text_of(entry.get("kind"))
         section = sections.setdefault(title, Section(title))
         if entry.get("summary"):
             section.blocks.append(Paragraph(text_of(entry["summary"])))
@@ -425,8 +538,8 @@ def figures_and_parts(comparison: dict[str, Any], folder: Path) -> list[Block]:
 
     An entry of `comparison["interactive"]` has a `kind` (see `Interactive`), a `file`, which is a
     JSON file in the folder with the data, and perhaps `replaces`, the file names of the figures
-    that it stands for, or `fallback`, a sentence in place of figures. Where the file cannot be
-    read, the figures are shown as without the entry.
+    that it stands for, a `table`, as in `by_class`, or `fallback`, a sentence. Where the file
+    cannot be read, the figures are shown as without the entry.
     """
     figures = comparison.get("figures") or []
     blocks: list[Block] = []
@@ -443,8 +556,10 @@ def figures_and_parts(comparison: dict[str, Any], folder: Path) -> list[Block]:
 def make_part(
     entry: dict[str, Any], data: dict[str, Any], figures: list[dict[str, Any]], folder: Path
 ) -> Interactive:
-    """An interactive part with its fallback: figures, else a sentence."""
+    """An interactive part with its fallback: figures, a table, else a sentence."""
     fallback: list[Block] = [*figure_blocks(figures, folder)]
+    if entry.get("table"):
+        fallback.append(class_table(entry["table"]))
     if not fallback:
         sentence = text_of(entry.get("fallback"))
         fallback = [Paragraph(sentence or "This part needs JavaScript, in report.html.")]

@@ -1,19 +1,32 @@
-// The start of the page's script: mounts every interactive part.
+// The start of the page's script: tables first, then every interactive part.
+
+import { mount as mountBench } from "./bench.js";
+import { mount as mountCurves } from "./curves.js";
+import { mount as mountMaps } from "./maps.js";
+import { enhanceTable } from "./tables.js";
 
 /** The mount function of each kind of `Interactive` block: `mount(element, data)`. */
-const PARTS = {};
+const PARTS = { curves: mountCurves, bench: mountBench, maps: mountMaps };
 
-function mountAll() {
-  for (const element of document.querySelectorAll(".interactive")) {
-    const mount = Object.hasOwn(PARTS, element.dataset.kind) ? PARTS[element.dataset.kind] : null;
-    const source = element.querySelector(":scope > script[type='application/json']");
-    if (!mount || !source) continue; // the fallback stays
-    try {
-      mount(element, JSON.parse(source.textContent));
-    } catch (error) {
-      console.error(`${element.dataset.kind}:`, error); // one part must not break the others
-    }
+function tryTo(name, task) {
+  try {
+    task();
+  } catch (error) {
+    console.error(`${name}:`, error); // one part must not break the others
   }
 }
 
-mountAll();
+for (const table of document.querySelectorAll("main table")) {
+  tryTo("table", () => enhanceTable(table));
+}
+for (const element of document.querySelectorAll(".interactive")) {
+  const { kind } = element.dataset;
+  const source = element.querySelector(":scope > script[type='application/json']");
+  if (!Object.hasOwn(PARTS, kind) || !source) continue; // the fallback stays
+  tryTo(kind, () => PARTS[kind](element, JSON.parse(source.textContent)));
+}
+
+// Folded blocks are printed open.
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
