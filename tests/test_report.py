@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import pytest
 
 from keras_ae.evaluation import report, write_report
-from keras_ae.evaluation.report import html as report_html
 from keras_ae.evaluation.report import blocks, sections
+from keras_ae.evaluation.report import html as report_html
 from keras_ae.evaluation.report.bundle import bundle
 
 # Minimal PNG and GIF files.

@@ -102,7 +102,7 @@ def test_parts_replace_their_figures_only_where_their_data_can_be_read(tmp_path)
         entry = {"kind": "map", "file": file, "replaces": ["a.txt"]}
         comparison = {"title": "T", "figures": figures, "interactive": [entry]}
         content = {"comparisons": {"c": comparison}}
-        return make_sections(content, tmp_path)[1].blocks
+        return make_sections(content, tmp_path)[2].blocks
 
     part, figure = blocks("map.json")
     assert isinstance(part, Interactive) and part.data == {"points": [1, None]}

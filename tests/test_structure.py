@@ -16,6 +16,7 @@ import pytest
 
 import keras_ae
 from keras_ae.evaluation.comparisons import COMPARISONS
+from keras_ae.evaluation.comparisons.meanings import MEANINGS
 from keras_ae.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,9 +46,9 @@ ANYWHERE = {"", "_registration"}
 # Within evaluation: the report imports nothing of the package, comparisons nothing above them.
 WITHIN_EVALUATION = (
     ("published",),
-    ("plots",),
+    ("plots", "sprites"),
     ("comparisons",),
-    ("cache", "summary", "run_figures"),
+    ("cache", "summary", "run_figures", "parts"),
     ("evaluation",),
     ("",),
 )
@@ -375,15 +376,16 @@ def test_every_comparison_has_its_functions_and_version():
     for name, comparison in COMPARISONS.items():
         module = comparison.load()
         assert module.__name__ == f"keras_ae.evaluation.comparisons.{comparison.module}"
-        for function in ("measure", "baselines", "draw"):
+        also = ["interactive"] * comparison.is_interactive
+        for function in ("measure", "baselines", "draw", *also):
             assert inspect.isfunction(getattr(module, function)), f"{name} lacks {function}"
         assert isinstance(module.VERSION, int), f"{name} lacks VERSION"
 
 
 def test_every_comparison_file_is_in_the_registry():
     files = {path.stem for path in (PACKAGE / "evaluation" / "comparisons").glob("*.py")}
-    helpers = {"__init__", "base", "common", "fine_tuner", "linear_classifier"}
-    helpers.add("reference_classifier")
+    helpers = {"__init__", "base", "bench", "common", "fine_tuner", "linear_classifier"}
+    helpers |= {"meanings", "reference_classifier"}
     assert files - helpers == {comparison.module for comparison in COMPARISONS.values()}
 
 
@@ -405,3 +407,15 @@ def test_every_registry_entry_is_an_autoencoder(name):
     preset = VARIANTS[name]
     assert issubclass(preset.load(), keras_ae.Autoencoder)
     assert preset.summary and "\n" not in preset.summary
+
+
+def test_every_column_is_explained():
+    unexplained = [
+        f"{name}: {column.heading}"
+        for name, comparison in COMPARISONS.items()
+        for column in comparison.columns
+        if not column.meaning
+    ]
+    assert not unexplained
+    headings = {column.heading for one in COMPARISONS.values() for column in one.columns}
+    assert headings >= MEANINGS.keys()

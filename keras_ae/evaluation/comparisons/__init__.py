@@ -20,6 +20,8 @@ import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
+from keras_ae.evaluation.comparisons.meanings import MEANINGS
+
 
 @dataclass(frozen=True)
 class Column:
@@ -32,6 +34,8 @@ class Column:
         better: "lower" or "higher" where models are ranked by it, else None.
         needs: What a model or data set must have for it, such as "class labels". The report names
             it where no model has the number.
+        by_class: Whether there is a table of it by held-out class.
+        meaning: What the number is, in a sentence, with its unit; that of `MEANINGS` by default.
     """
 
     key: str
@@ -40,6 +44,11 @@ class Column:
     better: str | None = None
     needs: str = ""
     by_class: bool = True
+    meaning: str = ""
+
+    def __post_init__(self):
+        if not self.meaning:
+            object.__setattr__(self, "meaning", MEANINGS.get(self.heading, ""))
 
 
 LABELS = "class labels"

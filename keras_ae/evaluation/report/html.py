@@ -157,5 +157,6 @@ def html_row(row: Row, headings: list[str]) -> str:
     for cell, heading in zip(row.cells, headings, strict=True):
         text = html_number(cell.text)
         text = f"<strong>{text}</strong>" if cell.best else text
-        cells.append(f'<td data-heading="{html.escape(heading)}"><span>{text}</span></td>')
+        empty = " data-empty" if cell.text == "–" else ""
+        cells.append(f'<td data-heading="{html.escape(heading)}"{empty}><span>{text}</span></td>')
     return f'<tr><th scope="row">{html.escape(row.label)}</th>{"".join(cells)}</tr>'

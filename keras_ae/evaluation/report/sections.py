@@ -298,16 +298,18 @@ def digits_of(column: dict[str, Any]) -> int:
 def comparison_section(key: str, comparison: dict[str, Any], folder: Path) -> Section:
     """The rankings, figures, tables and notes of a comparison; what is long is folded."""
     section = Section(title_of(key, comparison))
-    if comparison.get("summary"):
-        section.blocks.append(Paragraph(text_of(comparison["summary"])))
-    section.blocks += [
+    rankings: list[Block] = [
         ranking_paragraph(one)
         for one in comparison.get("rankings") or []
         if sum(map(len, one.get("groups") or [])) > 1
     ]
+    section.blocks += rankings[:1]
+    if comparison.get("summary"):
+        section.blocks.append(Paragraph(text_of(comparison["summary"])))
     drawn = figures_and_parts(comparison, folder)
     section.blocks += drawn[:NUM_OPEN]
     section.blocks += [result_table(comparison)] if has_table(comparison) else []
+    section.blocks += folded("More rankings", rankings[1:])
     section.blocks += folded("More figures", drawn[NUM_OPEN:])
     section.blocks += folded(
         "Tables in detail", [class_table(one) for one in comparison.get("by_class") or []]
