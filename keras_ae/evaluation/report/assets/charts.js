@@ -53,12 +53,13 @@ export function formatNumber(value, digits = 4) {
   if (value == null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) {
-    return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0+e/, "e").replace("e+", "e");
+    return value
+      .toExponential(Math.max(0, digits - 2))
+      .replace(/\.?0+e/, "e")
+      .replace("e+", "e");
   }
   const rounded = Number(value.toPrecision(digits));
-  return Math.abs(rounded) >= 10000
-    ? Math.round(value).toLocaleString("en-US")
-    : String(rounded);
+  return Math.abs(rounded) >= 10000 ? Math.round(value).toLocaleString("en-US") : String(rounded);
 }
 
 /** A share as a percentage with three digits. */
@@ -77,19 +78,36 @@ export function drawAxes(svg, box, x, y) {
     const place = y.scale(tick);
     axes.append(
       makeSvg("line", { class: "grid", x1: box.left, x2: box.right, y1: place, y2: place }),
-      makeSvg("text", { x: box.left - 6, y: place + 4, "text-anchor": "end" }, (y.format ?? formatNumber)(tick)),
+      makeSvg(
+        "text",
+        { x: box.left - 6, y: place + 4, "text-anchor": "end" },
+        (y.format ?? formatNumber)(tick),
+      ),
     );
   }
   for (const tick of x.ticks ?? []) {
     const place = x.scale(tick);
     axes.append(
       makeSvg("line", { class: "tick", x1: place, x2: place, y1: box.bottom, y2: box.bottom + 4 }),
-      makeSvg("text", { x: place, y: box.bottom + 17, "text-anchor": "middle" }, (x.format ?? formatNumber)(tick)),
+      makeSvg(
+        "text",
+        { x: place, y: box.bottom + 17, "text-anchor": "middle" },
+        (x.format ?? formatNumber)(tick),
+      ),
     );
   }
   axes.append(
     makeSvg("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
-    makeSvg("text", { class: "axis-label", x: (box.left + box.right) / 2, y: box.bottom + 35, "text-anchor": "middle" }, x.label),
+    makeSvg(
+      "text",
+      {
+        class: "axis-label",
+        x: (box.left + box.right) / 2,
+        y: box.bottom + 35,
+        "text-anchor": "middle",
+      },
+      x.label,
+    ),
     makeSvg("text", { class: "axis-label", x: 0, y: box.top - 10 }, y.label),
   );
   svg.append(axes);

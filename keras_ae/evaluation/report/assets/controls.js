@@ -15,9 +15,14 @@ export function chooser(label, choices, change, chosen) {
 export function switcher(label, choices, change, chosen) {
   const group = make("div", { class: "switcher", role: "group", "aria-label": label });
   for (const [value, text] of choices) {
-    const button = make("button", { type: "button", "aria-pressed": String(value === chosen) }, text);
+    const button = make(
+      "button",
+      { type: "button", "aria-pressed": String(value === chosen) },
+      text,
+    );
     button.addEventListener("click", () => {
-      for (const other of group.children) other.setAttribute("aria-pressed", String(other === button));
+      for (const other of group.children)
+        other.setAttribute("aria-pressed", String(other === button));
       change(value);
     });
     group.append(button);

@@ -1,9 +1,15 @@
 // Numbers of a page's data: arrays in base64, and what is counted from them. No document here.
 
-const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
+const TYPES = {
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  float32: Float32Array,
+};
 
 /** The array in `{type, base64}`, little-endian. */
 export function decodeArray({ type, base64 }) {
+  if (!Object.hasOwn(TYPES, type)) throw new TypeError(`unknown type of array: ${type}`);
   const text = atob(base64);
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
   return new TYPES[type](bytes.buffer);

@@ -18,8 +18,9 @@ export function cellNumber(text) {
 export function sortedOrder(texts, descending) {
   const numbers = texts.map(cellNumber);
   const isMissing = (text) => text === "–" || text === "";
-  const areNumbers = texts.some((text, index) => !isMissing(text) && !Number.isNaN(numbers[index]))
-    && texts.every((text, index) => isMissing(text) || !Number.isNaN(numbers[index]));
+  const areNumbers =
+    texts.some((text, index) => !isMissing(text) && !Number.isNaN(numbers[index])) &&
+    texts.every((text, index) => isMissing(text) || !Number.isNaN(numbers[index]));
   const sign = descending ? -1 : 1;
   const compare = (first, second) => {
     const missing = isMissing(texts[first]) - isMissing(texts[second]);
@@ -27,7 +28,9 @@ export function sortedOrder(texts, descending) {
     if (areNumbers) return sign * (numbers[first] - numbers[second]);
     return sign * texts[first].localeCompare(texts[second], "en", { numeric: true });
   };
-  return texts.map((_, index) => index).sort((first, second) => compare(first, second) || first - second);
+  return texts
+    .map((_, index) => index)
+    .sort((first, second) => compare(first, second) || first - second);
 }
 
 /**
@@ -78,7 +81,13 @@ export function enhanceTable(table) {
     heading.replaceChildren(button);
   });
   // Cells shown as blocks, as on a phone, would lose these roles.
-  const roles = { "thead, tbody": "rowgroup", tr: "row", "thead th": "columnheader", "tbody th": "rowheader", td: "cell" };
+  const roles = {
+    "thead, tbody": "rowgroup",
+    tr: "row",
+    "thead th": "columnheader",
+    "tbody th": "rowheader",
+    td: "cell",
+  };
   table.setAttribute("role", "table");
   for (const [selector, role] of Object.entries(roles)) {
     for (const element of table.querySelectorAll(selector)) element.setAttribute("role", role);
@@ -106,7 +115,9 @@ function makeTools(table, headings) {
   headings.forEach((heading, column) => {
     choice.append(make("option", { value: column }, cellText(heading)));
   });
-  choice.addEventListener("change", () => sortBy(table, headings, choice.value === "" ? -1 : Number(choice.value)));
+  choice.addEventListener("change", () =>
+    sortBy(table, headings, choice.value === "" ? -1 : Number(choice.value)),
+  );
   const label = make("label", { class: "sort-choice" }, "Sort: ", choice); // on a phone, without headings
   return make("div", { class: "table-tools" }, label, copy);
 }
