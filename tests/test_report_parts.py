@@ -59,15 +59,15 @@ def test_modules_that_cannot_be_joined_are_refused(source, words):
         bundle("main.js", {"main.js": source + "\n"}.__getitem__)
 
 
-def test_policy_admits_the_script_of_the_page_and_no_other():
+def test_policy_admits_the_script_and_the_style_of_the_page_and_no_others():
     page = page_of(Interactive("nothing", {}, [Paragraph("fallback")]))
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)[1]
-    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    assert len(scripts) == 1
-    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
+    for element, directive in (("script", "script-src"), ("style", "style-src")):
+        (text,) = re.findall(f"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}';" in policy
     assert "default-src 'none'" in policy and "connect-src 'none'" in policy
-    assert policy.count("unsafe") == 1 and "style-src 'unsafe-inline'" in policy
+    assert "unsafe" not in policy and " style=" not in page
 
 
 def test_data_of_a_part_survives_and_cannot_leave_its_element():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,7 @@ def curve_data(runs: list[dict[str, Any]]) -> dict[str, Any]:
         epoch and the last.
     """
     styles = plots.label_styles({run["label"]: run["variant"] for run in runs})
+    colors = distinct_colors(run["variant"] for run in runs)
     made = []
     for run in runs:
         history = run["history"]
@@ -130,9 +132,7 @@ def curve_data(runs: list[dict[str, Any]]) -> dict[str, Any]:
         made.append(
             {
                 **{key: run[key] for key in ("label", "seed", "held_out")},
-                "color": plots.VARIANT_COLORS.index(style["color"])
-                if style["color"] in plots.VARIANT_COLORS
-                else 0,
+                "color": colors[run["variant"]],
                 "dash": plots.DASHES.index(style["linestyle"]),
                 "epochs": [int(row["epoch"]) for row in rows],
                 "values": {key: [_finite(row.get(key)) for row in rows] for key in keys},
@@ -145,6 +145,24 @@ def curve_data(runs: list[dict[str, Any]]) -> dict[str, Any]:
             {"key": key, "name": name} for key, name in QUANTITIES.items() if key in present
         ],
         "runs": made,
+    }
+
+
+def distinct_colors(variants: Iterable[str]) -> dict[str, int]:
+    """The place of each variant's color in `plots.VARIANT_COLORS`, as in the figures.
+
+    Where two variants share a color, the second one gets a color that is free, while there is one.
+    """
+    own = {}
+    for variant in variants:
+        color = plots.variant_style(variant)["color"]
+        known = color in plots.VARIANT_COLORS
+        own[variant] = plots.VARIANT_COLORS.index(color) if known else 0
+    first = {place: variant for variant, place in reversed(own.items())}
+    free = [place for place in range(len(plots.VARIANT_COLORS)) if place not in first]
+    return {
+        variant: place if first[place] == variant or not free else free.pop(0)
+        for variant, place in own.items()
     }
 
 

@@ -78,6 +78,23 @@ def packed(array: np.ndarray) -> dict[str, str]:
     return {"type": array.dtype.name, "base64": base64.b64encode(content).decode()}
 
 
+def leveled(values: np.ndarray, threshold: float) -> dict[str, Any]:
+    """Values in 65,536 equal steps, two bytes each; `low + step * levels` gives them back.
+
+    Args:
+        values: Finite numbers `(N,)`, N >= 1.
+        threshold: Values above it stay above it, the others do not get there.
+    """
+    values = np.asarray(values, np.float64)
+    low = float(values.min())
+    step = float(values.max() - low) / 65535
+    levels = np.round((values - low) / (step or 1.0)).astype(np.int64)
+    shown = low + step * levels
+    levels += (values > threshold) & (shown <= threshold)
+    levels -= (values <= threshold) & (shown > threshold)
+    return {"low": low, "step": step, "levels": packed(np.clip(levels, 0, 65535).astype(np.uint16))}
+
+
 def fitting(make: Callable[[int], Any], most: int, least: int, max_bytes: float) -> Any:
     """What `make(n)` returns for the largest tried n whose JSON text is within `max_bytes`.
 

@@ -35,6 +35,8 @@ class Column:
         needs: What a model or data set must have for it, such as "class labels". The report names
             it where no model has the number.
         by_class: Whether there is a table of it by held-out class.
+        bounds: Labels of baselines that no model can beat: limits, not rivals.
+        chance: The number of a guess; a best model that is worse is reported as such.
         meaning: What the number is, in a sentence, with its unit; that of `MEANINGS` by default.
     """
 
@@ -44,6 +46,8 @@ class Column:
     better: str | None = None
     needs: str = ""
     by_class: bool = True
+    bounds: tuple[str, ...] = ()
+    chance: float | None = None
     meaning: str = ""
 
     def __post_init__(self):
@@ -135,11 +139,17 @@ COMPARISONS: dict[str, Comparison] = {
         "of an image, from the mean code; it is the only error of a model with a linear output. "
         "PCA of the same code size has as many components as the model's code has numbers.",
         (
-            Column("bce", "BCE, mean code", better="lower", needs="a sigmoid output"),
+            Column(
+                "bce",
+                "BCE, mean code",
+                better="lower",
+                needs="a sigmoid output",
+                bounds=("entropy floor",),
+            ),
             Column("pca_bce", "BCE, PCA of the same code size"),
             Column("sampled_bce", "BCE, sampled code", better="lower", needs=GAUSSIAN),
             Column("negative_elbo", "-ELBO", better="lower", needs=GAUSSIAN),
-            Column("mse", "squared error", better="lower"),
+            Column("mse", "squared error", better="lower", bounds=("entropy floor",)),
             Column("pca_mse", "squared error, PCA of the same code size"),
         ),
         with_published="The published figures are from a sampled code.",
@@ -151,7 +161,14 @@ COMPARISONS: dict[str, Comparison] = {
         "training images. Nearest training image: the mean L2 distance of a sample to it. The "
         "numbers of real images are in the columns of the fitted prior.",
         (
-            Column("fitted_frechet", "Fréchet distance, fitted prior", 1, "lower", LABELS),
+            Column(
+                "fitted_frechet",
+                "Fréchet distance, fitted prior",
+                1,
+                "lower",
+                LABELS,
+                bounds=("training images",),
+            ),
             Column(
                 "prior_frechet", "Fréchet distance, own prior", 1, "lower", f"{LABELS}, {PRIOR}"
             ),
@@ -209,7 +226,7 @@ COMPARISONS: dict[str, Comparison] = {
         "threshold: by default the training loss for light drawings on black; for other images "
         "local_residual, or with a held-out class the squared error. " + _ANOMALY_NUMBERS,
         (
-            Column("auc", "AUC", 4, "higher"),
+            Column("auc", "AUC", 4, "higher", chance=0.5),
             Column("auc_signed", "AUC, signed residual", 4),
             Column("pca_auc", "AUC, PCA of the same code size", 4, by_class=False),
             Column("aupr", "AUPR", 3, by_class=False),

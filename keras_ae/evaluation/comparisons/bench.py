@@ -5,6 +5,7 @@ The page counts, for any threshold, what it finds and which images change sides.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,15 @@ def parts(
     """The bench of the first seed of each label and held-out class, as far as `max_bytes` allow.
 
     Args:
-        results: Measured runs; those without `scores` and `pictured` are left out.
+        results: Measured runs; those without finite `scores` and `pictured` are left out.
         class_names: One name for each class.
         max_bytes: Bytes of the data as JSON. Each label comes first with one held-out class.
         replaces: File name of the figure that the bench stands for.
     """
     first: dict[tuple[str, str | None], Result] = {}
     for result in results:
-        if {"scores", "pictured"} <= result.measurement.arrays.keys():
+        arrays = result.measurement.arrays
+        if {"scores", "pictured"} <= arrays.keys() and np.isfinite(arrays["scores"]).all():
             first.setdefault((result.label, result.held_out), result)
     if not first:
         return []
@@ -64,21 +66,27 @@ def parts(
     ranks = {}
     for key in first:
         ranks[key] = seen[key[0]] = seen.get(key[0], 0) + 1
-    runs, sheets, size = [], [], 0
+    runs: list[dict[str, Any]] = []
+    sheets: list[dict[str, np.ndarray]] = []
+    kinds: list[np.ndarray] = []
+    size = 0
     for key in sorted(first, key=ranks.__getitem__):
         run = run_data(first[key])
-        size += len(run["scores"]["base64"]) + len(run["anomalous"]["base64"])
+        size += len(run["scores"]["levels"]["base64"])
         if runs and size > SHARE_OF_SCORES * max_bytes:
             break
         arrays = first[key].measurement.arrays
-        same = [place for place, other in enumerate(sheets) if are_same(arrays, other)]
-        sheets += [] if same else [arrays]
-        runs.append({**run, "sheet": same[0] if same else len(sheets) - 1})
+        anomalous = arrays.get("anomalous", np.zeros(len(arrays["scores"]), bool))
+        run["sheet"] = place_of(arrays, sheets, are_same)
+        run["kinds"] = place_of(anomalous, kinds, np.array_equal)
+        runs.append(run)
 
     def make(num: int) -> dict[str, Any]:
         return {
             "class_names": list(class_names),
             "runs": runs,
+            "num_left_out": len(first) - len(runs),
+            "kinds": [sprites.packed(anomalous.astype(np.uint8)) for anomalous in kinds],
             "sheets": [sheet_data(arrays, num) for arrays in sheets],
         }
 
@@ -88,19 +96,25 @@ def parts(
 
 def run_data(result: Result) -> dict[str, Any]:
     """The scores of one run, with its threshold in float32, as verdicts use it."""
-    arrays, threshold = result.measurement.arrays, result.measurement.metrics["threshold"]
-    scores = arrays["scores"]
+    fit = result.measurement.metrics["threshold"]
+    threshold = float(np.float32(fit["threshold"]))
     return {
         "label": result.label,
         "held_out": result.held_out,
         "seed": result.seed,
-        "score": threshold["score"],
-        "threshold": float(np.float32(threshold["threshold"])),
-        "scores": sprites.packed(scores.astype(np.float32)),
-        "anomalous": sprites.packed(
-            arrays.get("anomalous", np.zeros(len(scores), bool)).astype(np.uint8)
-        ),
+        "score": fit["score"],
+        "threshold": threshold,
+        "scores": sprites.leveled(result.measurement.arrays["scores"], threshold),
     }
+
+
+def place_of(thing: Any, things: list[Any], same: Callable[[Any, Any], bool]) -> int:
+    """The place of a thing in a list, to which it is added where none is the same."""
+    for place, other in enumerate(things):
+        if same(thing, other):
+            return place
+    things.append(thing)
+    return len(things) - 1
 
 
 def sheet_data(arrays: dict[str, np.ndarray], num: int) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from keras_ae.evaluation.report.blocks import (
 from keras_ae.evaluation.report.bundle import bundle, read_asset
 
 WIDE, HUGE = 7, 10  # columns; a table with more is set in smaller type, and in still smaller
-# One script, known by its digest, and no requests: whatever a label contains, a browser runs
-# nothing of it and fetches nothing. blob: is for images that the script makes.
+# One script and one style sheet, known by digest, and no requests: whatever a label contains,
+# a browser runs nothing of it and fetches nothing. blob: is for images that the script makes.
 POLICY = (
-    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-    "script-src 'sha256-{digest}'; connect-src 'none'"
+    "default-src 'none'; img-src data: blob:; style-src '{style}'; script-src '{script}'; "
+    "connect-src 'none'; base-uri 'none'; form-action 'none'"
 )
 # Inside a script element these could end it, or change how the rest of it is read.
 JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -37,8 +37,8 @@ JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&
 
 def to_html(title: str, sections: list[Section]) -> str:
     """The report as one HTML file that contains its figures and its style sheet."""
-    style, script = read_asset("report.css"), f"\n{bundle('main.js')}"
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style, script = f"\n{read_asset('report.css')}", f"\n{bundle('main.js')}"
+    policy = POLICY.format(style=digest_of(style), script=digest_of(script))
     anchors = make_anchors([section.title for section in sections])
     links = [
         f'<a href="#{anchor}">{html.escape(section.title)}</a>'
@@ -50,9 +50,9 @@ def to_html(title: str, sections: list[Section]) -> str:
         parts.append("\n".join([f'<section id="{anchor}">', *inside, "</section>"]))
     lines = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>",
         f"<h1>{html.escape(title)}</h1>",
         '<nav aria-label="Contents">',
         *links,
@@ -61,6 +61,11 @@ def to_html(title: str, sections: list[Section]) -> str:
         f"</main>\n<script>{script}</script>\n</body>\n</html>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def digest_of(text: str) -> str:
+    """The digest of an inline script or style sheet, as a policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def make_anchors(titles: list[str]) -> list[str]:

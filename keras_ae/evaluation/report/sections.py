@@ -64,15 +64,15 @@ def introduction(metrics: dict[str, Any]) -> Section:
         [
             Paragraph(
                 "An autoencoder is a neural network that turns an image into a short list of "
-                "numbers, the code, and rebuilds the image from the code alone. It learns from "
+                "numbers, the code, and reconstructs the image from the code alone. It learns from "
                 "images without labels: the closer its reconstructions are, the more of an image "
                 "the code holds. "
-                f"Autoencoders differ in their networks and in what they ask of the code; this "
+                f"Autoencoders differ in their networks and in the constraints on the code; this "
                 f"page {compared}, trained on the same images. All numbers are measured on test "
-                "images that were not used in training: how well the images are rebuilt, how the "
-                "codes are arranged, whether new images can be drawn, and what else the codes are "
-                "good for. The verdicts come first; below them each comparison has its figures, "
-                "its table and folded details."
+                "images that were not used in training: how good the reconstructions are, how the "
+                "codes are arranged, whether new images can be generated, and what else the codes "
+                "are good for. The verdicts come first; below them each comparison has its "
+                "figures, its table and folded details."
             )
         ],
     )
@@ -101,12 +101,13 @@ def verdicts(metrics: dict[str, Any]) -> list[str]:
         equal = equal_to(best, column, one)
         words += f"; {join(equal)} {'does' if len(equal) == 1 else 'do'} not differ " * bool(equal)
         words += "significantly" * bool(equal)
-        better = [
-            f"{label}, {text}"
-            for value, label, text, row in rows
-            if is_baseline(row) and value < mean
-        ]
-        if any(is_baseline(row) for *_, row in rows):
+        chance = finite(column.get("chance"))
+        if chance is not None and sign * chance < mean:
+            words += f"; worse than chance, {chance:g}"
+        bounds = set(map(text_of, column.get("bounds") or ()))
+        baselines = [row for row in rows if is_baseline(row[3]) and row[1] not in bounds]
+        better = [f"{label}, {text}" for value, label, text, _ in baselines if value < mean]
+        if baselines:
             words += (
                 f". Better baselines: {'; '.join(better)}" if better else ". No baseline is better"
             )

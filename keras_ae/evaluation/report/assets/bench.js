@@ -10,7 +10,7 @@ import {
 } from "./charts.js";
 import { chooser, liveText } from "./controls.js";
 import { hideFallback, make, makeSvg } from "./dom.js";
-import { changedSides, decodeArray, histogram, quantile, verdicts } from "./numbers.js";
+import { changedSides, decodeArray, decodeLevels, histogram, quantile, verdicts } from "./numbers.js";
 import { loadSheet, thumbnail } from "./sprites.js";
 
 const HEIGHT = 300;
@@ -44,9 +44,10 @@ export function mount(element, data) {
     place: new Map([...decodeArray(sheet.indices)].map((index, place) => [index, place])),
     labels: sheet.labels && decodeArray(sheet.labels),
   }));
+  const kinds = data.kinds.map(decodeArray);
   const runs = data.runs.map((run) => {
-    const scores = decodeArray(run.scores);
-    const isAnomalous = decodeArray(run.anomalous);
+    const scores = decodeLevels(run.scores);
+    const isAnomalous = kinds[run.kinds];
     return {
       ...run,
       scores,
@@ -104,7 +105,7 @@ export function mount(element, data) {
       {
         scale,
         ticks: linearTicks(...range, Math.min(8, width / 90)),
-        label: `anomaly score (${run.score})`,
+        label: `anomaly score (${run.score}); the last bar has all higher ones`,
       },
       { scale: null, label: "share of the images of each kind" },
     );
@@ -323,6 +324,10 @@ export function mount(element, data) {
     );
   }
   controls.append(reset);
+  if (data.num_left_out) {
+    const words = `${data.num_left_out} more ${data.num_left_out === 1 ? "is" : "are"} left out`;
+    controls.append(make("span", { class: "key" }, `${words}, for the size of the page`));
+  }
   element.append(controls, plot, facts, changes, status);
   hideFallback(element);
   onWidth(plot, (now) => {

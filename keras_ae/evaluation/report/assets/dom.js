@@ -3,8 +3,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element. Properties go to the element; `class`, `data-*`, `aria-*`, `role` and `style`
- * variables are attributes. Children are elements or text. */
+/** An HTML element. Properties are attributes, or listeners where their name starts with `on`; the
+ * page's policy forbids `style` attributes (set `element.style` instead). Children are elements or
+ * text. */
 export function make(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }

@@ -15,6 +15,11 @@ export function decodeArray({ type, base64 }) {
   return new TYPES[type](bytes.buffer);
 }
 
+/** Numbers stored as equal steps: `low + step * levels`. */
+export function decodeLevels({ low, step, levels }) {
+  return Float64Array.from(decodeArray(levels), (level) => low + step * level);
+}
+
 /** The index of the nearest point to (x, y), or -1 where none is within `within`. */
 export function nearestPoint(xs, ys, x, y, within = Number.POSITIVE_INFINITY) {
   let [found, least] = [-1, within * within];
