@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 if [ -x node_modules/.bin/biome ]; then
-    node_modules/.bin/biome ci --error-on-warnings .
+    node_modules/.bin/biome ci --colors=off --error-on-warnings .
 else
     echo "skipped: biome is not installed (npm install)"
 fi

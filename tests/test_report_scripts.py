@@ -1,4 +1,4 @@
-"""The report's scripts: their own tests with Node, and the linter; see `scripts/check_scripts.sh`."""
+"""The report's scripts: their own tests with Node, and the linter (`scripts/check_scripts.sh`)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,14 @@ import {
 } from "./charts.js";
 import { chooser, liveText } from "./controls.js";
 import { hideFallback, make, makeSvg } from "./dom.js";
-import { changedSides, decodeArray, decodeLevels, histogram, quantile, verdicts } from "./numbers.js";
+import {
+  changedSides,
+  decodeArray,
+  decodeLevels,
+  histogram,
+  quantile,
+  verdicts,
+} from "./numbers.js";
 import { loadSheet, thumbnail } from "./sprites.js";
 
 const HEIGHT = 300;
