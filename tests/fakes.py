@@ -25,6 +25,9 @@ class FakeAutoencoder:
     def pack_inputs(self, images, labels=None):
         return {"images": images, "labels": labels} if self.needs_labels else images
 
+    def reconstruct(self, inputs):
+        return np.asarray(inputs["images"] if isinstance(inputs, dict) else inputs)
+
     def posterior(self, inputs):
         return None
 

@@ -112,7 +112,7 @@ export function mount(element, data) {
       {
         scale,
         ticks: linearTicks(...range, Math.min(8, width / 90)),
-        label: `anomaly score (${run.score}); the last bar has all higher ones`,
+        label: `anomaly score (${run.score})${width < 500 ? "" : "; the last bar has all higher ones"}`,
       },
       { scale: null, label: "share of the images of each kind" },
     );
@@ -121,7 +121,7 @@ export function mount(element, data) {
       const bar = (box.right - box.left) / NUM_BINS;
       const group = makeSvg("g", { class: `bars ${kind}` });
       shares[place].forEach((share, bin) => {
-        const height = (share / top) * (room - 8);
+        const height = (share / top) * (room - 22);
         if (share)
           group.append(
             makeSvg("rect", {
