@@ -293,9 +293,11 @@ class Autoencoder(LatentTools, AnomalyTools, EpochTrainer):
 
     def train_step(self, data) -> dict:
         inputs, targets, weight = self._unpack(data)
-        gradients, *losses, outputs = self._differentiate(inputs, targets, weight)
+        gradients, reconstruction_loss, latent_loss, outputs = self._differentiate(
+            inputs, targets, weight
+        )
         # Before the update: the metrics describe the step's own forward pass.
-        logs = self._track(inputs, targets, weight, *losses, outputs)
+        logs = self._track(inputs, targets, weight, reconstruction_loss, latent_loss, outputs)
         self.optimizer.apply(gradients, self.trainable_variables)
         return logs
 

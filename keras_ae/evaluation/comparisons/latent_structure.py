@@ -196,7 +196,7 @@ def map_data(result: Result, pictured: np.ndarray) -> dict[str, Any]:
     span = max(float((high - low).max()), 1e-12)
     # The y axis of a page points down.
     places = 0.5 + (points[pictured] - (low + high) / 2) / span * [1.0, -1.0]
-    kind = metrics.get("map_kind")
+    kind = metrics.get("map_kind", "")
     words = ["the codes as they are" if kind == "codes" else PROJECTIONS.get(kind, "")]
     if "neighbour_accuracy" in metrics:
         words.append(f"10-nearest-neighbor accuracy {metrics['neighbour_accuracy']:.3f}")
