@@ -430,8 +430,8 @@ def test_one_split_is_in_memory_at_a_time(tiny, monkeypatch):
         return split(*arguments, **options)
 
     monkeypatch.setattr(data, "split", counting)
-    splits = Splits(data.load(tiny), 42)
-    assert splits("0") is splits("0") and splits("1") is not splits("0")
+    splits = Splits(data.load(tiny))
+    assert splits(42, "0") is splits(42, "0") and splits(42, "1") is not splits(42, "0")
     assert made == ["0", "1", "0"]
 
 

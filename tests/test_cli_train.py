@@ -279,15 +279,14 @@ def test_list_shows_every_variant_with_its_parameters(capsys):
 
 
 def test_all_trains_every_variant_once(tiny, tmp_path, monkeypatch):
-    small = keras_ae.Shallow((2, 2), 1)
-    monkeypatch.setattr(plan, "build_model", lambda variant, *_: small)
+    monkeypatch.setattr(plan, "build_model", lambda variant, *_: keras_ae.Shallow((2, 2), 1))
     monkeypatch.setattr(Training, "_train", finish_at_once)
     assert train(*command(tiny, tmp_path, "all", epochs=1)) == 0
     names = {path.name for path in (tmp_path / "tiny.npz").iterdir()}
     assert names == {f"{variant}-1d-seed42" for variant in keras_ae.VARIANTS}
 
 
-def finish_at_once(training, run, planned, progress) -> None:
+def finish_at_once(training, run, planned, model, progress) -> None:
     run.start(planned.config)
     results = dict.fromkeys((*LOSSES, "seconds_per_epoch"), 0.0)
     run.path("test.json").write_text(json.dumps(results))
@@ -367,7 +366,9 @@ def test_training_never_sees_the_held_out_class(tiny, tmp_path, monkeypatch):
 # Options that change no number of a run: which runs, where they are written, what is printed.
 NOT_IN_A_RUN = {
     "bake_off",
+    "dry_run",
     "export",
+    "grid",
     "list",
     "memory_limit",
     "no_figures",
@@ -402,7 +403,8 @@ def test_every_option_reaches_the_request_or_the_images(tiny, tmp_path, monkeypa
     )
     assert train(*line) == 0
     (config,) = (run.config for run in planned)
-    (options["held_out_class"],) = options["held_out_class"]
+    for name in ("held_out_class", "latent_dim", "set", "seed"):
+        (options[name],) = options[name]
     for name in fields - {"variant", "dataset", "fingerprint", other}:
         option = "set" if name == "arguments" else name
         assert options[option] != defaults[option], f"{option} needs another value in this test"
@@ -419,8 +421,8 @@ def test_repeated_options_accumulate(tiny, tmp_path):
     assert train(*line, "--set", "hidden_units=9,6", "--variant", "shallow", "--list") == 0
     options = parse([*line, "--set", "b=1", "--variant", "shallow", "--set", "a=no"])
     assert options.variant == ["vae", "shallow"]
-    assert options.set == {"a": "no", "b": 1}
-    assert list(options.set) == ["a", "b"]
+    assert options.set == [{"a": "no", "b": 1}]
+    assert list(options.set[0]) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

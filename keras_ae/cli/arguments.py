@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import keras_ae
 
+MAX_RUNS = 10_000  # of a grid
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports errors in one line and knows `--version`.
@@ -158,23 +160,81 @@ def _number(text: str, allowed: Callable[[float], bool], needed: str) -> float:
     return value
 
 
+def seeds(text: str) -> list[int]:
+    """An argument type: `7`, or `1..10` for all whole numbers from 1 to 10."""
+    number = at_least(0)
+    first, dots, last = text.partition("..")
+    if not dots:
+        return [number(text)]
+    ends = number(first), number(last)
+    if ends[0] > ends[1] or ends[1] - ends[0] >= MAX_RUNS:
+        raise argparse.ArgumentTypeError(
+            f"needs a range such as 1..10, of at most {MAX_RUNS:,} numbers; received {text}"
+        )
+    return list(range(ends[0], ends[1] + 1))
+
+
+def share(text: str) -> tuple[int, int]:
+    """An argument type: `3/8`, the third of eight parts."""
+    try:
+        part, number = (int(word) for word in text.split("/"))
+    except ValueError:
+        part, number = 0, 0
+    if not 1 <= part <= number:
+        raise argparse.ArgumentTypeError(f"needs a part such as 1/8 to 8/8; received {text}")
+    return part, number
+
+
 def assignment(text: str) -> tuple[str, Any]:
     """`name=value` as a name and a Python value; a value that is not a literal is a string.
 
     Raises:
         ValueError: it has another form, or the name has its own option.
     """
+    name, value = _name_and_value(text)
+    return name, _literal(value)
+
+
+def assignments(text: str) -> tuple[str, list[Any]]:
+    """`name=value,value` as a name and a list of Python values; see `assignment`.
+
+    A comma within brackets or quotes separates no values: `hidden_units=[256,64],[128,32]`.
+
+    Raises:
+        ValueError: as `assignment`, or a value is missing.
+    """
+    name, value = _name_and_value(text)
+    words, inside, quote = [""], 0, ""
+    for character in value:
+        if quote or character in "'\"":
+            quote = "" if character == quote else quote or character
+        else:
+            inside += (character in "[({") - (character in "])}")
+        if character == "," and not inside and not quote:
+            words.append("")
+        else:
+            words[-1] += character
+    if not all(words):
+        raise ValueError(f"--set {text}: a value is missing")
+    return name, [_literal(word) for word in words]
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals and value):
         raise ValueError(f"--set needs NAME=VALUE; received {text!r}")
     if name in ("latent_dim", "seed", "image_shape"):
         raise ValueError(f"--set {text}: {name} has an option of its own or follows from the data")
+    return name, value
+
+
+def _literal(value: str) -> Any:
     try:
         literal = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
         # As config.json stores it: lists instead of tuples, finite numbers.
-        return name, json.loads(json.dumps(literal, allow_nan=False))
+        return json.loads(json.dumps(literal, allow_nan=False))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return name, value
+        return value
 
 
 def unwritable(directory: Path) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import itertools
 import math
 import os
 import shlex
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from keras_ae.cli.arguments import (
+    MAX_RUNS,
     Parser,
     above_zero,
     assignment,
+    assignments,
     at_least,
     image_size,
     momentum,
     num_bytes,
     rate,
+    seeds,
     unwritable,
 )
 from keras_ae.cli.interrupts import InterruptHandler
@@ -36,6 +40,7 @@ EXAMPLES = (
     "--variant sparse",
     "--variant vae --dataset path/to/my_photographs --set beta=4 hidden_units=256,64",
     "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
+    "--variant vae --seed 1..3 --grid --set beta=1,2,4 --dry-run",
 )
 
 
@@ -74,6 +79,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         action="store_true",
         help="train the nine bake-off variants: with 20-D codes, and with 2-D codes leaving out "
         "class 1 (for anomaly detection)",
+    )
+    what.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the runs and the time that they take, from the finished runs of the same "
+        "variant; train nothing",
     )
     what.add_argument("--list", action="store_true", help="show the variants and their sizes")
     images = parser.add_argument_group("images")
@@ -148,9 +159,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     network = parser.add_argument_group("network")
     network.add_argument(
         "--latent-dim",
+        nargs="+",
+        action="extend",
         type=at_least(1),
         metavar="N",
-        help="size of the code (default: the variant's own, mostly 20)",
+        help="size of the code; one run for each that is named (default: the variant's own, "
+        "mostly 20)",
     )
     network.add_argument(
         "--set",
@@ -160,6 +174,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         metavar="NAME=VALUE",
         help="further arguments of the variant, such as beta=4 hidden_units=256,64 "
         "(default: the variant's own)",
+    )
+    network.add_argument(
+        "--grid",
+        action="store_true",
+        help="take each value of --set beta=1,2,4 for a run of its own, in every combination; "
+        "lists need brackets: hidden_units=[256,64],[128,32] (default: 256,64 is one value)",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -216,10 +236,12 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
     )
     training.add_argument(
         "--seed",
-        type=at_least(0),
+        nargs="+",
+        action="extend",
+        type=seeds,
         metavar="N",
-        default=DEFAULT_SEED,
-        help="random seed of split, weights, order and noise (default: %(default)s)",
+        help="random seed of split, weights, order and noise; one run for each that is named, "
+        f"1..10 for ten (default: {DEFAULT_SEED})",
     )
     training.add_argument(
         "--jit",
@@ -288,13 +310,12 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
     names = known if "all" in names else names
     parser.refuse_unknown("variant", names, known)
     options.variant = list(dict.fromkeys(names))
-    try:
-        given = [assignment(text) for text in options.set]
-    except ValueError as error:
-        parser.error(str(error))
-    options.set = dict(sorted(given, key=lambda pair: pair[0]))
-    if len(options.set) < len(given):
-        parser.error(f"--set names an argument twice: {' '.join(name for name, _ in given)}")
+    options.seed = list(dict.fromkeys(itertools.chain(*(options.seed or [[DEFAULT_SEED]]))))
+    options.latent_dim = list(dict.fromkeys(options.latent_dim or [None]))
+    options.set = _sets_of_arguments(parser, options)
+    sizes = [options.variant, options.latent_dim, options.set, options.held_out_class or [None]]
+    if (number := math.prod(map(len, [*sizes, options.seed]))) > MAX_RUNS:
+        parser.error(f"a grid has at most {MAX_RUNS:,} runs; received {number:,}")
     if options.classes and options.dataset is None:
         parser.error("--classes chooses from a data set: name it with --dataset")
     if options.resize and options.image_size is None:
@@ -316,6 +337,28 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
         parser.error(f"--output-dir {options.output_dir}: {problem}")
 
 
+def _sets_of_arguments(parser: Parser, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The arguments of `--set`: one dict, or with `--grid` one for each combination."""
+    try:
+        if options.grid:
+            given = [assignments(text) for text in options.set]
+        else:
+            given = [(name, [value]) for name, value in map(assignment, options.set)]
+    except ValueError as error:
+        parser.error(str(error))
+    names = [name for name, _ in given]
+    if len(set(names)) < len(names):
+        parser.error(f"--set names an argument twice: {' '.join(names)}")
+    given.sort(key=lambda pair: pair[0])
+    values = [values for _, values in given]
+    if math.prod(map(len, values)) > MAX_RUNS:
+        parser.error(f"a grid has at most {MAX_RUNS:,} runs; use fewer values in --set")
+    return [
+        dict(zip(sorted(names), combination, strict=True))
+        for combination in itertools.product(*values)
+    ]
+
+
 def _list(options: argparse.Namespace, _: str, __: list, ___: InterruptHandler) -> int:
     print(f"{'variant':<17}{'parameters':>11}  what it is")
     for name, preset in VARIANTS.items():
@@ -327,10 +370,11 @@ def _train(
     options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
 ) -> int:
     import keras_ae
+    from keras_ae.cli.grids import status_lines
     from keras_ae.data import Preprocessing, Storage
     from keras_ae.evaluation import run_figures
     from keras_ae.runs.environment import device_name
-    from keras_ae.runs.plan import DataOptions, plan_bake_off, plan_runs
+    from keras_ae.runs.plan import DataOptions, Grid, plan_bake_off, plan_runs
     from keras_ae.runs.train import Training
 
     def log(line: str) -> None:
@@ -351,10 +395,10 @@ def _train(
     if notice:
         print(f"\n*** {notice} ***\n", file=sys.stderr, flush=True)
     show_notices(prog, image_set.notices)
+    grid = Grid(
+        options.variant, options.latent_dim, options.set, options.held_out_class, options.seed
+    )
     asked = dict(
-        latent_dim=options.latent_dim,
-        held_out_class=options.held_out_class,
-        arguments=options.set,
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
@@ -362,15 +406,14 @@ def _train(
         lr_patience=options.lr_patience,
         schedule=options.schedule,
         ema=options.ema,
-        seed=options.seed,
         jit=options.jit,
         false_positive_rate=options.false_positive_rate,
         anomaly_score=options.anomaly_score,
     )
     if options.bake_off:
-        planned = plan_bake_off(image_set, images, **asked)
+        planned = plan_bake_off(image_set, images, grid, **asked)
     else:
-        planned = plan_runs(image_set, images, options.variant, **asked)
+        planned = plan_runs(image_set, images, grid, **asked)
     training = Training(
         planned,
         Path(options.output_dir),
@@ -383,6 +426,10 @@ def _train(
         interruption=interrupts.interruption,
         deferred=interrupts.deferred,
     )
+    if options.dry_run:
+        for line in status_lines(training.status()):
+            print(line)
+        return 0
     data = planned[0].config.data
     log(
         f"{image_set.name}: {data.num_train:,} training, {data.num_validation:,} validation and "

@@ -63,6 +63,19 @@ def _acquire(folder: Path) -> FileLock:
             continue
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether another process, or a block of this one, has the lock. Creates nothing."""
+    if not (folder / LOCK_FILE).exists():
+        return False
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def lock_owner(folder: Path) -> str:
     """The process that holds the lock on `folder`, for a message."""
     try:

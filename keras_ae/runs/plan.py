@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_ae import data
 from keras_ae.runs.anomalies import ThresholdOptions
@@ -22,7 +25,7 @@ from keras_ae.runs.request import (
     RunData,
     RunRequest,
 )
-from keras_ae.runs.schedules import check_schedule, learning_rate_of
+from keras_ae.runs.schedules import CONSTANT, check_schedule, learning_rate_of
 from keras_ae.variants import BAKE_OFF, VARIANTS
 
 BAKE_OFF_LATENT_DIMS = (20, 2)
@@ -94,72 +97,160 @@ class DataOptions:
 
 
 class Splits:
-    """The split of a data set for each held-out class.
+    """The split of a data set for each seed and held-out class.
 
     Only the last one stays in memory: one run for each class would need as many copies of the
     images.
 
     Args:
         image_set: The images.
-        seed: Of the split.
     """
 
-    def __init__(self, image_set: data.ImageSet, seed: int):
-        self._image_set, self._seed = image_set, seed
-        self._last: tuple[str | None, data.Split] | None = None
+    def __init__(self, image_set: data.ImageSet):
+        self._image_set = image_set
+        self._last: tuple[tuple[int, str | None], data.Split] | None = None
 
-    def __call__(self, held_out_class: str | None) -> data.Split:
-        if self._last is None or self._last[0] != held_out_class:
+    def __call__(self, seed: int, held_out_class: str | None) -> data.Split:
+        """The split of a run with this seed, without this class in training."""
+        if self._last is None or self._last[0] != (seed, held_out_class):
             self._last = None  # before the next one is made
-            split = data.split(self._image_set, seed=self._seed, held_out_class=held_out_class)
-            self._last = held_out_class, split
+            split = data.split(self._image_set, seed=seed, held_out_class=held_out_class)
+            self._last = (seed, held_out_class), split
         return self._last[1]
+
+    def outline(self, seed: int, held_out_class: str | None) -> data.Split:
+        """The same split with images of one pixel: its labels and its numbers of images."""
+        return data.split(self._one_pixel, seed=seed, held_out_class=held_out_class)
+
+    @functools.cached_property
+    def _one_pixel(self) -> data.ImageSet:
+        names = ("train_images", "validation_images", "test_images")
+        images = {name: getattr(self._image_set, name) for name in names}
+        arrays = {
+            name: each[:, :1, :1] for name, each in images.items() if isinstance(each, np.ndarray)
+        }
+        return dataclasses.replace(self._image_set, **arrays)  # images on disk are not read
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """A run that can be trained: its config, its images, and its model, built and compiled."""
+    """A run that can be trained: its config and its images, and how to build its model.
+
+    Attributes:
+        config: Everything that is recorded of the run.
+        splits: The images by seed and held-out class.
+        recipe: Builds the model.
+    """
 
     config: RunConfig
     splits: Splits
-    model: Any
+    recipe: Recipe
 
     @property
     def split(self) -> data.Split:
-        return self.splits(self.config.request.held_out_class)
+        request = self.config.request
+        return self.splits(request.seed, request.held_out_class)
+
+    def build(self) -> Any:
+        """The model with its initial weights, compiled."""
+        request, data_ = self.config.request, self.config.data
+        model = self.recipe.build(request.seed)
+        model.set_preprocessing(data_.preprocessing)
+        num_steps = -(-data_.num_train // request.batch_size)
+        rate = learning_rate_of(request.schedule, request.learning_rate, request.epochs, num_steps)
+        optimizer = keras.optimizers.Adam(rate, **optimizer_arguments(request.ema))
+        model.compile(optimizer, jit_compile=JIT[request.jit])
+        return model
+
+
+@dataclass(eq=False)
+class Recipe:
+    """How to build a variant for a data set, with any seed.
+
+    A grid has many runs that differ in the seed or the held-out class only. One model checks and
+    describes all of them, and the first of them that is trained takes it.
+
+    Attributes:
+        variant: Name in `keras_ae.VARIANTS`.
+        latent_dim: Size of the code; None for the variant's own.
+        arguments: Further arguments of the constructor.
+        image_set: The images.
+    """
+
+    variant: str
+    latent_dim: int | None
+    arguments: Mapping[str, Any]
+    image_set: data.ImageSet
+    _seed: int | None = None
+    _first: Any = None
+    _kept: list[Any] = field(default_factory=list)
+
+    def check(self, seed: int) -> Any:
+        """A model for questions about the variant; that of the first seed asked for.
+
+        Raises:
+            ValueError: as `build_model`.
+        """
+        if self._first is None:
+            self._seed, self._first = seed, self._new(seed)
+            self._kept = [self._first]
+        return self._first
+
+    def build(self, seed: int) -> Any:
+        """A new model with its initial weights, not compiled."""
+        if self._kept and seed == self._seed:
+            self._first = None
+            return self._kept.pop()
+        return self._new(seed)
+
+    def _new(self, seed: int) -> Any:
+        keras.utils.set_random_seed(seed)  # of the initial weights
+        return build_model(self.variant, self.latent_dim, self.image_set, seed, self.arguments)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a grid: one for each combination.
+
+    Attributes:
+        variants: Names in `keras_ae.VARIANTS`.
+        latent_dims: Sizes of the code; None for each variant's own.
+        arguments: Further arguments of the variants' constructors, one dict for each run.
+        held_out_class: Name or index of the held-out class; several of them; "all" for each class
+            of the set; or None.
+        seeds: Of the split, the initial weights, the order and the noise.
+    """
+
+    variants: Sequence[str]
+    latent_dims: Sequence[int | None] = (None,)
+    arguments: Sequence[Mapping[str, Any]] = ({},)
+    held_out_class: HeldOut = None
+    seeds: Sequence[int] = (DEFAULT_SEED,)
 
 
 def plan_runs(
     image_set: data.ImageSet,
     images: DataOptions,
-    variants: Sequence[str],
+    grid: Grid,
     *,
-    latent_dim: int | None = None,
-    held_out_class: HeldOut = None,
-    arguments: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float = DEFAULT_LEARNING_RATE,
     patience: int | None = None,
     lr_patience: int | None = None,
-    schedule: str = "constant",
+    schedule: str = CONSTANT,
     ema: float | None = None,
-    seed: int = DEFAULT_SEED,
     jit: str = "auto",
     false_positive_rate: float | None = None,
     anomaly_score: str | None = None,
     bake_off: bool = False,
 ) -> list[PlannedRun]:
-    """Plan a run for each held-out class and variant. Nothing is written.
+    """Plan the runs of a grid: all variants of one seed, then those of the next. Writes nothing.
 
     Args:
         image_set: What `images.load()` returned.
         images: Where they come from.
-        variants: Names in `keras_ae.VARIANTS`.
-        latent_dim: Size of the code; None for each variant's own.
-        held_out_class: Name or index of the held-out class; several of them; "all" for each class
-            of the set; or None.
-        arguments: Further arguments of the variants' constructors.
+        grid: Which runs.
         epochs: Number of epochs; None for the protocol's or the default (see `budget`).
         batch_size: Images per step; None for the protocol's or the default.
         learning_rate: Of Adam.
@@ -167,37 +258,68 @@ def plan_runs(
         lr_patience: Epochs without improvement before the learning rate is reduced, or None.
         schedule: Of the learning rate: "constant" or "cosine" (see `schedules`).
         ema: Momentum of the moving average of the weights, or None (see `averaging`).
-        seed: Of the split, the initial weights, the order and the noise.
         jit: "auto", "on" or "off".
         false_positive_rate, anomaly_score: See `anomalies.ThresholdOptions`.
         bake_off: Whether the bake-off's protocol is the default, as it is for the published sets.
 
+    Returns:
+        The runs, each once.
+
     Raises:
         ValueError: a variant cannot be built so, or does not suit the images.
     """
-    splits = Splits(image_set, seed)
-    plan = functools.partial(
-        _plan_class,
-        splits=splits,
-        arguments=dict(arguments or {}),
-        latent_dim=latent_dim,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
-        lr_patience=lr_patience,
-        schedule=schedule,
-        ema=ema,
-        seed=seed,
-        jit=jit,
-        asked=ThresholdOptions(false_positive_rate, anomaly_score),
-        bake_off=bake_off,
-    )
-    return [
-        run
-        for index in held_out_indices(image_set, held_out_class)
-        for run in plan(image_set, images, variants, index)
+    check_schedule(schedule, lr_patience)
+    splits = Splits(image_set)
+    recipes = [
+        Recipe(variant, latent_dim, dict(arguments), image_set)
+        for latent_dim in grid.latent_dims
+        for arguments in grid.arguments
+        for variant in grid.variants
     ]
+    installed, device = versions(), device_name()
+    planned: dict[str, PlannedRun] = {}
+    for seed in grid.seeds:
+        for index in held_out_indices(image_set, grid.held_out_class):
+            outline = _outline(image_set, images, splits, seed, index)
+            if batch_size is not None and batch_size > (most := outline.data.num_train):
+                raise ValueError(
+                    f"The batch size {batch_size} is larger than the {most} training images of "
+                    f"{image_set.name}. Use at most {most}, or leave it out."
+                )
+            budget = _budget(outline.data, epochs, batch_size, patience, bake_off)
+            for recipe in recipes:
+                model = recipe.check(seed)
+                _check_training(recipe.variant, model, patience, lr_patience, schedule)
+                threshold = _threshold(
+                    ThresholdOptions(false_positive_rate, anomaly_score), recipe, outline, splits
+                )
+                num_steps = -(-outline.data.num_train // budget.batch_size)
+                check_average(ema, recipe.variant, model, budget.epochs * num_steps)
+                request = RunRequest(
+                    variant=recipe.variant,
+                    latent_dim=model.latent_dim,
+                    arguments=dict(recipe.arguments),
+                    dataset=image_set.name,
+                    fingerprint=image_set.fingerprint,
+                    held_out_class=outline.held_out_class,
+                    epochs=budget.epochs,
+                    batch_size=budget.batch_size,
+                    learning_rate=learning_rate,
+                    patience=patience or (None if model.fixed_epochs else budget.patience),
+                    lr_patience=lr_patience,
+                    schedule=schedule,
+                    ema=ema,
+                    seed=seed,
+                    jit=jit,
+                    false_positive_rate=threshold.false_positive_rate,
+                    anomaly_score=threshold.score,
+                )
+                model.set_preprocessing(images.settings)
+                described = {**model.get_config(), "seed": seed}
+                config = RunConfig(request, outline.data, described, installed, device)
+                config = RunConfig.from_dict(config.to_dict())
+                _add(planned, PlannedRun(config, splits, recipe))
+    return list(planned.values())
 
 
 def held_out_indices(image_set: data.ImageSet, held_out_class: HeldOut) -> list[int | None]:
@@ -218,37 +340,25 @@ def held_out_indices(image_set: data.ImageSet, held_out_class: HeldOut) -> list[
     return list(dict.fromkeys(indices))
 
 
-def _plan_class(
+@dataclass(frozen=True)
+class _Outline:
+    """The images of a seed and held-out class, without their pixels."""
+
+    data: RunData
+    held_out_class: str | None
+    seed: int
+    has_anomalous: bool
+
+
+def _outline(
     image_set: data.ImageSet,
     images: DataOptions,
-    variants: Sequence[str],
-    held_out_index: int | None,
-    *,
     splits: Splits,
-    latent_dim: int | None,
-    arguments: dict[str, Any],
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float,
-    patience: int | None,
-    lr_patience: int | None,
-    schedule: str,
-    ema: float | None,
     seed: int,
-    jit: str,
-    asked: ThresholdOptions,
-    bake_off: bool,
-) -> list[PlannedRun]:
-    """The runs of `plan_runs` for one held-out class, by its index."""
-    check_schedule(schedule, lr_patience)
+    held_out_index: int | None,
+) -> _Outline:
     held_out = None if held_out_index is None else image_set.class_names[held_out_index]
-    split = splits(held_out)
-    num_train = len(split.train)
-    if batch_size is not None and batch_size > num_train:
-        raise ValueError(
-            f"The batch size {batch_size} is larger than the {num_train} training images of "
-            f"{image_set.name}. Use at most {num_train}, or leave it out."
-        )
+    split = splits.outline(seed, held_out)
     run_data = RunData(
         source=images.source(image_set),
         classes=None if images.classes is None else list(images.classes),
@@ -259,91 +369,99 @@ def _plan_class(
         class_names=list(image_set.class_names),
         held_out_index=held_out_index,
         normal_class=image_set.normal_class,
-        num_train=num_train,
+        num_train=len(split.train),
         num_validation=len(split.validation),
         num_test=len(split.test),
     )
-    if bake_off or images.source(image_set) in data.PUBLISHED:
-        protocol = bake_off_budget(num_train)
-        budget = Budget(epochs or protocol.epochs, batch_size or protocol.batch_size, patience)
-    else:
-        budget = default_budget(num_train, epochs=epochs, batch_size=batch_size)
     has_anomalous = run_data.is_anomalous(split.test.labels) is not None
-    planned = []
-    for variant in variants:
-        keras.utils.set_random_seed(seed)  # of the initial weights
-        model = build_model(variant, latent_dim, image_set, seed, arguments)
-        model.set_preprocessing(images.settings)
-        if model.fixed_epochs and (patience or lr_patience):
-            raise ValueError(
-                f"Early stopping and learning-rate reduction do not work with {variant}, which "
-                "trains its layers one after another for a share of the epochs each."
-            )
-        if model.fixed_epochs and schedule != "constant":
-            raise ValueError(
-                f"The schedule {schedule} does not work with {variant}, which trains its layers "
-                "one after another, each with an optimizer of its own."
-            )
-        threshold = asked.resolved(
-            model,
-            variant,
-            split,
-            has_anomalous=has_anomalous,
-            holds_out_class=held_out is not None,
+    return _Outline(run_data, held_out, seed, has_anomalous)
+
+
+def _budget(
+    run_data: RunData,
+    epochs: int | None,
+    batch_size: int | None,
+    patience: int | None,
+    bake_off: bool,
+) -> Budget:
+    num_train = run_data.num_train
+    if bake_off or run_data.source in data.PUBLISHED:
+        protocol = bake_off_budget(num_train)
+        return Budget(epochs or protocol.epochs, batch_size or protocol.batch_size, patience)
+    return default_budget(num_train, epochs=epochs, batch_size=batch_size)
+
+
+def _check_training(
+    variant: str, model: Any, patience: int | None, lr_patience: int | None, schedule: str
+) -> None:
+    if model.fixed_epochs and (patience or lr_patience):
+        raise ValueError(
+            f"Early stopping and learning-rate reduction do not work with {variant}, which "
+            "trains its layers one after another for a share of the epochs each."
         )
-        num_steps = -(-num_train // budget.batch_size)
-        check_average(ema, variant, model, budget.epochs * num_steps)
-        rate = learning_rate_of(schedule, learning_rate, budget.epochs, num_steps)
-        optimizer = keras.optimizers.Adam(rate, **optimizer_arguments(ema))
-        model.compile(optimizer, jit_compile=JIT[jit])
-        request = RunRequest(
-            variant=variant,
-            latent_dim=model.latent_dim,
-            arguments=arguments,
-            dataset=image_set.name,
-            fingerprint=image_set.fingerprint,
-            held_out_class=held_out,
-            epochs=budget.epochs,
-            batch_size=budget.batch_size,
-            learning_rate=learning_rate,
-            patience=patience or (None if model.fixed_epochs else budget.patience),
-            lr_patience=lr_patience,
-            schedule=schedule,
-            ema=ema,
-            seed=seed,
-            jit=jit,
-            false_positive_rate=threshold.false_positive_rate,
-            anomaly_score=threshold.score,
+    if model.fixed_epochs and schedule != CONSTANT:
+        raise ValueError(
+            f"The schedule {schedule} does not work with {variant}, which trains its layers "
+            "one after another, each with an optimizer of its own."
         )
-        config = RunConfig(request, run_data, model.get_config(), versions(), device_name())
-        planned.append(PlannedRun(RunConfig.from_dict(config.to_dict()), splits, model))
-    return planned
+
+
+def _threshold(
+    asked: ThresholdOptions, recipe: Recipe, outline: _Outline, splits: Splits
+) -> ThresholdOptions:
+    if asked == ThresholdOptions():
+        return asked
+    return asked.resolved(
+        recipe.check(outline.seed),
+        recipe.variant,
+        splits(outline.seed, outline.held_out_class),
+        has_anomalous=outline.has_anomalous,
+        holds_out_class=outline.held_out_class is not None,
+    )
+
+
+def _add(planned: dict[str, PlannedRun], run: PlannedRun) -> None:
+    """Add a run by its folder, unless it is there already.
+
+    Raises:
+        ValueError: another run of the grid has the same folder.
+    """
+    before = planned.setdefault(run.config.folder, run).config.request
+    if different := before.difference(run.config.request):
+        name, first, second = different
+        raise ValueError(
+            f"Two runs of the grid would have the same folder {run.config.folder}: {name} is "
+            f"{json.dumps(first)} in one and {json.dumps(second)} in the other."
+        )
 
 
 def plan_bake_off(
     image_set: data.ImageSet,
     images: DataOptions,
+    grid: Grid,
     *,
-    held_out_class: HeldOut = None,
-    latent_dim: int | None = None,
+    false_positive_rate: float | None = None,
+    anomaly_score: str | None = None,
     **options: Any,
 ) -> list[PlannedRun]:
     """Plan the bake-off: its nine variants with 20-D codes, and with 2-D codes without a class.
 
     Args:
         image_set, images, options: As in `plan_runs`.
-        held_out_class: The class or classes to leave out of the 2-D runs; default: "1". Only those
-            runs have a threshold.
-        latent_dim: Size of the larger code; default: 20.
+        grid: Its variants are replaced. `held_out_class` is left out of the 2-D runs (None: "1");
+            `latent_dims` are the sizes of the larger code (None: 20).
+        false_positive_rate, anomaly_score: Of the 2-D runs; the others have no threshold.
     """
     large, small = BAKE_OFF_LATENT_DIMS
-    held_out = BAKE_OFF_HELD_OUT_CLASS if held_out_class is None else held_out_class
+    held_out = BAKE_OFF_HELD_OUT_CLASS if grid.held_out_class is None else grid.held_out_class
     names = list(BAKE_OFF)
-    options["bake_off"] = True
-    of_all: dict[str, Any] = {**options, "false_positive_rate": None, "anomaly_score": None}
+    sizes = [large if size is None else size for size in grid.latent_dims]
+    of_all = dataclasses.replace(grid, variants=names, latent_dims=sizes, held_out_class=None)
+    in_2d = dataclasses.replace(grid, variants=names, latent_dims=[small], held_out_class=held_out)
+    threshold = {"false_positive_rate": false_positive_rate, "anomaly_score": anomaly_score}
     return [
-        *plan_runs(image_set, images, names, latent_dim=latent_dim or large, **of_all),
-        *plan_runs(image_set, images, names, latent_dim=small, held_out_class=held_out, **options),
+        *plan_runs(image_set, images, of_all, bake_off=True, **options),
+        *plan_runs(image_set, images, in_2d, bake_off=True, **threshold, **options),
     ]
 
 

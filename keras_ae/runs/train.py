@@ -18,6 +18,7 @@ from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
 from keras_ae.runs.plan import PlannedRun
 from keras_ae.runs.run_directory import RunDirectory
+from keras_ae.runs.states import Durations, RunStatus, status_of
 
 Log = Callable[[str], None]
 
@@ -78,6 +79,19 @@ class Training:
             for run, each in zip(self.runs, planned, strict=True):
                 check_existing_run(run, each)
 
+    def status(self) -> list[RunStatus]:
+        """The state of each run, and the time that is left for it; writes nothing."""
+        durations = Durations({run.directory.parent for run in self.runs})
+        return [
+            status_of(
+                run,
+                each.config.request,
+                not self._overwrite and self._is_done(run),
+                durations,
+            )
+            for run, each in zip(self.runs, self._planned, strict=True)
+        ]
+
     def run(self) -> None:
         """Train and export what is not finished.
 
@@ -103,7 +117,6 @@ class Training:
             for number, (run, needed) in enumerate(zip(self.runs, to_do, strict=True), start=1):
                 title = f"[{number}/{len(self.runs)}] {run.directory}"
                 self._one(run, self._planned[number - 1], needed, title, progress)
-                self._planned[number - 1] = None  # pyright: ignore  # its model is not needed again
                 keras.backend.clear_session()
 
     def _is_done(self, run: RunDirectory) -> bool:
@@ -121,9 +134,9 @@ class Training:
             self._log(f"{title}: already finished, skipping; {summary(run)}")
             model = run.load_model() if needed else None
         else:
-            model = planned.model
+            model = planned.build()
             self._log(f"{title}: {model.count_params():,} parameters")
-            self._train(run, planned, progress)
+            self._train(run, planned, model, progress)
             self._log(f"test: {summary(run)}")
             for line in problems(run):
                 self._log(f"warning: {line}")
@@ -131,9 +144,11 @@ class Training:
             score = anomalies.exported_score(model, run.results)
             self._log(f"exported to {run.export(model, score)}")
 
-    def _train(self, run: RunDirectory, planned: PlannedRun, progress: GridProgress) -> None:
+    def _train(
+        self, run: RunDirectory, planned: PlannedRun, model: Any, progress: GridProgress
+    ) -> None:
         """Fit one model, from its checkpoint if there is one, up to its results."""
-        config, model, split = planned.config, planned.model, planned.split
+        config, split = planned.config, planned.split
         request = config.request
         # A generator that the model did not seed depends on the request alone, not on the grid.
         keras.utils.set_random_seed(request.seed)
