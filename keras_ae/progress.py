@@ -36,6 +36,10 @@ class GridProgress:
         self._run_left = epochs - first_epoch
         self._is_first = True
 
+    def skip_run(self, epochs: int) -> None:
+        """Leave out a run of `epochs` epochs that another process trains."""
+        self.num_epochs -= epochs
+
     def start_epoch(self) -> None:
         self._start = time.perf_counter()
 

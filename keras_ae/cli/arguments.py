@@ -174,15 +174,15 @@ def seeds(text: str) -> list[int]:
     return list(range(ends[0], ends[1] + 1))
 
 
-def share(text: str) -> tuple[int, int]:
+def part(text: str) -> tuple[int, int]:
     """An argument type: `3/8`, the third of eight parts."""
     try:
-        part, number = (int(word) for word in text.split("/"))
+        number, of = (int(word) for word in text.split("/"))
     except ValueError:
-        part, number = 0, 0
-    if not 1 <= part <= number:
+        number, of = 0, 0
+    if not 1 <= number <= of:
         raise argparse.ArgumentTypeError(f"needs a part such as 1/8 to 8/8; received {text}")
-    return part, number
+    return number, of
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -24,13 +24,14 @@ from keras_ae.cli.arguments import (
     image_size,
     momentum,
     num_bytes,
+    part,
     rate,
     seeds,
     unwritable,
 )
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
-from keras_ae.cli.startup import run_program, show_notices
+from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
 from keras_ae.progress import counted, reading_progress
 from keras_ae.runs.request import DEFAULT_EMA, DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.runs.schedules import CONSTANT, SCHEDULES
@@ -41,6 +42,7 @@ EXAMPLES = (
     "--variant vae --dataset path/to/my_photographs --set beta=4 hidden_units=256,64",
     "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
     "--variant vae --seed 1..3 --grid --set beta=1,2,4 --dry-run",
+    "--variant deep vae --seed 1..10 --share",
 )
 
 
@@ -85,6 +87,22 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         action="store_true",
         help="list the runs and the time that they take, from the finished runs of the same "
         "variant; train nothing",
+    )
+    several = parser.add_argument_group("several processes")
+    several.add_argument(
+        "--share",
+        nargs="?",
+        const="skip",
+        choices=("skip", "wait"),
+        help="share the grid with other processes that run the same command: skip the runs that "
+        "they hold, take over those that a dead process left; with 'wait', end when all runs are "
+        "finished (default: train all runs; refuse where another process holds one)",
+    )
+    several.add_argument(
+        "--slice",
+        type=part,
+        metavar="K/N",
+        help="train only each Nth run, starting with the Kth (default: all runs)",
     )
     what.add_argument("--list", action="store_true", help="show the variants and their sizes")
     images = parser.add_argument_group("images")
@@ -316,6 +334,11 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
     sizes = [options.variant, options.latent_dim, options.set, options.held_out_class or [None]]
     if (number := math.prod(map(len, [*sizes, options.seed]))) > MAX_RUNS:
         parser.error(f"a grid has at most {MAX_RUNS:,} runs; received {number:,}")
+    if options.share and options.overwrite:
+        parser.error(
+            "--share cannot be used with --overwrite: one process would delete the runs "
+            "of another. Delete them first"
+        )
     if options.classes and options.dataset is None:
         parser.error("--classes chooses from a data set: name it with --dataset")
     if options.resize and options.image_size is None:
@@ -414,10 +437,18 @@ def _train(
         planned = plan_bake_off(image_set, images, grid, **asked)
     else:
         planned = plan_runs(image_set, images, grid, **asked)
+    if options.slice:
+        number, of = options.slice
+        planned = planned[number - 1 :: of]
+        if not planned:
+            log(f"--slice {number}/{of}: the grid has no run for this part")
+            return 0
+    use_locks = options.dry_run or check_locks(options)
     training = Training(
         planned,
         Path(options.output_dir),
         overwrite=options.overwrite,
+        use_locks=use_locks,
         export=options.export,
         tensorboard=options.tensorboard,
         log=log,
@@ -436,14 +467,40 @@ def _train(
         f"{counted(data.num_test, 'test image')} of {' x '.join(map(str, image_set.image_shape))}"
     )
     log(training_line(planned[0].config))
-    try:
-        training.run()
-    finally:
-        cleared.append(training.cleared)
+    if options.share:
+        shared = training.share(wait=options.share == "wait")
+        if shared.held:
+            log(f"{counted(len(shared.held), 'run')} left to other processes")
+        for error in shared.failed.values():
+            refuse(prog, describe(error, IN_TRAIN))
+        if shared.failed or shared.held:
+            return EXIT_FAILED if shared.failed else 0
+    else:
+        try:
+            training.run()
+        finally:
+            cleared.append(training.cleared)
     run = best_of(training.runs).directory
     for command in (["evaluate", str(run.parent)], ["predict", str(run), "path/to/images"]):
         log(f"next: {shlex.join(next_command(prog, command))}")
     return 0
+
+
+def check_locks(options: argparse.Namespace) -> bool:
+    """Whether run directories can be locked, where several processes may train the grid.
+
+    Raises:
+        RunError: they cannot, and the processes share all runs of the grid.
+    """
+    from keras_ae.runs.errors import Remedy, RunError
+    from keras_ae.runs.lock import lock_problem
+
+    if not (options.share or options.slice):
+        return True
+    problem = lock_problem(Path(options.output_dir))
+    if problem and options.share:
+        raise RunError(problem, Remedy.DIVIDE)
+    return problem is None
 
 
 def best_of(runs: Sequence[Any]) -> Any:

@@ -211,6 +211,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         self._check_finite(values)
         self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, "seconds": seconds, **values}]
+        self.checkpoint.run.check_lock()
         self.checkpoint.save(self.model, self.rows, self.callbacks)
         if stop := self.interruption():
             raise stop

@@ -11,6 +11,7 @@ class Remedy(enum.Enum):
     RETRAIN = "Retrain this run, replacing it."
     REPLACE = "Use another output folder, or retrain to replace the run."
     WAIT = "Wait until it ends, stop it, or use another output folder."
+    DIVIDE = "Give each process a part of the grid of its own."
     LOWER_LEARNING_RATE = "Retrain with a lower learning rate."
 
 

@@ -19,14 +19,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_ae.checks import one_line
 from keras_ae.files import atomic_write, file_digest, json_digest, remove_tree
 from keras_ae.runs.errors import Remedy, RunError
-from keras_ae.runs.lock import lock_directory
+from keras_ae.runs.lock import check_owner, lock_directory
 from keras_ae.runs.request import ConfigError, RunConfig, config_digest, model_difference
 from keras_ae.variants import VARIANTS
 
@@ -45,6 +45,7 @@ class RunDirectory:
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = Path(directory)
+        self._holds_lock = False
 
     def path(self, name: str) -> Path:
         """The path of one of the files."""
@@ -165,13 +166,28 @@ class RunDirectory:
 
     # ---- training ----
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
         """Lock the directory (a context manager).
 
         Raises:
             RunLocked: another process has the lock.
         """
-        return lock_directory(self.directory)
+        with lock_directory(self.directory):
+            self._holds_lock = True
+            try:
+                yield
+            finally:
+                self._holds_lock = False
+
+    def check_lock(self) -> None:
+        """Check that the lock, where this process holds it, was not taken by another one.
+
+        Raises:
+            RunLocked: another process took it, as the locks of the file system do not work.
+        """
+        if self._holds_lock:
+            check_owner(self.directory)
 
     def check(self, config: RunConfig) -> None:
         """Check that an existing run, if there is one, was started by the same request.
@@ -181,7 +197,7 @@ class RunDirectory:
         """
         if not self.started:
             lost = [name for name in (*RUN_FILES, "resume.npz") if self.path(name).exists()]
-            if lost:
+            if lost and not self.started:  # another process may have begun the run just now
                 problem = f"{self.path('config.json')} is missing, although {lost[0]} exists."
                 raise RunError(problem, Remedy.RETRAIN)
             return

@@ -1,11 +1,13 @@
-"""Training planned runs, one after another, each in its directory."""
+"""Training planned runs, one after another, alone or shared with other processes."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
+import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,27 @@ from keras_ae.progress import GridProgress
 from keras_ae.runs import anomalies, averaging, early_stopping, references
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
+from keras_ae.runs.errors import Diverged, Remedy, RunError, RunLocked
+from keras_ae.runs.lock import owner_left_in
 from keras_ae.runs.plan import PlannedRun
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.states import Durations, RunStatus, status_of
 
 Log = Callable[[str], None]
+SECONDS_BETWEEN_LOOKS = 2.0  # at the runs that other processes hold
+
+
+@dataclass
+class Shared:
+    """What is left of a grid that several processes train.
+
+    Attributes:
+        held: Runs that another process is training.
+        failed: Runs whose training failed here, and why.
+    """
+
+    held: list[RunDirectory] = field(default_factory=list)
+    failed: dict[Path, RunError | Diverged] = field(default_factory=dict)
 
 
 class Training:
@@ -32,6 +50,7 @@ class Training:
         planned: The runs, in order.
         output_dir: Run directories are created below it.
         overwrite: Delete the existing runs first.
+        use_locks: False for a file system without locks, where each process has runs of its own.
         export: Also write a SavedModel for each run.
         tensorboard: Also write TensorBoard logs.
         log: Called with each line of output.
@@ -55,6 +74,7 @@ class Training:
         output_dir: Path,
         *,
         overwrite: bool = False,
+        use_locks: bool = True,
         export: bool = False,
         tensorboard: bool = False,
         log: Log = print,
@@ -67,6 +87,7 @@ class Training:
         self.runs = [RunDirectory(output_dir / each.config.folder) for each in planned]
         self._planned = list(planned)
         self._overwrite = overwrite
+        self._use_locks = use_locks
         self._export = export
         self._tensorboard = tensorboard
         self._log = log
@@ -104,32 +125,93 @@ class Training:
             to_do = [self._overwrite or not self._is_done(run) for run in self.runs]
             for run, needed in zip(self.runs, to_do, strict=True):
                 if needed:
-                    locks.enter_context(run.lock())
+                    locks.enter_context(self._lock(run))
             if self._overwrite:  # all at once, so that a resumed grid does the same
                 self.cleared = True
                 for run in self.runs:
                     run.clear()
-            unfinished = [
-                each for run, each in zip(self.runs, self._planned, strict=True) if not run.finished
-            ]
-            num_epochs = sum(each.config.request.epochs for each in unfinished)
-            progress = GridProgress(num_epochs, enabled=self._progress)
-            for number, (run, needed) in enumerate(zip(self.runs, to_do, strict=True), start=1):
-                title = f"[{number}/{len(self.runs)}] {run.directory}"
-                self._one(run, self._planned[number - 1], needed, title, progress)
-                keras.backend.clear_session()
+            progress = self._new_progress()
+            for place, needed in enumerate(to_do):
+                self._one(place, needed, progress)
+
+    def share(self, wait: bool = False) -> Shared:
+        """Train the runs that no other process holds, also those that dead processes left.
+
+        A run that fails is left out, and the others are trained.
+
+        Args:
+            wait: Whether to wait for the runs that other processes hold, and to train what they
+                leave. Otherwise the method ends when they hold all runs that are left.
+
+        Raises:
+            RunLocked: the locks of the file system do not work across machines.
+            OSError: a file cannot be written.
+        """
+        progress = self._new_progress()
+        held = {place: False for place in range(len(self.runs))}  # whether that was said
+        shared = Shared()
+        while held:
+            trained = False
+            for place in list(held):
+                run = self.runs[place]
+                was_left_by = owner_left_in(run.directory)
+                try:
+                    with contextlib.nullcontext() if self._is_done(run) else self._lock(run):
+                        if was_left_by and not self._is_done(run):
+                            self._log(f"{self._title(place)}: taking over from {was_left_by}")
+                        trained |= self._one_shared(place, shared, progress)
+                        del held[place]
+                except RunLocked as error:
+                    if error.remedy is Remedy.DIVIDE:
+                        raise
+                    if not held[place]:
+                        self._log(f"{self._title(place)}: skipping, {error.problem}")
+                    held[place] = True
+            if held and not trained:
+                if not wait:
+                    break
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        shared.held = [self.runs[place] for place in held]
+        return shared
+
+    def _one_shared(self, place: int, shared: Shared, progress: GridProgress) -> bool:
+        """Train one run, if it is not done; returns whether there was something to do."""
+        run, planned = self.runs[place], self._planned[place]
+        try:
+            check_existing_run(run, planned)  # again: another process may have changed it
+            needed = not self._is_done(run)
+            if run.finished and place not in self._finished_before:
+                progress.skip_run(planned.config.request.epochs)
+            self._one(place, needed, progress)
+            return needed
+        except RunLocked:
+            raise
+        except (RunError, Diverged) as error:
+            shared.failed[run.directory] = error
+            self._log(f"{self._title(place)}: failed: {error.problem}")
+            progress.end_run()
+            keras.backend.clear_session()
+            return True
+
+    def _lock(self, run: RunDirectory) -> contextlib.AbstractContextManager[None]:
+        return run.lock() if self._use_locks else contextlib.nullcontext()
+
+    def _new_progress(self) -> GridProgress:
+        finished = {place for place, run in enumerate(self.runs) if run.finished}
+        self._finished_before = finished
+        epochs = [each.config.request.epochs for each in self._planned]
+        num_epochs = sum(number for place, number in enumerate(epochs) if place not in finished)
+        return GridProgress(num_epochs, enabled=self._progress)
+
+    def _title(self, place: int) -> str:
+        return f"[{place + 1}/{len(self.runs)}] {self.runs[place].directory}"
 
     def _is_done(self, run: RunDirectory) -> bool:
         return run.finished and (run.exported or not self._export)
 
-    def _one(
-        self,
-        run: RunDirectory,
-        planned: PlannedRun,
-        needed: bool,
-        title: str,
-        progress: GridProgress,
-    ) -> None:
+    def _one(self, place: int, needed: bool, progress: GridProgress) -> None:
+        """Train, test and export one run; `needed` says whether something is left to do."""
+        run, planned, title = self.runs[place], self._planned[place], self._title(place)
         if run.finished:
             self._log(f"{title}: already finished, skipping; {summary(run)}")
             model = run.load_model() if needed else None
@@ -143,6 +225,7 @@ class Training:
         if needed and self._export and not run.exported:
             score = anomalies.exported_score(model, run.results)
             self._log(f"exported to {run.export(model, score)}")
+        keras.backend.clear_session()
 
     def _train(
         self, run: RunDirectory, planned: PlannedRun, model: Any, progress: GridProgress
