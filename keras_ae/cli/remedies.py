@@ -11,7 +11,7 @@ IN_TRAIN = {
     Remedy.RETRAIN: "Retrain it with --overwrite, with this variant alone.",
     Remedy.REPLACE: "Use another --output-dir, or --overwrite to replace it.",
     Remedy.WAIT: "Wait until it ends, stop it, or use another --output-dir.",
-    Remedy.DIVIDE: "Leave --share out, and give each of N processes a part of the grid: "
+    Remedy.DIVIDE: "Leave --share and --jobs out, and give each of N processes a part of the grid: "
     "--slice 1/N to N/N.",
     Remedy.LOWER_LEARNING_RATE: "Try a lower --learning-rate, with this variant alone and "
     "--overwrite.",

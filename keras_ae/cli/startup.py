@@ -13,6 +13,7 @@ from keras_ae.cli.compiled import compiled_code_kept
 from keras_ae.cli.imports import left_out
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_PREDICT, describe
+from keras_ae.runs.environment import THREADS_OF_TENSORFLOW
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -60,6 +61,19 @@ def run_program(
             if isinstance(error, ValueError | OSError):
                 return refuse(prog, describe(error) or type(error).__name__)
             raise
+
+
+def limit_threads(number: int | None) -> None:
+    """Set the number of threads of this process; call it before TensorFlow is imported.
+
+    Args:
+        number: Of threads; None for what the environment says, else one for each core.
+    """
+    if number is None:
+        return
+    names = ["TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    for name in (THREADS_OF_TENSORFLOW, *names):
+        os.environ[name] = str(number)
 
 
 def use_model(prog: str, body: Callable[[InterruptHandler], int], results: str) -> int:

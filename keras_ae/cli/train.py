@@ -10,7 +10,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from keras_ae.cli.arguments import (
 )
 from keras_ae.cli.interrupts import InterruptHandler
 from keras_ae.cli.remedies import IN_TRAIN, describe
-from keras_ae.cli.startup import EXIT_FAILED, refuse, run_program, show_notices
+from keras_ae.cli.startup import EXIT_FAILED, limit_threads, refuse, run_program, show_notices
 from keras_ae.progress import counted, reading_progress
+from keras_ae.runs.environment import num_cores
 from keras_ae.runs.request import DEFAULT_EMA, DEFAULT_LEARNING_RATE, DEFAULT_SEED
 from keras_ae.runs.schedules import CONSTANT, SCHEDULES
 from keras_ae.variants import BAKE_OFF, VARIANTS
@@ -42,7 +43,7 @@ EXAMPLES = (
     "--variant vae --dataset path/to/my_photographs --set beta=4 hidden_units=256,64",
     "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
     "--variant vae --seed 1..3 --grid --set beta=1,2,4 --dry-run",
-    "--variant deep vae --seed 1..10 --share",
+    "--variant deep vae --seed 1..10 --jobs 2",
 )
 
 
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
     """
     words = list(sys.argv[1:] if argv is None else argv)
     options = parse(words, prog)
+    if options.threads is None and options.jobs > 1:
+        options.threads = max(1, num_cores() // options.jobs)
+    limit_threads(options.threads)
     cleared: list[bool] = []
 
     def resume_hint() -> str:
@@ -63,7 +67,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "keras-ae train") -> int
 
     return run_program(
         prog,
-        functools.partial(_list if options.list else _train, options, prog, cleared),
+        functools.partial(_list if options.list else _train, options, prog, words, cleared),
         resume_hint=resume_hint,
         describe=lambda error: describe(error, IN_TRAIN, ["keras-ae", "train", *words]),
     )
@@ -103,6 +107,20 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         type=part,
         metavar="K/N",
         help="train only each Nth run, starting with the Kth (default: all runs)",
+    )
+    several.add_argument(
+        "--jobs",
+        type=at_least(1, 1024),
+        metavar="N",
+        default=1,
+        help="train the grid in N processes on this machine, which share it (default: %(default)s)",
+    )
+    several.add_argument(
+        "--threads",
+        type=at_least(1, 1024),
+        metavar="N",
+        help="threads of a process; another number gives other rounding errors, so other weights "
+        "(default: the cores of the machine, divided by --jobs)",
     )
     what.add_argument("--list", action="store_true", help="show the variants and their sizes")
     images = parser.add_argument_group("images")
@@ -334,9 +352,10 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
     sizes = [options.variant, options.latent_dim, options.set, options.held_out_class or [None]]
     if (number := math.prod(map(len, [*sizes, options.seed]))) > MAX_RUNS:
         parser.error(f"a grid has at most {MAX_RUNS:,} runs; received {number:,}")
-    if options.share and options.overwrite:
+    together = "--share" if options.share else "--jobs" if options.jobs > 1 else ""
+    if together and options.overwrite:
         parser.error(
-            "--share cannot be used with --overwrite: one process would delete the runs "
+            f"{together} cannot be used with --overwrite: one process would delete the runs "
             "of another. Delete them first"
         )
     if options.classes and options.dataset is None:
@@ -382,7 +401,7 @@ def _sets_of_arguments(parser: Parser, options: argparse.Namespace) -> list[dict
     ]
 
 
-def _list(options: argparse.Namespace, _: str, __: list, ___: InterruptHandler) -> int:
+def _list(options: argparse.Namespace, *_: Any) -> int:
     print(f"{'variant':<17}{'parameters':>11}  what it is")
     for name, preset in VARIANTS.items():
         print(f"{name:<17}{preset().count_params():>11,}  {preset.summary}")
@@ -390,7 +409,11 @@ def _list(options: argparse.Namespace, _: str, __: list, ___: InterruptHandler) 
 
 
 def _train(
-    options: argparse.Namespace, prog: str, cleared: list[bool], interrupts: InterruptHandler
+    options: argparse.Namespace,
+    prog: str,
+    words: Sequence[str],
+    cleared: list[bool],
+    interrupts: InterruptHandler,
 ) -> int:
     import keras_ae
     from keras_ae.cli.grids import status_lines
@@ -467,7 +490,10 @@ def _train(
         f"{counted(data.num_test, 'test image')} of {' x '.join(map(str, image_set.image_shape))}"
     )
     log(training_line(planned[0].config))
-    if options.share:
+    if options.jobs > 1:
+        if code := _train_in_jobs(options, words, prog, training, log):
+            return code
+    elif options.share:
         shared = training.share(wait=options.share == "wait")
         if shared.held:
             log(f"{counted(len(shared.held), 'run')} left to other processes")
@@ -486,6 +512,34 @@ def _train(
     return 0
 
 
+def _train_in_jobs(
+    options: argparse.Namespace,
+    words: Sequence[str],
+    prog: str,
+    training: Any,
+    log: Callable[[str], None],
+) -> int:
+    """Train the grid in processes of its own; returns the exit code."""
+    from keras_ae.cli.jobs import WORKER_PROG, FolderProgress, run_workers, worker_command
+    from keras_ae.runs.train import problems, summary
+
+    def report(run: Any) -> list[str]:
+        lines = [f"{run.directory}: {summary(run)}"]
+        return lines + [f"warning: {line}" for line in problems(run)]
+
+    number = max(1, min(options.jobs, len(training.left)))
+    log(f"{counted(number, 'worker')} of {counted(options.threads, 'thread')} each")
+    progress = FolderProgress(training.runs, training.epochs, report, log, not options.quiet)
+
+    def show(line: str) -> None:
+        line = line.replace(WORKER_PROG, prog)
+        if not line.startswith(("***", f"{prog}: notice:")):  # said by this process
+            print(line, file=sys.stderr, flush=True)
+
+    code = run_workers(worker_command(words, options.threads), number, progress, show)
+    return code if training.left else 0  # what a killed worker left, another one finished
+
+
 def check_locks(options: argparse.Namespace) -> bool:
     """Whether run directories can be locked, where several processes may train the grid.
 
@@ -495,10 +549,11 @@ def check_locks(options: argparse.Namespace) -> bool:
     from keras_ae.runs.errors import Remedy, RunError
     from keras_ae.runs.lock import lock_problem
 
-    if not (options.share or options.slice):
+    shares = options.share or options.jobs > 1
+    if not (shares or options.slice):
         return True
     problem = lock_problem(Path(options.output_dir))
-    if problem and options.share:
+    if problem and shares:
         raise RunError(problem, Remedy.DIVIDE)
     return problem is None
 

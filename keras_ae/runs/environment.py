@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 
+THREADS_OF_TENSORFLOW = "TF_NUM_INTRAOP_THREADS"
+
 
 def versions() -> dict[str, str]:
     """The version of each package that affects the numbers of a training."""
@@ -21,6 +23,22 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "python": platform.python_version(),
     }
+
+
+def num_cores() -> int:
+    """The number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def num_threads() -> int:
+    """The number of threads of an operation of TensorFlow, as it was set before the import."""
+    try:
+        number = int(os.environ.get(THREADS_OF_TENSORFLOW, "0"))
+    except ValueError:
+        number = 0
+    return number if number > 0 else num_cores()
 
 
 def device_name() -> str:

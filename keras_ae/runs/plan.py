@@ -17,7 +17,7 @@ from keras_ae import data
 from keras_ae.runs.anomalies import ThresholdOptions
 from keras_ae.runs.averaging import check_average, optimizer_arguments
 from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
-from keras_ae.runs.environment import device_name, versions
+from keras_ae.runs.environment import device_name, num_threads, versions
 from keras_ae.runs.request import (
     DEFAULT_LEARNING_RATE,
     DEFAULT_SEED,
@@ -316,7 +316,9 @@ def plan_runs(
                 )
                 model.set_preprocessing(images.settings)
                 described = {**model.get_config(), "seed": seed}
-                config = RunConfig(request, outline.data, described, installed, device)
+                config = RunConfig(
+                    request, outline.data, described, installed, device, num_threads()
+                )
                 config = RunConfig.from_dict(config.to_dict())
                 _add(planned, PlannedRun(config, splits, recipe))
     return list(planned.values())

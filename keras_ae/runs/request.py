@@ -193,6 +193,8 @@ class RunConfig:
         model: `get_config()` of the model, as plain JSON data.
         versions: Version by package.
         device: The device that the run was trained on.
+        threads: Number of threads of an operation on the CPU, on which rounding errors depend;
+            None in runs of older versions.
     """
 
     request: RunRequest
@@ -200,6 +202,7 @@ class RunConfig:
     model: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
+    threads: int | None = None
 
     @classmethod
     def from_dict(cls, content: Any) -> RunConfig:
@@ -215,6 +218,9 @@ class RunConfig:
         for name, version in versions.items():
             if not isinstance(version, str):
                 raise ConfigError(f"its versions have no usable {name!r}: {version!r}"[:200])
+        threads = content.get("threads")
+        if not _has_type(threads, int | type(None)):
+            raise ConfigError(f"no usable threads: {threads!r}"[:200])
         try:
             json.dumps(content, allow_nan=False)
         except ValueError as error:
@@ -225,6 +231,7 @@ class RunConfig:
             model,
             versions,
             str(content.get("device", "")),
+            threads,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,7 +242,13 @@ class RunConfig:
             "model": json.loads(json.dumps(self.model)),
             "versions": self.versions,
             "device": self.device,
+            "threads": self.threads,
         }
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the run was trained without a GPU."""
+        return self.device.startswith("CPU")
 
     @property
     def folder(self) -> str:

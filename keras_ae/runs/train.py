@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from keras_ae import data
-from keras_ae.progress import GridProgress
+from keras_ae.progress import GridProgress, counted
 from keras_ae.runs import anomalies, averaging, early_stopping, references
 from keras_ae.runs.catalog import read_run
 from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
@@ -62,6 +62,7 @@ class Training:
 
     Attributes:
         runs: The run directories, in the order of `planned`.
+        epochs: The number of epochs of each.
         cleared: Whether the existing runs have been deleted.
 
     Raises:
@@ -85,6 +86,7 @@ class Training:
     ):
         self.cleared = False
         self.runs = [RunDirectory(output_dir / each.config.folder) for each in planned]
+        self.epochs = [each.config.request.epochs for each in planned]
         self._planned = list(planned)
         self._overwrite = overwrite
         self._use_locks = use_locks
@@ -99,6 +101,11 @@ class Training:
         if not overwrite:
             for run, each in zip(self.runs, planned, strict=True):
                 check_existing_run(run, each)
+
+    @property
+    def left(self) -> list[RunDirectory]:
+        """The runs that are to be trained or exported."""
+        return [run for run in self.runs if not self._is_done(run)]
 
     def status(self) -> list[RunStatus]:
         """The state of each run, and the time that is left for it; writes nothing."""
@@ -181,7 +188,7 @@ class Training:
             check_existing_run(run, planned)  # again: another process may have changed it
             needed = not self._is_done(run)
             if run.finished and place not in self._finished_before:
-                progress.skip_run(planned.config.request.epochs)
+                progress.skip_run(self.epochs[place])
             self._one(place, needed, progress)
             return needed
         except RunLocked:
@@ -199,8 +206,9 @@ class Training:
     def _new_progress(self) -> GridProgress:
         finished = {place for place, run in enumerate(self.runs) if run.finished}
         self._finished_before = finished
-        epochs = [each.config.request.epochs for each in self._planned]
-        num_epochs = sum(number for place, number in enumerate(epochs) if place not in finished)
+        num_epochs = sum(
+            number for place, number in enumerate(self.epochs) if place not in finished
+        )
         return GridProgress(num_epochs, enabled=self._progress)
 
     def _title(self, place: int) -> str:
@@ -328,6 +336,15 @@ def check_existing_run(run: RunDirectory, planned: PlannedRun) -> None:
             "without an interruption.",
             stacklevel=2,
         )
+    if not run.finished and run.started:
+        before, now = run.config, planned.config
+        if before.threads is not None and before.threads != now.threads and now.on_cpu:
+            warnings.warn(
+                f"{run.directory} was started with {counted(before.threads, 'thread')} and resumes "
+                f"with {now.threads}: its weights will differ in the last digits from those of a "
+                "run without an interruption.",
+                stacklevel=2,
+            )
 
 
 def inputs_of(model: Any, subset: data.Subset) -> tuple:
