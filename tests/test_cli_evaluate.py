@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from programs import eagerly, evaluate, refused, small_images, train
 
 import keras_ae
 from keras_ae.evaluation.comparisons import COMPARISONS, classification
+from keras_ae.runs.lock import lock_directory
 
 # ReLU, Gaussian, quantized, feature-map and conditional codes; a linear output.
 FEW = ("shallow", "vae", "vq_vae")
@@ -225,3 +227,17 @@ def test_bad_arguments_are_refused_in_one_line(tmp_path, capsys, arguments, word
     (tmp_path / "file").write_text("")
     places = {"empty": tmp_path / "empty", "file": tmp_path / "file"}
     assert words in refused(capsys, evaluate, *(text.format(**places) for text in arguments))
+
+
+def test_output_folder_in_use_is_refused_and_its_owner_named(few, tmp_path, capsys):
+    output_dir = tmp_path / "results"
+    held = output_dir / "tiny.npz"
+    with lock_directory(held):
+        line = refused(capsys, evaluate, few, "--output-dir", output_dir, "--quiet")
+        assert not (held / "metrics.json").exists()
+    assert f"{held} is in use by process {os.getpid()}" in line
+    assert "use another --output-dir" in line
+    words = ["--comparisons", "reconstruction", "--quiet"]
+    assert evaluate(few, "--output-dir", output_dir, *words) == 0
+    assert (held / "metrics.json").exists()
+    assert not list(held.glob(".lock*"))

@@ -132,6 +132,7 @@ def _evaluate(
     from keras_ae.evaluation import write_report
     from keras_ae.files import atomic_write
     from keras_ae.runs.catalog import find_runs, other_versions, sorted_runs
+    from keras_ae.runs.lock import lock_directory
 
     def log(line: str) -> None:
         if not options.quiet:
@@ -146,19 +147,20 @@ def _evaluate(
         runs = sorted_runs(list(group))
         folder = _folder_for(Path(options.output_dir), name, fingerprint)
         try:
-            metrics = _evaluate_data_set(options, prog, command, runs, folder, log)
-            if stop := interrupts.interruption():  # mistaken for a broken run
-                raise stop
-            problems += metrics["broken"]
-            metrics["broken"] += broken
-            metrics["other_versions"] = other_versions(runs, metrics["made_by"]["versions"])
-            metrics["unfinished"] = [str(path) for path in found.unfinished]
-            pages = write_report(metrics, folder)
+            with lock_directory(folder):
+                metrics = _evaluate_data_set(options, prog, command, runs, folder, log)
+                if stop := interrupts.interruption():  # mistaken for a broken run
+                    raise stop
+                problems += metrics["broken"]
+                metrics["broken"] += broken
+                metrics["other_versions"] = other_versions(runs, metrics["made_by"]["versions"])
+                metrics["unfinished"] = [str(path) for path in found.unfinished]
+                pages = write_report(metrics, folder)
+                text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
+                atomic_write(folder / "metrics.json", lambda path, text=text: path.write_text(text))
         except (ValueError, OSError) as error:
             problems.append(f"{name}: {describe(error, IN_EVALUATE)}")
             continue
-        text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
-        atomic_write(folder / "metrics.json", lambda path, text=text: path.write_text(text))
         written.append(folder)
         for page in pages:
             log(f"wrote {page}")

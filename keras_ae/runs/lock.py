@@ -63,6 +63,8 @@ def _acquire(folder: Path) -> FileLock:
         except Timeout:
             problem = f"{folder} is in use by {lock_owner(folder)}."
             raise RunLocked(problem, Remedy.WAIT) from None
+        except NotImplementedError as error:  # so says filelock
+            raise OSError(f"The file system of {folder} has no locks.") from error
         except FileNotFoundError:  # another process just removed the empty folder
             continue
 
