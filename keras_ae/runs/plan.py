@@ -18,6 +18,7 @@ from keras_ae.runs.anomalies import ThresholdOptions
 from keras_ae.runs.averaging import check_average, optimizer_arguments
 from keras_ae.runs.budget import Budget, bake_off_budget, default_budget
 from keras_ae.runs.environment import device_name, num_threads, versions
+from keras_ae.runs.randomness import own_seeds
 from keras_ae.runs.request import (
     DEFAULT_LEARNING_RATE,
     DEFAULT_SEED,
@@ -204,8 +205,8 @@ class Recipe:
         return self._new(seed)
 
     def _new(self, seed: int) -> Any:
-        keras.utils.set_random_seed(seed)  # of the initial weights
-        return build_model(self.variant, self.latent_dim, self.image_set, seed, self.arguments)
+        with own_seeds(seed):  # of the initial weights
+            return build_model(self.variant, self.latent_dim, self.image_set, seed, self.arguments)
 
 
 @dataclass(frozen=True)

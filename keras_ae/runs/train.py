@@ -21,6 +21,7 @@ from keras_ae.runs.checkpoint import Checkpoint, CheckpointCallback
 from keras_ae.runs.errors import Diverged, Remedy, RunError, RunLocked
 from keras_ae.runs.lock import owner_left_in
 from keras_ae.runs.plan import PlannedRun
+from keras_ae.runs.randomness import own_seeds
 from keras_ae.runs.run_directory import RunDirectory
 from keras_ae.runs.states import Durations, RunStatus, status_of
 
@@ -226,7 +227,9 @@ class Training:
         else:
             model = planned.build()
             self._log(f"{title}: {model.count_params():,} parameters")
-            self._train(run, planned, model, progress)
+            # A generator that the model did not seed depends on the request alone.
+            with own_seeds(planned.config.request.seed):
+                self._train(run, planned, model, progress)
             self._log(f"test: {summary(run)}")
             for line in problems(run):
                 self._log(f"warning: {line}")
@@ -241,8 +244,6 @@ class Training:
         """Fit one model, from its checkpoint if there is one, up to its results."""
         config, split = planned.config, planned.split
         request = config.request
-        # A generator that the model did not seed depends on the request alone, not on the grid.
-        keras.utils.set_random_seed(request.seed)
         run.start(config)
         checkpoint = Checkpoint(run, request)
         first_epoch = checkpoint.restore(model, request.epochs)
