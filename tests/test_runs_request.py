@@ -96,7 +96,9 @@ def test_request_survives_json(request):
 @given(requests())
 def test_request_survives_the_command_line(request):
     options = vars(parse(dataclasses.replace(config(), request=request).command()))
-    options |= {"variant": options["variant"][0], "arguments": options["set"]}
+    options["arguments"] = options["set"]
+    for name in ("variant", "latent_dim", "seed", "arguments"):  # there is a run for each value
+        (options[name],) = options[name]
     options["fingerprint"] = request.fingerprint  # a fact about the images, not an option
     # Several classes can be named, for a run each.
     options["held_out_class"] = (options["held_out_class"] or [None])[0]
