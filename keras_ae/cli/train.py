@@ -41,8 +41,6 @@ from keras_ae.variants import BAKE_OFF, VARIANTS
 EXAMPLES = (
     "--variant sparse",
     "--variant vae --dataset path/to/my_photographs --set beta=4 hidden_units=256,64",
-    "--variant deep vae --latent-dim 2 --held-out-class 1 --seed 7",
-    "--variant vae --seed 1..3 --grid --set beta=1,2,4 --dry-run",
     "--variant deep vae --seed 1..10 --jobs 2",
 )
 
@@ -90,7 +88,7 @@ def parse(argv: Sequence[str] | None, prog: str = "keras-ae train") -> argparse.
         "--dry-run",
         action="store_true",
         help="list the runs and the time that they take, from the finished runs of the same "
-        "variant; train nothing",
+        "variant; train nothing (default: train them)",
     )
     several = parser.add_argument_group("several processes")
     several.add_argument(
