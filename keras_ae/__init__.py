@@ -152,7 +152,7 @@ __all__ = [
 
 # Classes that saved files name, public or not.
 _SAVED = {name: module for name, module in _MODULES.items() if name[0].isupper()}
-_SAVED |= {"Dense": "layers.dense_transpose", "PretrainedEncoder": "transfer"}
+_SAVED |= {"Dense": "layers.dense_transpose", "LSTM": "layers", "PretrainedEncoder": "transfer"}
 del _SAVED["VARIANTS"]
 register({name: f"keras_ae.{module}" for name, module in _SAVED.items()})
 
