@@ -369,13 +369,17 @@ NOT_IN_A_RUN = {
     "dry_run",
     "export",
     "grid",
+    "jobs",
     "list",
     "memory_limit",
     "no_figures",
     "output_dir",
     "overwrite",
     "quiet",
+    "share",
+    "slice",
     "tensorboard",
+    "threads",
 }
 
 
